@@ -1,0 +1,1 @@
+"""The Avro schemas of everything that lies in a topic, one file a version; a change is a new version."""

@@ -1,0 +1,71 @@
+"""Every outcome an event can have, and every reason a message can become a dead letter."""
+
+from enum import StrEnum
+
+
+class Disposition(StrEnum):
+    """The one recorded outcome of an event (design.md, section 3)."""
+
+    STORED = "stored"
+    STORED_ANONYMOUS = "stored_anonymous"
+    NO_CONSENT = "no_consent"
+    WITHDRAWN = "withdrawn"
+    ERASED = "erased"
+    DUPLICATE = "duplicate"
+    ID_COLLISION = "id_collision"
+    BOT_EXCLUDED = "bot_excluded"
+    INVALID = "invalid"
+    OVERSIZE = "oversize"
+    ORIGIN_REFUSED = "origin_refused"
+    EXPIRED = "expired"
+    DEAD = "dead"
+
+
+class DropReason(StrEnum):
+    """Why an accepted event has no row of its own; each drop is counted under exactly one of these."""
+
+    NO_CONSENT = "no_consent"
+    WITHDRAWN = "withdrawn"
+    ERASED = "erased"
+    DUPLICATE = "duplicate"
+    BOT_EXCLUDED = "bot_excluded"
+    INVALID = "invalid"
+    OVERSIZE = "oversize"
+    ORIGIN_REFUSED = "origin_refused"
+    EXPIRED = "expired"
+
+
+DROP_REASON_MEANING: dict[DropReason, str] = {
+    DropReason.NO_CONSENT: "the person did not agree to measurement, or the site drops events without a choice",
+    DropReason.WITHDRAWN: "the visitor withdrew an earlier choice",
+    DropReason.ERASED: "the subject asked to be erased",
+    DropReason.DUPLICATE: "a copy of the same site, name and id was stored before, within the window",
+    DropReason.BOT_EXCLUDED: "the site's policy leaves this bot out",
+    DropReason.INVALID: "the event cannot be read, or says something impossible",
+    DropReason.OVERSIZE: "the event is too large for a pack",
+    DropReason.ORIGIN_REFUSED: "the event came from a page the site did not declare",
+    DropReason.EXPIRED: "the event is older than the site's retention",
+}
+
+
+class DeadReason(StrEnum):
+    """Why nobody could read a message."""
+
+    NOT_A_PACK = "not_a_pack"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    UNREADABLE = "unreadable"
+    UNEVEN_COLUMNS = "uneven_columns"
+    NO_KEY = "no_key"
+    SEAL_BROKEN = "seal_broken"
+    REFUSED_BY_CLICKHOUSE = "refused_by_clickhouse"
+
+
+DEAD_REASON_MEANING: dict[DeadReason, str] = {
+    DeadReason.NOT_A_PACK: "the bytes do not begin with Avro's single-object marker",
+    DeadReason.UNKNOWN_SCHEMA: "the schema fingerprint is none of ours; a newer program may have written it",
+    DeadReason.UNREADABLE: "the Avro body ends early or holds impossible values",
+    DeadReason.UNEVEN_COLUMNS: "two columns of the pack differ in length",
+    DeadReason.NO_KEY: "the key the pack is sealed under is not in the ring",
+    DeadReason.SEAL_BROKEN: "the seal does not fit the content: changed or damaged on the way",
+    DeadReason.REFUSED_BY_CLICKHOUSE: "ClickHouse could not read the pack",
+}

@@ -1,0 +1,79 @@
+"""Every metric's name and a sentence an operator can use; programs register these and no others."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Metric(NamedTuple):
+    """One metric in Prometheus form."""
+
+    name: str
+    kind: str  # counter, gauge, histogram
+    labels: tuple[str, ...]
+    meaning: str
+
+
+INGEST_HITS = Metric(
+    "fairpixel_ingest_hits_total", "counter", ("door", "status"), "requests answered, by door and status"
+)
+INGEST_EVENTS = Metric("fairpixel_ingest_events_total", "counter", ("door",), "events acknowledged, by door")
+INGEST_REFUSED = Metric(
+    "fairpixel_ingest_refused_total", "counter", ("reason",), "events refused at the edge, by reason"
+)
+INGEST_PACKS = Metric(
+    "fairpixel_ingest_packs_total", "counter", ("way",), "packs delivered, to kafka or to the spool"
+)
+INGEST_SPOOL_PACKS = Metric(
+    "fairpixel_ingest_spool_packs",
+    "gauge",
+    (),
+    "packs in the spool that Kafka does not have yet; minutes stay open meanwhile",
+)
+INGEST_SPOOL_BYTES = Metric(
+    "fairpixel_ingest_spool_bytes", "gauge", (), "size of the spool; at its limit the edge answers 503"
+)
+INGEST_WAITING = Metric(
+    "fairpixel_ingest_waiting_events", "gauge", (), "events whose senders wait for an acknowledgement"
+)
+STREAMS_PACKS = Metric(
+    "fairpixel_streams_packs_total", "counter", ("outcome",), "raw packs handled, by outcome"
+)
+STREAMS_EVENTS = Metric(
+    "fairpixel_streams_events_total", "counter", ("outcome",), "events decided, by disposition"
+)
+STREAMS_LAG = Metric("fairpixel_streams_lag_packs", "gauge", (), "raw packs not decided yet")
+STREAMS_STEP_SECONDS = Metric(
+    "fairpixel_streams_step_seconds_total", "counter", ("step",), "time spent in each step"
+)
+SINKS_BLOCKS = Metric(
+    "fairpixel_sinks_blocks_total",
+    "counter",
+    ("outcome",),
+    "blocks inserted, repeated or left to another loader",
+)
+SINKS_PACKS = Metric(
+    "fairpixel_sinks_packs_total", "counter", ("outcome",), "clean packs loaded, ignored or dead"
+)
+SINKS_ROWS = Metric("fairpixel_sinks_rows_total", "counter", (), "rows written to events")
+SINKS_LAG = Metric("fairpixel_sinks_lag_packs", "gauge", (), "clean packs not loaded yet")
+SINKS_LINK_OPEN = Metric(
+    "fairpixel_sinks_link_open_seconds",
+    "gauge",
+    (),
+    "age of the oldest pack that waits for the one it links to; above 60 somebody must look",
+)
+ALERTS_OPEN = Metric("fairpixel_alerts_open", "gauge", (), "alerts open now")
+ALERTS_SENT = Metric(
+    "fairpixel_alerts_sent_total",
+    "counter",
+    ("route", "outcome"),
+    "alert messages sent, by route and outcome",
+)
+ALERTS_JUDGED_AGE = Metric(
+    "fairpixel_alerts_judged_age_seconds", "gauge", (), "age of the last judged minute"
+)
+
+ALL_METRICS: tuple[Metric, ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Metric)
+)

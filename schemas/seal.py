@@ -1,0 +1,126 @@
+"""Close a raw pack so that only the ring's holder can read it, and open it again: zstd, then AES-256-GCM
+(NIST SP 800-38D)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import cramjam
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from schemas.avro_codec import PackError, encode, find_schema, load_schema, read_record
+from schemas.drops import DeadReason
+from schemas.ring import Key, Ring
+
+ENVELOPE = load_schema("raw_envelope.v1")
+ENVELOPE_VERSIONS = {ENVELOPE.header: ENVELOPE}
+COMPRESS_ABOVE = 2_000  # bytes; below it zstd costs more time than the bytes are worth
+PACK_ID_BYTES = 16
+NONCE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """How many events of one site the edge answered for in one minute (seconds since 1970)."""
+
+    minute: int
+    site: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What anyone may read of a raw pack."""
+
+    key_id: bytes
+    pack_id: bytes
+    accepted: tuple[Accepted, ...]
+    compression: str
+    nonce: bytes
+    sealed: bytes
+    authenticated: bytes  # everything before `sealed`, as it stood in the message
+
+
+def seal_pack(body: bytes, key: Key, *, pack_id: bytes, nonce: bytes, accepted: Iterable[Accepted]) -> bytes:
+    """Seal an encoded raw pack; pack_id and nonce are random bytes (16 and 12) that the caller draws."""
+    compression = "none"
+    if len(body) > COMPRESS_ABOVE:
+        body, compression = bytes(cramjam.zstd.compress(body, level=1)), "zstd"
+    counts = list(accepted)
+    record: dict[str, Any] = {
+        "key_id": key.key_id,
+        "pack_id": pack_id,
+        "accepted_minute": [one.minute for one in counts],
+        "accepted_site": [one.site for one in counts],
+        "accepted_count": [one.count for one in counts],
+        "compression": compression,
+        "nonce": nonce,
+        "sealed": b"",
+    }
+    authenticated = encode(ENVELOPE, record)[:-1]  # an empty `sealed` is one byte, its length
+    sealed = _cipher(key).encrypt(nonce, body, authenticated)
+    return authenticated + _encode_length(len(sealed)) + sealed
+
+
+def read_envelope(message: bytes) -> Envelope:
+    """Read what stands outside the seal. Raises PackError."""
+    record, end = read_record(message, find_schema(message, ENVELOPE_VERSIONS))
+    sealed: bytes = record["sealed"]
+    columns = (record["accepted_minute"], record["accepted_site"], record["accepted_count"])
+    if len({len(column) for column in columns}) != 1:
+        raise PackError(DeadReason.UNEVEN_COLUMNS, "accepted")
+    if len(record["pack_id"]) != PACK_ID_BYTES or len(record["nonce"]) != NONCE_BYTES:
+        raise PackError(DeadReason.UNREADABLE, "pack_id or nonce")
+    if end != len(message):
+        raise PackError(DeadReason.UNREADABLE, "bytes behind the pack")
+    start = end - len(sealed) - len(_encode_length(len(sealed)))
+    return Envelope(
+        key_id=record["key_id"],
+        pack_id=record["pack_id"],
+        accepted=tuple(map(Accepted, *columns)),
+        compression=record["compression"],
+        nonce=record["nonce"],
+        sealed=sealed,
+        authenticated=message[:start],
+    )
+
+
+def open_seal(envelope: Envelope, ring: Ring) -> bytes:
+    """The encoded raw pack. Raises PackError when the ring lacks the key or the seal does not fit."""
+    key = ring.by_id.get(envelope.key_id)
+    if key is None:
+        raise PackError(DeadReason.NO_KEY)
+    try:
+        body = _cipher(key).decrypt(envelope.nonce, envelope.sealed, envelope.authenticated)
+    except InvalidTag:
+        raise PackError(DeadReason.SEAL_BROKEN) from None
+    if envelope.compression == "none":
+        return body
+    try:
+        return bytes(cramjam.zstd.decompress(body))
+    except cramjam.DecompressionError:
+        raise PackError(DeadReason.UNREADABLE, "zstd") from None
+
+
+_ciphers: dict[bytes, AESGCM] = {}  # one a key: a ring holds about fifteen
+
+
+def _cipher(key: Key) -> AESGCM:
+    cipher = _ciphers.get(key.secret)
+    if cipher is None:
+        cipher = _ciphers[key.secret] = AESGCM(key.secret)
+    return cipher
+
+
+def _encode_length(length: int) -> bytes:
+    """A length as Avro writes it: zigzag, then base 128, least significant first."""
+    number = length << 1
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

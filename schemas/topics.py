@@ -1,0 +1,61 @@
+"""The Kafka topics: names, partitions, and the settings that the promises rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+RAW = "events.raw.v1"
+CLEAN = "events.clean.v1"
+DEAD = "events.dead.v1"
+
+HOUR_MS = 3_600_000
+RAW_RETENTION_MS = 48 * HOUR_MS  # the spool's age limit is half of it
+CLEAN_RETENTION_MS = 8 * 24 * HOUR_MS  # above the duplicate window, so a lost cache can be read again
+DEAD_RETENTION_MS = 8 * 24 * HOUR_MS  # as long as the keys are kept
+PARTITIONS_EMBEDDED = 2
+RAW_SIZE_MAX = 1_100_000  # bytes; a pack holds at most 900 kB of events before compression
+CLEAN_SIZE_MAX = 4_000_000  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it must stand on the broker."""
+
+    name: str
+    purpose: str
+    partitions: int
+    config: Mapping[str, str]
+
+
+def all_topics(partitions: int = PARTITIONS_EMBEDDED) -> tuple[Topic, ...]:
+    """Every topic of the platform. LogAppendTime: windows go by the broker's clock, which has one owner."""
+    broker_time = {"message.timestamp.type": "LogAppendTime"}
+    return (
+        Topic(
+            RAW,
+            "what the edge accepted: sealed packs of events",
+            partitions,
+            {**broker_time, "retention.ms": str(RAW_RETENTION_MS), "max.message.bytes": str(RAW_SIZE_MAX)},
+        ),
+        Topic(
+            CLEAN,
+            "what may be kept: one clean pack for each raw pack, linked to the one before",
+            partitions,
+            {
+                **broker_time,
+                "retention.ms": str(CLEAN_RETENTION_MS),
+                "max.message.bytes": str(CLEAN_SIZE_MAX),
+            },
+        ),
+        Topic(
+            DEAD,
+            "messages nobody could read, as they came",
+            partitions,
+            {
+                **broker_time,
+                "retention.ms": str(DEAD_RETENTION_MS),
+                "max.message.bytes": str(CLEAN_SIZE_MAX + 1_000),
+            },
+        ),
+    )
