@@ -1,0 +1,107 @@
+"""What goes back to the sender: ready-made ASGI messages, JSON errors, and which pages may read an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+
+from ingest.fields import Rejection
+from ingest.pixel import GIF
+
+Scope = dict[str, Any]
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[Message], Awaitable[None]]
+HeaderList = list[tuple[bytes, bytes]]
+
+RETRY_AFTER_S = b"5"
+NEVER_CACHED = (b"cache-control", b"no-store, no-cache, must-revalidate, private, max-age=0")
+GIF_HEADERS: HeaderList = [
+    (b"content-type", b"image/gif"),
+    (b"content-length", b"43"),
+    NEVER_CACHED,
+    (b"cross-origin-resource-policy", b"cross-origin"),
+]
+JSON_HEADERS: HeaderList = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+GIF_START: Message = {"type": "http.response.start", "status": 200, "headers": GIF_HEADERS}
+GIF_BODY: Message = {"type": "http.response.body", "body": GIF}
+EMPTY_BODY: Message = {"type": "http.response.body", "body": b""}
+
+METHODS = b"GET, POST, HEAD, OPTIONS"
+ALLOWED_HEADERS = (
+    b"Content-Type, Content-Encoding, Authorization, AnonymousId, X-Retry-Count, Trace, SP-Anonymous, X-Write-Key,"
+    b" X-Debug-Request"
+)
+
+UNKNOWN_KEY = Rejection(
+    "unknown_key", "The site key is not known here.", "k or Authorization: expected a key of fairpixel.toml"
+)
+SPOOL_FULL = Rejection(
+    "unavailable",
+    "The event cannot be kept at the moment.",
+    "Send it again after the seconds named in Retry-After.",
+)
+WRONG_METHOD = Rejection("wrong_method", "This address does not take this method.", "See the header Allow.")
+
+
+async def send_gif(
+    send: Send, status: int = 200, why: Rejection | None = None, more: HeaderList | None = None
+) -> None:
+    """The pixel under any status; the code and the field of an error stand in headers, as the body stays a picture."""
+    headers = GIF_HEADERS + (more or [])
+    if why is not None:
+        headers += [(b"x-fairpixel-code", _ascii(why.code)), (b"x-fairpixel-detail", _ascii(why.detail))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send(GIF_BODY)
+
+
+async def send_json(send: Send, status: int, content: Any, more: HeaderList | None = None) -> None:
+    """An answer as JSON."""
+    body = orjson.dumps(content)
+    headers = [*JSON_HEADERS, (b"content-length", b"%d" % len(body)), *(more or ())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, status: int, why: Rejection, more: HeaderList | None = None) -> None:
+    """An error as JSON with `code`, `message` and `detail`."""
+    await send_json(send, status, why._asdict(), more)
+
+
+async def send_empty(send: Send, status: int, headers: HeaderList) -> None:
+    """An answer without a body."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send(EMPTY_BODY)
+
+
+def cors_headers(origin: bytes | None, declared: bool) -> HeaderList:
+    """Lets a page of a declared origin read the answer; nothing for any other page."""
+    if not origin:
+        return []
+    if not declared:
+        return [(b"vary", b"Origin")]
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"vary", b"Origin"),
+    ]
+
+
+def preflight_headers(origin: bytes | None, declared: bool, asked: bytes | None) -> HeaderList:
+    """The answer to OPTIONS; `asked` is Access-Control-Request-Headers, given back to declared origins."""
+    allow = [(b"allow", METHODS), (b"content-length", b"0")]
+    if not origin or not declared:
+        return allow + cors_headers(origin, declared)
+    return [
+        *allow,
+        *cors_headers(origin, declared),
+        (b"access-control-allow-methods", METHODS),
+        (b"access-control-allow-headers", asked or ALLOWED_HEADERS),
+        (b"access-control-max-age", b"86400"),
+    ]
+
+
+def _ascii(text: str) -> bytes:
+    return text.encode("ascii", "replace")

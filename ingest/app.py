@@ -1,0 +1,232 @@
+"""The edge as one ASGI application: hot doors first, Starlette for all the rest, and the wiring of both."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import itertools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ingest.answers import Receive, Scope, Send
+from ingest.counts import Counts, EdgeMetrics, render
+from ingest.delivery import Delivery
+from ingest.doors import EventsDoor, PixelDoor
+from ingest.live import Live
+from ingest.outbox import KafkaOutbox
+from ingest.packer import Packer
+from ingest.settings import EdgeSettings
+from ingest.spool import Spool, SpoolLimits
+from ingest.spool_files import claim_spool
+from schemas import metrics
+from schemas.config import ConfigError
+from schemas.logs import configure_logs, get_logger
+from schemas.pack import PackLimits
+from schemas.secrets import SecretsError
+from schemas.settings import PlatformSettings
+from schemas.topics import PARTITIONS_EMBEDDED, RAW_RETENTION_MS
+
+REFRESH_S = 2.0  # between two looks at the configuration and the key ring
+FIRST_KEYS_S = 0.2  # the same while there is no key at all
+REFUSALS_S = 1.0  # refusal counts wait so long for a pack to travel with
+PARTITIONS_S = 60.0  # between two questions for the number of partitions
+FIRST_METADATA_S = 3.0
+STOP_S_MAX = 8.0  # for the packs under way; after 1 s they go to the spool
+
+Door = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = get_logger()
+
+
+class Edge:
+    """The application granian runs; everything that lives on the event loop begins at start-up and ends at shutdown."""
+
+    def __init__(self, settings: PlatformSettings, edge_settings: EdgeSettings, live: Live) -> None:
+        self._settings = settings
+        self._edge = edge_settings
+        self._live = live
+        self._counts = Counts()
+        self._doors: dict[str, Door] = {}
+        self._pages = Starlette(
+            routes=[
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+                Route("/metrics", self._metrics),
+            ]
+        )
+        self._pages.router.redirect_slashes = False
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """One connection event of ASGI; no coroutine of its own, as one more costs each hit 0.1 µs."""
+        if scope["type"] == "lifespan":
+            return self._live_through(receive, send)
+        return self._doors.get(scope.get("path", ""), self._pages)(scope, receive, send)
+
+    async def _live_through(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _start(self) -> None:
+        root = self._settings.data / "ingest" / "spool"
+        files = await asyncio.to_thread(claim_spool, root, self._edge.name)
+        self._outbox = KafkaOutbox(self._settings.bootstrap)
+        limits = SpoolLimits(self._edge.spool_bytes_max, RAW_RETENTION_MS // 2)
+        spool = Spool(files, limits, asyncio.get_running_loop().call_soon_threadsafe)
+        self._delivery = Delivery(
+            self._outbox, spool, root, lambda: self._live.ring, self._counts, self._edge.kafka_wait_ms_max
+        )
+        self._packer = Packer(
+            files.folder.name,
+            await self._partition_count(FIRST_METADATA_S),
+            self._delivery.send,
+            lambda: self._live.newest_key(int(time.time() * 1000)),
+            os.urandom,
+            PackLimits(age_ms_max=self._edge.pack_age_ms_max),
+        )
+        self._doors = self._build_doors()
+        self._tasks = [asyncio.create_task(self._keep_fresh()), asyncio.create_task(self._keep_partitions())]
+        log.info(
+            "edge_started",
+            edge=files.folder.name,
+            partitions=self._packer.partition_count,
+            spooled=files.pack_count,
+        )
+
+    def _build_doors(self) -> dict[str, Door]:
+        numbers, start = itertools.count(), os.urandom(12).hex()
+
+        def make_id() -> str:
+            """An id nobody else makes: 96 random bits of this process and a number; uuid4 costs ten times as much."""
+            return f"{start}{next(numbers):x}"
+
+        common = (
+            self._live,
+            self._packer,
+            self._counts,
+            make_id,
+            self._edge.trusted_proxies,
+            self._edge.waiting_events_max,
+        )
+        pixel, events = PixelDoor(*common), EventsDoor(*common)
+        return {"/p.gif": pixel, "/p.gif/": pixel, "/v1/events": events, "/v1/events/": events}
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        under_way = self._packer.flush()
+        try:
+            async with asyncio.timeout(STOP_S_MAX):
+                await asyncio.gather(*under_way)
+                while self._packer.waiting_events:
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            log.error("edge_stopped_early", events_unanswered=self._packer.waiting_events)
+        await self._delivery.stop()
+        log.info("edge_stopped", spooled=self._delivery.spool_packs)
+
+    async def _keep_fresh(self) -> None:
+        """Look at the files again, and send refusal counts on their way when nothing else travels."""
+        refresh_at = 0.0
+        while True:
+            await asyncio.sleep(REFUSALS_S if self._live.ring.keys else FIRST_KEYS_S)
+            if not self._live.ring.keys or time.monotonic() >= refresh_at:
+                refresh_at = time.monotonic() + REFRESH_S
+                self._live.refresh()
+            if self._packer.has_refusals and self._live.ring.keys and self._delivery.can_accept:
+                self._packer.flush()
+
+    async def _keep_partitions(self) -> None:
+        while True:
+            await asyncio.sleep(PARTITIONS_S if self._partitions_known else 1.0)
+            self._packer.grow(await self._partition_count(FIRST_METADATA_S))
+
+    async def _partition_count(self, timeout_s: float) -> int:
+        """As Kafka says, else as it last said (events must meet their copies), else as the embedded broker has it."""
+        remembered = self._settings.data / "ingest" / "partitions.json"
+        found = await asyncio.to_thread(self._outbox.fetch_partition_count, timeout_s)
+        self._partitions_known = found is not None
+        if found is not None:
+            await asyncio.to_thread(_remember, remembered, found)
+            return found
+        return await asyncio.to_thread(_recall, remembered) or PARTITIONS_EMBEDDED
+
+    async def _healthz(self, _: Request) -> Response:
+        """Alive: the loop answers, Kafka's reports are fetched, the spool's writer and all tasks run."""
+        alive = self._delivery.is_healthy and not any(task.done() for task in self._tasks)
+        return JSONResponse({"status": "ok" if alive else "stuck"}, 200 if alive else 503)
+
+    async def _readyz(self, _: Request) -> Response:
+        """Hits can be accepted: there is a key to seal under, and Kafka or the spool has room."""
+        reasons = []
+        if not self._live.ring.keys:
+            reasons.append("no key in the ring yet: the program streams makes the first")
+        if not self._delivery.can_accept:
+            reasons.append("Kafka is away and the spool is full")
+        return JSONResponse(
+            {"status": "not ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200
+        )
+
+    async def _metrics(self, _: Request) -> Response:
+        gauges: dict[metrics.Metric, Callable[[], float]] = {
+            metrics.INGEST_SPOOL_PACKS: lambda: self._delivery.spool_packs,
+            metrics.INGEST_SPOOL_BYTES: lambda: self._delivery.spool_bytes,
+            metrics.INGEST_WAITING: lambda: self._packer.waiting_events,
+        }
+        return Response(
+            render(EdgeMetrics(self._counts, gauges)), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+
+def build_edge() -> Edge:
+    """The application, with settings from the environment; granian calls this in each worker."""
+    configure_logs("ingest")
+    _end_with_parent()
+    settings = PlatformSettings.from_env(os.environ)
+    try:
+        live = Live(settings, os.environ)
+    except (ConfigError, SecretsError) as error:
+        sys.exit(f"{error}\nRepair it, then check with: fairpixel config check")
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}\n`fairpixel up` makes it.")
+    return Edge(settings, EdgeSettings.from_env(os.environ), live)
+
+
+def _end_with_parent() -> None:
+    """Stop in order when the process that watches the workers is killed: its successor needs port and spool."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _remember(path: Path, partition_count: int) -> None:
+    if _recall(path) != partition_count:
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(partition_count), "ascii")
+        partial.replace(path)
+
+
+def _recall(path: Path) -> int | None:
+    try:
+        count = json.loads(path.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+    return count if isinstance(count, int) and count > 0 else None

@@ -1,0 +1,175 @@
+"""Collects events into one open pack a partition, and closes it as soon as waiting would no longer help.
+
+A pack closes when it is 3 ms old and the one before it on its partition is acknowledged, when it is full, or when it
+is 10 ms old. A broker on the same machine acknowledges in 0.15 ms: without the 3 ms packs stay small,
+and each pack costs about 100 µs here, 50 µs in streams and a request to the broker. 64 senders and 2 partitions make
+packs of 30: 100 µs / 30 = 3.3 µs an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from ingest.pack import Pack, close_pack
+from ingest.row import EVENT_ID, NAME, SITE, Row, row_size_max
+from schemas.identity import partition_of
+from schemas.logs import get_logger
+from schemas.pack import PackLimits, Refusal
+from schemas.ring import Key, RingError
+from schemas.seal import NONCE_BYTES, PACK_ID_BYTES
+
+AGE_MS_MIN = 3
+
+RandomBytes = Callable[[int], bytes]
+Send = Callable[[Pack, Callable[[bool], None]], None]
+
+log = get_logger()
+
+
+@dataclass(slots=True)
+class _Open:
+    """The pack that still takes events on one partition."""
+
+    done: asyncio.Future[bool]
+    rows: list[Row] = field(default_factory=list)
+    size_bytes: int = 0
+    is_due: bool = False  # old enough: closes as soon as the pack before it is acknowledged
+    timer: asyncio.TimerHandle | None = None
+
+
+class Packer:
+    """Rows in, one future a pack out: True once Kafka or the spool has the pack, False when nobody could take it.
+
+    send: hands a pack on, and is told later whether it was kept. Runs on the event loop's thread alone.
+    """
+
+    def __init__(
+        self,
+        edge: str,
+        partition_count: int,
+        send: Send,
+        current_key: Callable[[], Key],
+        random_bytes: RandomBytes,
+        limits: PackLimits | None = None,
+    ) -> None:
+        self._edge = edge
+        self._send = send
+        self._current_key = current_key
+        self._random_bytes = random_bytes
+        self._limits = limits or PackLimits()
+        self._loop = asyncio.get_running_loop()
+        self._open: list[_Open | None] = []
+        self._in_flight: list[int] = []  # packs not yet acknowledged, by partition
+        self._refusals: Counter[tuple[int, str, str]] = Counter()
+        self.waiting_events = 0  # in open packs and in packs not yet acknowledged
+        self.partition_count = 0
+        self.grow(partition_count)
+
+    def grow(self, partition_count: int) -> None:
+        """Use more partitions from now on; a topic never has fewer than before."""
+        while len(self._open) < partition_count:
+            self._open.append(None)
+            self._in_flight.append(0)
+        self.partition_count = len(self._open)
+
+    def add(self, row: Row) -> asyncio.Future[bool]:
+        """Put an event into the open pack of its partition; the future is that of the pack."""
+        partition = partition_of(row[SITE], row[NAME], row[EVENT_ID], self.partition_count)
+        size = row_size_max(row)
+        pack = self._open[partition]
+        if pack is not None and pack.size_bytes + size > self._limits.size_bytes_max:
+            self._close(partition)
+            pack = None
+        if pack is None:
+            pack = self._begin(partition)
+        pack.rows.append(row)
+        pack.size_bytes += size
+        self.waiting_events += 1
+        if len(pack.rows) >= self._limits.event_count_max:
+            self._close(partition)
+        return pack.done
+
+    def refuse(self, minute: int, site: str, reason: str, count: int = 1) -> None:
+        """Count what the edge refused; the counts travel in the next pack of any partition."""
+        self._refusals[minute, site, reason] += count
+
+    def refuse_aloud(self, minute: int, site: str, reason: str, count: int = 1) -> asyncio.Future[bool]:
+        """The same for a refusal that is answered as a success: the future tells when the count is kept."""
+        self.refuse(minute, site, reason, count)
+        return (self._open[0] or self._begin(0)).done
+
+    def flush(self) -> list[asyncio.Future[bool]]:
+        """Close every open pack, also one that holds nothing but refusals; the futures of all that were closed."""
+        if self._refusals and not any(self._open):
+            self._begin(0)
+        open_packs = [pack for pack in self._open if pack is not None]
+        for partition in range(self.partition_count):
+            self._close(partition)
+        return [pack.done for pack in open_packs]
+
+    @property
+    def has_refusals(self) -> bool:
+        """Whether counts wait for a pack."""
+        return bool(self._refusals)
+
+    def _begin(self, partition: int) -> _Open:
+        pack = self._open[partition] = _Open(self._loop.create_future())
+        pack.timer = self._loop.call_later(
+            min(AGE_MS_MIN, self._limits.age_ms_max) / 1000, self._ripen, partition, pack
+        )
+        return pack
+
+    def _ripen(self, partition: int, pack: _Open) -> None:
+        if self._open[partition] is not pack:
+            return
+        if not self._in_flight[partition] or pack.is_due:
+            self._close(partition)
+            return
+        pack.is_due = True
+        rest_ms = max(0, self._limits.age_ms_max - AGE_MS_MIN)
+        pack.timer = self._loop.call_later(rest_ms / 1000, self._ripen, partition, pack)
+
+    def _close(self, partition: int) -> None:
+        pack = self._open[partition]
+        if pack is None:
+            return
+        self._open[partition] = None
+        if pack.timer is not None:
+            pack.timer.cancel()
+        refusals, self._refusals = self._refusals, Counter()
+        try:
+            closed = close_pack(
+                self._edge,
+                partition,
+                pack.rows,
+                [Refusal(*of_what, count) for of_what, count in refusals.items()],
+                self._current_key(),
+                self._random_bytes(PACK_ID_BYTES),
+                self._random_bytes(NONCE_BYTES),
+            )
+        except RingError as error:  # before the first key was ever made
+            log.error("pack_not_sealed", reason=str(error))
+            self._settle(pack, refusals, False)
+            return
+        self._in_flight[partition] += 1
+        self._send(closed, partial(self._acknowledged, partition, pack, refusals))
+
+    def _acknowledged(
+        self, partition: int, pack: _Open, refusals: Counter[tuple[int, str, str]], kept: bool
+    ) -> None:
+        self._in_flight[partition] -= 1
+        self._settle(pack, refusals, kept)
+        following = self._open[partition]
+        if following is not None and following.is_due:
+            self._close(partition)
+
+    def _settle(self, pack: _Open, refusals: Counter[tuple[int, str, str]], kept: bool) -> None:
+        self.waiting_events -= len(pack.rows)
+        if not kept:
+            self._refusals.update(refusals)
+        if not pack.done.done():
+            pack.done.set_result(kept)

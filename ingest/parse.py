@@ -1,0 +1,181 @@
+"""One event of `POST /v1/events`, already decoded from JSON → `Row` or `Rejection`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from ingest.client import Client
+from ingest.fields import (
+    KINDS,
+    Rejection,
+    Unacceptable,
+    check_trusted_time,
+    invalid,
+    parse_address,
+    parse_currency,
+    parse_id,
+    parse_name,
+    parse_signals,
+    parse_text,
+    parse_time,
+    parse_value,
+    refuse_fingerprinting,
+)
+from ingest.row import Row, check_properties_size
+from ingest.sites import SECRET, Sender
+from schemas.consent import UNDECODED_SIGNALS
+from schemas.event import PROPERTIES_SIZE_MAX, TEXT_LENGTH_MAX, Flag
+
+SHORT_LENGTH_MAX = 60  # characters of screen, viewport, timezone
+LANGUAGE_LENGTH_MAX = 200
+WARNED_KEYS_MAX = 5
+WARNED_KEY_LENGTH_MAX = 40
+
+EVENT_KEYS = frozenset({
+    "event", "id", "ts", "sent_at", "visitor_id", "user_id", "session_id", "url", "referrer", "title",
+    "value", "currency", "consent", "context", "properties", "k", *UNDECODED_SIGNALS,
+})  # fmt: skip
+PERSON_KEYS = ("ip", "user_agent")  # of the context: only a backend knows them better than the request
+CONTEXT_KEYS = frozenset({
+    *PERSON_KEYS, "language", "title", "session_id", "screen", "viewport", "timezone", "gpc", "dnt", "webdriver",
+})  # fmt: skip
+CONTEXT_FLAGS = (("gpc", int(Flag.GPC)), ("dnt", int(Flag.DNT)), ("webdriver", int(Flag.WEBDRIVER)))
+ID_MADE = int(Flag.ID_MADE)
+
+
+class Parsed(NamedTuple):
+    """An event that was taken, and what its sender should know about it ("" for nothing)."""
+
+    row: Row
+    warning: str = ""
+
+
+def parse_event(
+    item: object, sender: Sender, client: Client, now_ms: int, sent_at: int, made_id: str
+) -> Parsed | Rejection:
+    """One event.
+
+    client: of the request; its address and agent count for public keys only, as a backend's are not a person's.
+    sent_at: of the request, ms, 0 for none; made_id: the id to use where the client sent none.
+    """
+    if type(item) is not dict:
+        return Rejection(
+            "not_an_event", "This is not an event.", 'expected a JSON object such as {"event": "page_view"}'
+        )
+    try:
+        return _parse(item, sender, client, now_ms, sent_at, made_id)
+    except Unacceptable as problem:
+        return problem.rejection
+
+
+def _parse(
+    item: dict[str, Any], sender: Sender, client: Client, now_ms: int, sent_at: int, made_id: str
+) -> Parsed:
+    get = item.get
+    name = parse_name(get("event"), "event")
+    event_id = parse_id(get("id"), "id")
+    flags = client.flags
+    if not event_id:
+        event_id = made_id
+        flags |= ID_MADE
+    occurred_at = parse_time(item["ts"], "ts") if "ts" in item else 0
+    if "sent_at" in item:
+        sent_at = parse_time(item["sent_at"], "sent_at") or sent_at
+    trusted = sender.trust == SECRET
+    if trusted and occurred_at:
+        check_trusted_time(occurred_at, now_ms, "ts")
+    warnings = [] if EVENT_KEYS.issuperset(item) else [_unknown(item)]
+    context = get("context")
+    if context is None:
+        context = {}
+    else:
+        flags |= _check_context(context, trusted, warnings)
+    ip, user_agent, language = client.ip, client.user_agent, client.language
+    if trusted:  # the request came from a customer's server: only the event speaks of the person
+        ip = parse_address(context.get("ip"))
+        user_agent = parse_text(context.get("user_agent"), "context.user_agent", TEXT_LENGTH_MAX)
+        language = ""
+    if context:
+        language = parse_text(context.get("language"), "context.language", LANGUAGE_LENGTH_MAX) or language
+    row = (
+        event_id,
+        sender.site,
+        name,
+        KINDS.get(name, "custom"),
+        "server" if trusted else "tag",
+        "native",
+        sender.trust,
+        occurred_at,
+        sent_at,
+        now_ms,
+        ip,
+        user_agent,
+        language,
+        parse_text(get("url"), "url", TEXT_LENGTH_MAX),
+        parse_text(get("referrer"), "referrer", TEXT_LENGTH_MAX),
+        parse_text(get("title") or context.get("title"), "title", TEXT_LENGTH_MAX),
+        parse_id(get("visitor_id"), "visitor_id"),
+        parse_id(get("user_id"), "user_id"),
+        parse_id(get("session_id") or context.get("session_id"), "session_id"),
+        parse_signals(item),
+        flags,
+        parse_text(context.get("screen"), "context.screen", SHORT_LENGTH_MAX) if context else "",
+        parse_text(context.get("viewport"), "context.viewport", SHORT_LENGTH_MAX) if context else "",
+        parse_text(context.get("timezone"), "context.timezone", SHORT_LENGTH_MAX) if context else "",
+        parse_value(item["value"], "value") if "value" in item else 0,
+        parse_currency(item["currency"], "currency") if "currency" in item else "",
+        _properties(get("properties")),
+    )
+    return Parsed(row, "; ".join(warnings))
+
+
+def _check_context(context: object, trusted: bool, warnings: list[str]) -> int:
+    """The flags a context sets; appends what its sender should know."""
+    if not isinstance(context, dict):
+        raise invalid("context", "an object")
+    if not CONTEXT_KEYS.issuperset(context):
+        refuse_fingerprinting(context, "context")
+        warnings.append(
+            "unknown keys ignored: " + _names(f"context.{key}" for key in context if key not in CONTEXT_KEYS)
+        )
+    if not trusted and any(context.get(key) for key in PERSON_KEYS):
+        warnings.append("context.ip and context.user_agent ignored: they need the secret key")
+    if trusted and context.get("ip") and not parse_address(context["ip"]):
+        warnings.append("context.ip ignored: expected an IP address")
+    flags = 0
+    for key, flag in CONTEXT_FLAGS:
+        if context.get(key) in (True, 1, "1"):
+            flags |= flag
+    return flags
+
+
+def _unknown(item: dict[str, Any]) -> str:
+    refuse_fingerprinting(item, "event")
+    return "unknown keys ignored: " + _names(key for key in item if key not in EVENT_KEYS)
+
+
+def _names(keys: Any) -> str:
+    """At most five names, each cut; names only, never a value."""
+    names = sorted(keys)
+    shown = [name[:WARNED_KEY_LENGTH_MAX] for name in names[:WARNED_KEYS_MAX]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _properties(value: object) -> str:
+    if not value:
+        if value is None or value == {}:
+            return ""
+        raise invalid("properties", "an object")
+    if type(value) is not dict:
+        raise invalid("properties", "an object")
+    refuse_fingerprinting(value, "properties")
+    try:
+        encoded = orjson.dumps(value)
+    except TypeError:  # nested deeper than 254 levels
+        raise invalid(
+            "properties", f"an object of at most {PROPERTIES_SIZE_MAX:,} bytes, nested at most 250 deep"
+        ) from None
+    return check_properties_size(encoded, "properties")

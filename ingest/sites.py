@@ -1,0 +1,65 @@
+"""Whose key is it: from a key to its site, how far it is trusted, and the web origins it may come from."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from schemas.config import Config
+
+PUBLIC = "public"
+SECRET = "secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What a key stands for."""
+
+    site: str
+    trust: str  # PUBLIC or SECRET
+    origins: frozenset[str] = frozenset()  # lower case, such as https://shop.example; empty: any
+
+    def may_come_from(self, origin: str) -> bool:
+        """Whether a page of this web origin may send."""
+        return not self.origins or origin.lower() in self.origins
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """All keys of one configuration."""
+
+    public: Mapping[str, Sender]
+    _secret: Mapping[bytes, tuple[str, Sender]]  # SHA-256 of the key -> key, sender
+
+    @classmethod
+    def of(cls, config: Config, secret_keys: Mapping[str, str]) -> Sites:
+        """config: the sites and their public keys; secret_keys: site -> secret key."""
+        public, secret = {}, {}
+        for name, site in config.sites.items():
+            origins = frozenset(form for origin in site.origins for form in _forms(origin))
+            for key in config.public_keys(name):
+                public[key] = Sender(name, PUBLIC, origins)
+            if key := secret_keys.get(name, ""):
+                secret[sha256(key.encode()).digest()] = (key, Sender(name, SECRET, origins))
+        return cls(public, secret)
+
+    def find(self, key: str) -> Sender | None:
+        """The sender a key stands for; secret keys are found by their hash and compared in constant time."""
+        sender = self.public.get(key)
+        if sender is not None or not key:
+            return sender
+        encoded = key.encode("utf-8", "surrogatepass")
+        known, sender = self._secret.get(sha256(encoded).digest(), ("", None))
+        return sender if sender is not None and hmac.compare_digest(known.encode(), encoded) else None
+
+    def is_origin_declared(self, origin: str) -> bool:
+        """Whether any site takes hits from pages of this origin: all a preflight can ask, as it carries no key."""
+        return any(sender.may_come_from(origin) for sender in self.public.values())
+
+
+def _forms(origin: str) -> tuple[str, ...]:
+    """A declared origin as browsers write it; a bare host stands for both schemes."""
+    origin = origin.lower().rstrip("/")
+    return (origin,) if "://" in origin else (f"https://{origin}", f"http://{origin}")
