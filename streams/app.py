@@ -1,0 +1,190 @@
+"""Wires the worker: Faust brings raw packs and balances partitions, a desk each decides, our own producer delivers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import faust
+from rocksdict import Cache
+
+from schemas.logs import get_logger
+from schemas.settings import PlatformSettings
+from schemas.topics import RAW
+from streams import measures
+from streams.desk import CLOSE_SECONDS_MAX, Desk, Means, RawMessage
+from streams.fault import end_process, where
+from streams.health import serve_health
+from streams.kafka_ready import wait_for_kafka
+from streams.log_reader import KafkaLogReader
+from streams.outbox import KafkaOutbox
+from streams.policy import Policy
+from streams.seen import SeenLimits
+from streams.settings import StreamsSettings
+from streams.watchdog import Watchdog
+
+GROUP = "fairpixel-streams"
+CONFIG_EVERY_SECONDS = 1.0
+RING_EVERY_SECONDS = 3_600.0
+MB = 1_000_000
+
+
+class Worker:
+    """All desks of one process; as `Work`, what the watchdog sees."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._desks: dict[int, Desk] = {}
+        self._opening: set[asyncio.Task[None]] = set()
+        self._closing: dict[int, asyncio.Task[None]] = {}
+        self._finished = 0  # progress of desks that are closed
+        self.assigned = False  # true after the first assignment, even an empty one
+
+    def progress(self) -> int:
+        return self._finished + sum(desk.progress for desk in list(self._desks.values()))
+
+    def next_raw(self) -> Mapping[int, int]:
+        return {desk.partition: desk.next_raw for desk in list(self._desks.values())}
+
+    def ready(self) -> bool:
+        return self.assigned and all(desk.ready for desk in list(self._desks.values()))
+
+    async def take(self, event: Any) -> None:
+        """One raw message from Faust; without a desk it is left to whoever has the partition now."""
+        message = event.message
+        desk = self._desks.get(message.partition)
+        if desk is not None:
+            time_ms = round(message.timestamp * 1000)
+            raw = RawMessage(message.offset, time_ms, message.value or b"", event.ack)
+            await asyncio.shield(
+                desk.take(raw)
+            )  # Faust cancels agents; a desk must not stop in the middle of a step
+
+    async def assign(self, partitions: set[int]) -> None:
+        """Open a desk for each partition, all at once; messages wait for theirs."""
+        await self.revoke()
+        for partition in sorted(partitions):
+            desk = self._desks[partition] = Desk(partition, self._means, self._closing.get(partition))
+            task = asyncio.get_running_loop().create_task(desk.open())
+            task.add_done_callback(self._opened)
+            self._opening.add(task)
+        self.assigned = True
+        get_logger().info("partitions_assigned", partitions=sorted(partitions))
+
+    async def revoke(self) -> None:
+        """Close all desks; the tail is short to read again for those that come back."""
+        desks, self._desks = self._desks, {}
+        self._finished += sum(desk.progress for desk in desks.values())
+        for partition, desk in desks.items():
+            self._closing[partition] = asyncio.get_running_loop().create_task(desk.close())
+        if desks:
+            await asyncio.wait([self._closing[partition] for partition in desks], timeout=CLOSE_SECONDS_MAX)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._means.give_up(f"a partition cannot be opened: {where(error)}")
+
+
+def build_app(
+    settings: PlatformSettings, streams: StreamsSettings, worker: Worker, means: Means
+) -> faust.App:
+    """The Faust application: one agent instance a partition, no tables, no web server, offsets acknowledged by us."""
+    app = faust.App(
+        GROUP,
+        broker=[f"kafka://{one.strip()}" for one in settings.bootstrap.split(",")],
+        value_serializer="raw",
+        key_serializer="raw",
+        store="memory://",
+        datadir=str(settings.data / "streams"),
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,  # `fairpixel up` makes the topics
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=streams.instance or None,
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.0,
+        broker_commit_interval=1.0,
+        broker_max_poll_interval=300.0,
+        stream_buffer_maxsize=streams.flight_packs_max * 2,  # packs of at most 1.1 MB
+        stream_wait_empty=False,  # the clean log knows what is decided; nobody need wait
+        worker_redirect_stdouts=False,
+    )
+    raw = app.topic(RAW, value_type=bytes, key_type=bytes)
+
+    async def decide_packs(stream: Any) -> None:
+        try:
+            async for event in stream.noack().events():
+                await worker.take(event)
+        except Exception as error:  # Faust would start the agent again and lose the message
+            means.give_up(where(error))
+
+    app.agent(raw, name="decide_packs", isolated_partitions=True)(decide_packs)
+
+    async def assigned(sender: Any, partitions: Any, *_: Any, **__: Any) -> None:
+        await worker.assign({one.partition for one in partitions if one.topic == RAW})
+
+    async def revoked(sender: Any, *_: Any, **__: Any) -> None:
+        await worker.revoke()
+
+    signals: Any = app  # Faust's signals are typed for functions that are called without an event loop
+    signals.on_partitions_assigned.connect(assigned)
+    signals.on_partitions_revoked.connect(revoked)
+    return app
+
+
+async def run(settings: PlatformSettings, streams: StreamsSettings, identity_secret: bytes) -> None:
+    """Work until SIGTERM or SIGINT."""
+    (settings.data / "streams").mkdir(mode=0o700, parents=True, exist_ok=True)
+    policy = Policy(settings.config_path, settings.keys, identity_secret)
+    await asyncio.get_running_loop().run_in_executor(None, wait_for_kafka, settings.bootstrap, RAW)
+    outbox = KafkaOutbox(settings.bootstrap)
+    means = Means(
+        log=KafkaLogReader(settings.bootstrap),
+        outbox=outbox,
+        policy=policy,
+        folder=settings.data / "streams" / "seen",
+        limits=SeenLimits(streams.window_ms, streams.seen_buffer_mb * MB, Cache(streams.seen_cache_mb * MB)),
+        flight_packs_max=streams.flight_packs_max,
+        give_up=end_process,
+    )
+    worker = Worker(means)
+    app = build_app(settings, streams, worker, means)
+    watchdog = Watchdog(settings.bootstrap, worker, streams.stuck_seconds_max, end_process, measures.LAG.set)
+    serve_health(settings.streams_port, watchdog.health)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    # What is here now stays; packs are freed by count. Rarer rounds of the collector: 1.5 µs an event less.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    app.finalize()
+    await app.start()
+    get_logger().info("worker_started", rules_version=policy.rules.version)
+    duties = [
+        asyncio.create_task(_every(CONFIG_EVERY_SECONDS, policy.refresh_config)),
+        asyncio.create_task(_every(RING_EVERY_SECONDS, policy.refresh_ring)),
+        asyncio.create_task(_every(CONFIG_EVERY_SECONDS, partial(_check, app))),
+    ]
+    await stopping.wait()
+    get_logger().info("worker_stopping")
+    for duty in duties:
+        duty.cancel()
+    await worker.revoke()
+    outbox.close(5.0)
+    await app.stop()
+
+
+def _check(app: faust.App) -> None:
+    if app.crashed:
+        end_process(f"Faust ended: {type(app.crash_reason).__name__}")
+
+
+async def _every(seconds: float, duty: Any) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        duty()

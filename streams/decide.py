@@ -1,0 +1,160 @@
+"""One raw message in, one clean pack out, also when nothing in it survives or nobody could read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+from typing import Protocol
+
+from schemas.avro_codec import PackError
+from schemas.clean_pack import SIGHTING_COLUMNS, SOURCE_CODE, CleanHead, CleanPack, encode_clean_pack
+from schemas.drops import DeadReason, DropReason
+from schemas.links import Origin, Position
+from schemas.logs import get_logger
+from schemas.pack import RawPack, decode_raw_pack
+from schemas.ring import Ring
+from schemas.seal import Envelope, open_seal, read_envelope
+from schemas.topics import CLEAN_SIZE_MAX
+from streams.batch import CleanBatch, Sighting
+from streams.fault import BrokenMeans, where
+from streams.pipeline import Step, build_pipeline, clean
+from streams.rules import Rules
+from streams.steps.duplicates import LookUp
+
+_SIGHTING_FIELDS = tuple(one.name for one in fields(Sighting))
+assert tuple(f"sighting_{name}" for name in _SIGHTING_FIELDS) == SIGHTING_COLUMNS
+
+SIZE_MAX = CLEAN_SIZE_MAX - 10_000  # bytes before compression; the broker counts its own header too
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a clean pack stands: which raw message it answers, who writes it, what it follows."""
+
+    origin: Origin
+    writer: str
+    link: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A clean pack, its bytes, and what it stores: key -> 25 bytes, as in `kept`."""
+
+    pack: CleanPack
+    value: bytes
+    entries: dict[bytes, bytes] = field(default_factory=dict)
+
+
+class Opener(Protocol):
+    """Opens sealed packs; may fetch the ring anew when a key is missing."""
+
+    def __call__(self, envelope: Envelope) -> bytes: ...
+
+
+def open_with(ring: Ring) -> Opener:
+    """An opener for a ring that stays as it is."""
+    return partial(open_seal, ring=ring)
+
+
+def decide(
+    value: bytes,
+    place: Place,
+    *,
+    open_pack: Opener,
+    rules: Rules,
+    look_up: LookUp,
+    has_pack: Callable[[str], bool],
+    run: Callable[[CleanBatch, tuple[Step, ...]], CleanBatch] = clean,
+    size_max: int = SIZE_MAX,
+) -> Decided:
+    """Decide one raw message; raises only BrokenMeans.
+
+    A repeat gives an empty pack that says so. So does a message nobody can read, also one that decodes to something no
+    step knows what to do with: it waits among the dead letters for a better program, and those behind it go on.
+    """
+    head = CleanHead(place.origin, place.writer, place.link)
+    try:
+        envelope = read_envelope(value)
+    except PackError as error:
+        return _empty(replace(head, dead=str(error.reason)), rules)
+    head = replace(head, pack_id=envelope.pack_id.hex(), accepted=envelope.accepted)
+    try:
+        raw = decode_raw_pack(open_pack(envelope))
+        check(raw)
+    except PackError as error:
+        return _empty(replace(head, dead=str(error.reason)), rules)
+    try:
+        return _decide_events(replace(head, edge=raw.edge), raw, rules, look_up, has_pack, run, size_max)
+    except BrokenMeans:
+        raise
+    except Exception as error:
+        get_logger().error("pack_defeats_a_step", offset=place.origin.offset, error=where(error))
+        return _empty(replace(head, dead=str(DeadReason.UNREADABLE)), rules)
+
+
+def _decide_events(
+    head: CleanHead,
+    raw: RawPack,
+    rules: Rules,
+    look_up: LookUp,
+    has_pack: Callable[[str], bool],
+    run: Callable[[CleanBatch, tuple[Step, ...]], CleanBatch],
+    size_max: int,
+) -> Decided:
+    if has_pack(head.pack_id):
+        return _empty(replace(head, repeat=True, accepted=()), rules)
+    *steps, drop_copies = build_pipeline(rules, look_up)
+    cleaned = run(CleanBatch.of(raw.batch), tuple(steps))
+    while True:
+        final = run(cleaned, (drop_copies,))
+        decided = _finish(head, raw, final, rules)
+        if len(decided.value) <= size_max or not len(cleaned):
+            return decided
+        cleaned = drop_largest(cleaned, len(decided.value) - size_max)
+
+
+def check(raw: RawPack) -> None:
+    """Raises PackError for a pack that decodes but holds what no edge writes."""
+    batch = raw.batch
+    if not SOURCE_CODE.keys() >= set(batch.source):
+        raise PackError(DeadReason.UNREADABLE, "source")
+    if (
+        not 0 <= min(batch.flags, default=0) <= max(batch.flags, default=0) < 2**31
+    ):  # fastavro reads beyond an int
+        raise PackError(DeadReason.UNREADABLE, "flags")
+
+
+def drop_largest(batch: CleanBatch, excess: int) -> CleanBatch:
+    """Drop the largest events as oversize until about `excess` bytes are gone, one at least."""
+    sizes = [sum(map(len, texts)) for texts in zip(batch.properties, batch.path, batch.event_id, strict=True)]
+    reasons: list[DropReason | None] = [None] * len(batch)
+    for i in sorted(range(len(batch)), key=sizes.__getitem__, reverse=True):
+        reasons[i] = DropReason.OVERSIZE
+        excess -= max(sizes[i], 1)
+        if excess <= 0:
+            break
+    return batch.drop(reasons)
+
+
+def _finish(head: CleanHead, raw: RawPack, batch: CleanBatch, rules: Rules) -> Decided:
+    entries = {
+        key: key + SOURCE_CODE[source] + fingerprint
+        for key, source, fingerprint in zip(batch.key, batch.source, batch.fingerprint, strict=True)
+    }
+    seen_again = [asdict(one) for one in batch.sightings]
+    pack = CleanPack(
+        head=replace(head, kept=b"".join(entries.values())),
+        count=len(batch),
+        rules_version=rules.version,
+        columns=batch.clean_columns(),
+        drops=batch.drops,
+        sightings={f"sighting_{name}": [one[name] for one in seen_again] for name in _SIGHTING_FIELDS},
+        refusals=raw.refusals,
+    )
+    return Decided(pack, encode_clean_pack(pack), entries)
+
+
+def _empty(head: CleanHead, rules: Rules) -> Decided:
+    pack = CleanPack(head, rules_version=rules.version)
+    return Decided(pack, encode_clean_pack(pack))

@@ -1,0 +1,30 @@
+"""Waits for Kafka instead of failing: a worker that starts before its broker is early, not broken (seam)."""
+
+from __future__ import annotations
+
+import time
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from schemas.logs import get_logger
+
+ANSWER_SECONDS_MAX = 3.0
+SAY_EVERY_SECONDS = 10.0
+
+
+def wait_for_kafka(bootstrap: str, topic: str) -> None:
+    """Return when the broker knows the topic; says every ten seconds that it waits."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 500, "log_level": 0})
+    said = time.monotonic()
+    while True:
+        try:
+            found = admin.list_topics(topic, ANSWER_SECONDS_MAX).topics.get(topic)
+            if found is not None and found.error is None:
+                return
+        except KafkaException:
+            pass
+        if time.monotonic() - said > SAY_EVERY_SECONDS:
+            said = time.monotonic()
+            get_logger().warning("waiting_for_kafka", topic=topic, advice="is `fairpixel up` running?")
+        time.sleep(0.2)

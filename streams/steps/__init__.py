@@ -1,0 +1,1 @@
+"""The steps of the pipeline; each rule speaks of one value, each step of a column."""

@@ -1,0 +1,42 @@
+"""Keeps what people agreed to, and what a contract with them needs; the table itself is in schemas.consent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from schemas.consent import Basis, Purpose, decide
+from schemas.drops import DropReason
+from schemas.event import Flag
+from streams.batch import CleanBatch
+from streams.rules import Rules
+
+CASES_MAX = 65_536  # 65,536 x about 500 bytes = 32 MB at the most; a site's visitors share few combinations
+OPTED_OUT = int(Flag.GPC | Flag.DNT)
+
+Case = tuple[str, str, str, str, int]  # site, name, trust, signals, flags
+
+
+def basis_of(rules: Rules, case: Case) -> tuple[str, str]:
+    """(basis, purposes by comma) of one event; "" as the basis: nothing but a count may remain."""
+    site, name, trust, signals, flags = case
+    site_rules = rules.of(site)
+    policy = site_rules.secret if trust == "secret" else site_rules.public
+    decision = decide(signals, bool(flags & OPTED_OUT), policy)
+    if decision.basis is Basis.CONSENTED:
+        return str(Basis.CONSENTED), ",".join(decision.purposes)
+    if trust == "secret" and name in site_rules.contract_events and not policy.child_directed:
+        return str(Basis.CONTRACT), str(Purpose.NECESSARY)
+    if decision.basis is Basis.ANONYMOUS:
+        return str(Basis.ANONYMOUS), ""
+    return "", ""
+
+
+def require_consent(rules: Rules, batch: CleanBatch) -> CleanBatch:
+    """Fill `basis` and `purposes`, drop what has no basis, forget the signals."""
+    cases = zip(batch.site, batch.name, batch.trust, batch.consent, batch.flags, strict=True)
+    found = rules.memo(basis_of, CASES_MAX).of_all(cases)
+    basis = [one[0] for one in found]
+    batch = replace(batch, basis=basis, purposes=[one[1] for one in found], consent=[])
+    if all(basis):
+        return batch
+    return batch.drop([None if one else DropReason.NO_CONSENT for one in basis])
