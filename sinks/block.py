@@ -1,0 +1,170 @@
+"""A block: a range of offsets of one clean partition, judged by the rule of links; what is inserted under one token."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
+
+from schemas.avro_codec import PackError, Schema, find_schema
+from schemas.clean_pack import CLEAN_PACK_VERSIONS, KEPT_SIZE, CleanHead, read_clean_head
+from schemas.drops import DeadReason
+from schemas.links import Position, is_accepted
+from sinks.container import splice
+
+
+class Message(NamedTuple):
+    """One message of the clean topic; timestamp in ms since 1970, by the broker's clock."""
+
+    partition: int
+    offset: int
+    value: bytes
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLimits:
+    """When a block is full, and how long it waits for more."""
+
+    row_count_max: int = 50_000
+    size_bytes_max: int = 24_000_000
+    pack_count_max: int = 5_000
+    gap_ms: int = 400  # between the ends of two blocks while little comes, so a lone hit does not wait at all
+    gap_busy_ms: int = 900  # above `busy_rows` in the last block: about one insert a second keeps parts few
+    busy_rows: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What stands in the group's offset metadata beside the offset: the way back after a crash.
+
+    last: the accepted pack before the offset. end: where the block that begins at the offset ends, when its insert may
+    have begun; None when nothing is under way.
+    """
+
+    topic_id: str
+    last: Position | None
+    end: int | None = None
+
+    def encode(self) -> str:
+        """Compact JSON, some 150 bytes; Kafka takes 4 kB."""
+        return json.dumps({"topic": self.topic_id, "last": self.last, "end": self.end}, separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: str | None) -> Self | None:
+        """The note, or None when there is none or it is not ours."""
+        try:
+            data = json.loads(text or "")
+            last = (
+                Position(str(data["last"][0]), int(data["last"][1]), str(data["last"][2]))
+                if data["last"]
+                else None
+            )
+            return cls(str(data["topic"]), last, None if data["end"] is None else int(data["end"]))
+        except (ValueError, KeyError, TypeError, IndexError):
+            return None
+
+
+@dataclass(slots=True)
+class Judged:
+    """An accepted pack of a block, as it will be inserted."""
+
+    message: Message
+    head: CleanHead
+
+
+@dataclass(slots=True)
+class Block:
+    """A range under construction: messages go in one by one, in order, each judged as it comes.
+
+    end_fixed: the end an earlier try wrote down; the same range comes again, no more and no less.
+    """
+
+    topic_id: str
+    partition: int
+    start: int
+    last_before: Position | None
+    end_fixed: int | None = None
+    end: int = 0
+    last: Position | None = None
+    schema: Schema | None = None
+    accepted: list[Judged] = field(default_factory=list)
+    broken: list[tuple[Message, DeadReason]] = field(default_factory=list)
+    ignored_count: int = 0
+    row_count: int = 0
+    size_bytes: int = 0
+    open_link: bool = False  # the newest pack ahead of the last accepted one links to something not seen
+    begun_at: float = 0.0  # monotonic seconds of the first message
+
+    def __post_init__(self) -> None:
+        self.end = self.start
+        self.last = self.last_before
+
+    @property
+    def token(self) -> str:
+        """What makes a repeated insert the same insert."""
+        return f"{self.topic_id}/{self.partition}/{self.start}-{self.end}"
+
+    @property
+    def container(self) -> bytes:
+        """The accepted packs as one Avro container."""
+        assert self.schema is not None, "a container needs a pack"
+        return splice(self.schema, [one.message.value for one in self.accepted])
+
+    @property
+    def note(self) -> Note:
+        """The intent to insert this block."""
+        return Note(self.topic_id, self.last_before, self.end)
+
+    def is_whole(self) -> bool:
+        """Whether a fixed range is read to its end."""
+        return self.end_fixed is not None and self.end >= self.end_fixed
+
+    def takes(self, message: Message) -> bool:
+        """Whether the message belongs into this block: inside its range, and written with its schema."""
+        if self.end_fixed is not None:
+            return message.offset < self.end_fixed
+        return (
+            self.schema is None
+            or self.schema.header == message.value[:10]
+            or message.value[:10] not in CLEAN_PACK_VERSIONS
+        )
+
+    def add(self, message: Message, now: float) -> None:
+        """Judge the next message. Cost: 10-19 µs a pack, which is 0.04 µs an event in a full pack."""
+        if self.end == self.start:
+            self.begun_at = now
+        self.end = message.offset + 1
+        try:
+            schema = find_schema(message.value, CLEAN_PACK_VERSIONS)
+            head = read_clean_head(message.value)
+        except PackError as error:
+            self.broken.append((message, error.reason))
+            return
+        if not is_accepted(self.last, head.as_link):
+            self.ignored_count += 1
+            self.open_link = self.open_link or _is_ahead(self.last, head)
+            return
+        self.last = head.this
+        self.open_link = False
+        self.schema = schema
+        self.accepted.append(Judged(message, head))
+        self.row_count += len(head.kept) // KEPT_SIZE
+        self.size_bytes += len(message.value)
+
+    def is_full(self, limits: BlockLimits) -> bool:
+        """Whether the block must not grow; what comes next waits for the next one."""
+        return (
+            self.row_count >= limits.row_count_max
+            or self.size_bytes >= limits.size_bytes_max
+            or self.end - self.start >= limits.pack_count_max
+        )
+
+    def put_dead(self, at: int, value: bytes) -> None:
+        """Put `value`, a pack that only says it is dead, in the place of the pack at index `at` of `accepted`."""
+        one = self.accepted[at]
+        self.accepted[at] = replace(one, message=one.message._replace(value=value))
+
+
+def _is_ahead(last: Position | None, head: CleanHead) -> bool:
+    return last is None or head.this.topic_id != last.topic_id or head.this.offset > last.offset

@@ -1,0 +1,457 @@
+"""Read, intend, insert, commit: every accepted clean pack reaches ClickHouse once, whatever dies in between.
+
+design.md, section 4, border 5. The order of effects is the promise: the intent stands in the group (and in `positions`)
+before the insert begins, and nothing of a later block is written before the insert is acknowledged. So whoever finds an
+intent repeats exactly that block under the same token, and ClickHouse ignores what it has already.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
+
+from schemas.avro_codec import PackError, Schema, read_record
+from schemas.clean_pack import CleanPack, decode_clean_pack, encode_clean_pack, read_clean_head
+from schemas.dead_letter import DeadLetter
+from schemas.drops import DeadReason
+from schemas.links import Link, Origin, Position, find_anchor
+from schemas.logs import get_logger
+from schemas.topics import CLEAN
+from sinks.block import Block, BlockLimits, Message, Note
+from sinks.container import splice
+from sinks.inbox import Inbox, InboxAway, InboxBroken
+from sinks.letters import Letters
+from sinks.positions import read_position, write_position
+from sinks.warehouse import SCHEMA_MISSING_CODES, BlockUnreadable, Warehouse, WarehouseAway
+
+INTENT_AGE_S_MAX: Final = (
+    30.0  # an insert begins within this time of its intent, or the intent is written again
+)
+LINK_OPEN_S_MAX: Final = 60.0
+IDLE_COMMIT_S: Final = 1.0
+PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)  # between tries while something is away; the last one repeats
+LOG_EVERY_S: Final = 10.0  # one line for many blocks
+LEFT_S_MAX: Final = 30.0  # how long a partition may stay without an owner after a refused commit
+ASK_TRIES_MAX: Final = 30  # 1 s apart; then the process ends and begins anew
+
+_T = TypeVar("_T")
+
+log = get_logger()
+
+
+class LostPartition(Exception):
+    """Somebody else has the partition now: what was under way is theirs to repeat."""
+
+
+@dataclass
+class Tally:
+    """What the loader did, for metrics and health; read by other threads."""
+
+    blocks: Counter[str] = field(default_factory=Counter)  # inserted, repeated, empty, left
+    packs: Counter[str] = field(default_factory=Counter)  # loaded, ignored, dead
+    row_count: int = 0
+    trouble: str = ""  # what the loader waits for now, or ""
+
+
+@dataclass
+class Part:
+    """One partition that is ours."""
+
+    block: Block
+    done_at: float = 0.0  # monotonic seconds of the end of the last block
+    busy: bool = False  # the last block was large
+    uncommitted: bool = False  # the offset in the group lies behind
+    link_open_since: float | None = None
+    link_logged: bool = False
+    rewound_to: int = -1  # the offset last read again because messages seemed to be missing
+
+
+class Loader:
+    """Loads every partition it is given. One thread; `tally`, `next_offsets` and `link_open_s` are for others too."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        warehouse: Warehouse,
+        letters: Letters,
+        *,
+        group: str,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        limits: BlockLimits | None = None,
+    ) -> None:
+        self._inbox = inbox
+        self._warehouse = warehouse
+        self._letters = letters
+        self._group = group
+        self._clock = clock
+        self._sleep = sleep
+        self._limits = limits or BlockLimits()
+        self._parts: dict[int, Part] = {}
+        self._left_at: dict[
+            int, float
+        ] = {}  # partitions whose commit was refused, until the group says what follows
+        self._holding = False
+        self._waiting: list[Message] = []  # arrived while a block was being delivered
+        self._logged_at = clock()
+        self._logged: Counter[str] = Counter()
+        self.tally = Tally()
+
+    # What the inbox tells.
+
+    def gain(self, partition: int, offset: int | None, note: str) -> int:
+        """Find the way back: the group's note, else `positions`, else the beginning of the log."""
+        known = Note.parse(note)
+        topic_id = self._inbox.topic_id
+        if offset is None or known is None or known.topic_id != topic_id:
+            offset, known = self._find_position(partition)
+        start = self._still_there(partition, offset)
+        block = Block(topic_id, partition, start, known.last, known.end if start == offset else None)
+        if block.is_whole():
+            block.end_fixed = None
+        self._parts[partition] = Part(block)
+        self._left_at.pop(partition, None)
+        log.info("partition_gained", partition=partition, offset=start, repeat_until=block.end_fixed)
+        return start
+
+    def lose(self, partition: int, *, still_ours: bool) -> None:
+        """Let go; a last commit spares the next owner the repeat of a finished block."""
+        part = self._parts.get(partition)
+        if part is not None and still_ours:
+            with suppress(InboxAway):  # otherwise the next owner repeats the block; its token is known
+                self._commit_end(part)
+        self._parts.pop(partition, None)
+        self._left_at.pop(partition, None)
+        log.info("partition_lost", partition=partition)
+
+    # The loop.
+
+    def step(self, wait_s_max: float = 0.1) -> None:
+        """Read what is there, load each block that is due, and commit what is finished when nothing comes."""
+        arrived, self._waiting = self._waiting, []
+        arrived += self._inbox.poll(0.0 if arrived else self._wait_s(wait_s_max))
+        for message in arrived:
+            self._take(message)
+        for part in list(self._parts.values()):
+            if self._is_due(part):
+                self._load(part)
+            elif part.uncommitted and self._clock() - part.done_at > IDLE_COMMIT_S:
+                self._try_commit_end(part)
+            self._watch_link(part)
+        self._log_blocks()
+        if self._left_at and self._clock() - min(self._left_at.values()) > LEFT_S_MAX:
+            raise InboxBroken("the group refused a commit and never said who owns the partition")
+
+    def finish(self) -> None:
+        """Load what was read already, so that little is left to whoever follows."""
+        for part in list(self._parts.values()):
+            if part.block.end > part.block.start and (part.block.end_fixed is None or part.block.is_whole()):
+                self._load(part)
+        for part in list(self._parts.values()):
+            self._try_commit_end(part)
+        self._log_blocks(now=True)
+
+    @property
+    def next_offsets(self) -> dict[int, int]:
+        """For each partition the first offset that is not loaded."""
+        return {partition: part.block.start for partition, part in list(self._parts.items())}
+
+    @property
+    def link_open_s(self) -> float:
+        """Age in seconds of the oldest pack that waits for the one it links to; 0 when none does."""
+        since = [
+            part.link_open_since for part in list(self._parts.values()) if part.link_open_since is not None
+        ]
+        return self._clock() - min(since) if since else 0.0
+
+    def _wait_s(self, wait_s_max: float) -> float:
+        due = [
+            self._due_at(part) - self._clock()
+            for part in self._parts.values()
+            if part.block.end > part.block.start
+        ]
+        return max(0.0, min([wait_s_max, *due]))
+
+    def _due_at(self, part: Part) -> float:
+        gap_ms = self._limits.gap_busy_ms if part.busy else self._limits.gap_ms
+        return part.done_at + gap_ms / 1_000
+
+    def _is_due(self, part: Part) -> bool:
+        block = part.block
+        if block.end == block.start:
+            return False
+        if block.end_fixed is not None:
+            return block.is_whole()
+        return block.is_full(self._limits) or self._clock() >= self._due_at(part)
+
+    def _take(self, message: Message) -> None:
+        part = self._parts.get(message.partition)
+        if part is None or message.offset < part.block.end:
+            return  # not ours any more, or seen already
+        if message.offset > part.block.end and not self._skip_gap(part, message.offset):
+            return
+        if part.block.end > part.block.start and (
+            not part.block.takes(message) or part.block.is_full(self._limits)
+        ):
+            self._load(part)
+            if self._parts.get(message.partition) is not part:
+                return
+        part.block.add(message, self._clock())
+
+    def _skip_gap(self, part: Part, found: int) -> bool:
+        """Messages are missing before `found`: True when Kafka has them no more, else they are read again."""
+        block = part.block
+        if part.rewound_to == block.end:  # read again already: these offsets hold nothing
+            if block.end_fixed is not None:
+                block.end = min(found, block.end_fixed)
+            return True
+        try:
+            low, _ = self._inbox.bounds(block.partition)
+        except InboxAway:
+            low = -1
+        if low > block.end:
+            log.error(
+                "clean_packs_expired_unread", partition=block.partition, offset=block.end, first_offset=low
+            )
+        part.rewound_to = block.end
+        self._inbox.rewind(block.partition, max(block.end, low))
+        return False
+
+    # One block.
+
+    def _load(self, part: Part) -> None:
+        block = part.block
+        try:
+            self._send_letters(block, block.broken)
+            if block.accepted:
+                self._intend(part)
+                self._insert(part)
+        except LostPartition:
+            self._leave(part)
+            return
+        finally:
+            self._release()
+        self._count(block)
+        if block.accepted:
+            part.link_open_since = None
+            part.link_logged = False
+        if block.open_link and part.link_open_since is None:
+            part.link_open_since = self._clock()
+        part.busy = block.row_count > self._limits.busy_rows
+        part.done_at = self._clock()
+        part.uncommitted = True
+        part.block = Block(block.topic_id, block.partition, block.end, block.last)
+        if block.broken:
+            self._try_commit_end(part)  # so that a restart does not look at the letters again
+
+    def _intend(self, part: Part) -> None:
+        """Write down what is about to be inserted; this commit also ends the block before."""
+        block, tries = part.block, 0
+        while True:
+            try:
+                if not self._inbox.commit(block.partition, block.start, block.note.encode()):
+                    raise LostPartition
+                part.uncommitted = False
+                return
+            except InboxAway as away:
+                self._wait(block, f"Kafka: {away}", tries)
+                tries += 1
+
+    def _insert(self, part: Part) -> None:
+        block, intended_at, looked, tries = part.block, self._clock(), False, 0
+        while True:
+            try:
+                if self._clock() - intended_at > INTENT_AGE_S_MAX:
+                    self._intend(part)  # a long wait, or a long sleep: is it still ours?
+                    intended_at = self._clock()
+                write_position(self._warehouse, self._group, block)
+                self._warehouse.insert("packs", block.container, token=block.token)
+                return
+            except BlockUnreadable as error:
+                trouble = str(error)
+                if not looked:
+                    looked = True
+                    if self._bury_unreadable(block):
+                        continue
+                log.error(
+                    "block_refused",
+                    partition=block.partition,
+                    start=block.start,
+                    end=block.end,
+                    reason=trouble,
+                )
+            except WarehouseAway as error:
+                if error.code in SCHEMA_MISSING_CODES:
+                    raise InboxBroken("ClickHouse lost its tables; they are made at the next start") from None
+                trouble = str(error)
+            self._wait(block, f"ClickHouse: {trouble}", tries)
+            tries += 1
+
+    def _bury_unreadable(self, block: Block) -> bool:
+        """Look at each pack alone; each bad one becomes a dead letter, and in the block a pack that says so.
+
+        A pack is bad when our decoder or ClickHouse refuses it alone; both decide by its bytes, so each repeat of the
+        block has the same content. Returns whether any was found.
+        """
+        assert block.schema is not None, "a block with accepted packs has their schema"
+        bad: list[tuple[Message, DeadReason]] = []
+        for at, one in enumerate(block.accepted):
+            reason = self._why_unreadable(block.schema, one.message.value)
+            if reason is None:
+                continue
+            bad.append((one.message, reason))
+            head = replace(one.head, dead=str(reason), kept=b"")
+            block.put_dead(at, encode_clean_pack(CleanPack(head)))
+        self._send_letters(block, bad)
+        self.tally.packs["dead"] += len(bad)
+        return bool(bad)
+
+    def _why_unreadable(self, schema: Schema, value: bytes) -> DeadReason | None:
+        try:
+            decode_clean_pack(value)
+            if read_record(value, schema)[1] != len(value):
+                return DeadReason.UNREADABLE
+            self._warehouse.check(splice(schema, [value]))
+        except PackError as error:
+            return error.reason
+        except BlockUnreadable:
+            return DeadReason.REFUSED_BY_CLICKHOUSE
+        return None
+
+    def _send_letters(self, block: Block, bad: list[tuple[Message, DeadReason]]) -> None:
+        for message, reason in bad:
+            origin = Origin(block.topic_id, message.partition, message.offset)
+            tries = 0
+            while True:
+                try:
+                    if not self._letters.has(origin, message.timestamp_ms):
+                        self._letters.send(DeadLetter(reason, CLEAN, origin, message.value))
+                    break
+                except InboxAway as away:
+                    self._wait(block, f"Kafka: {away}", tries)
+                    tries += 1
+            log.warning(
+                "clean_pack_unreadable",
+                partition=message.partition,
+                offset=message.offset,
+                reason=str(reason),
+            )
+
+    def _wait(self, block: Block, trouble: str, tries: int) -> None:
+        """Let some time pass with the partitions on hold, as a living member of the group. Raises LostPartition."""
+        if trouble != self.tally.trouble:
+            log.warning("waiting", trouble=trouble)
+        self.tally.trouble = trouble
+        if not self._holding:
+            self._holding = True
+            self._inbox.hold()
+        until = self._clock() + PAUSES_S[min(tries, len(PAUSES_S) - 1)]
+        while True:
+            self._waiting += self._inbox.poll(max(0.0, until - self._clock()))
+            part = self._parts.get(block.partition)
+            if part is None or part.block is not block:
+                raise LostPartition
+            if self._clock() >= until:
+                return
+
+    def _release(self) -> None:
+        self.tally.trouble = ""
+        if self._holding:
+            self._holding = False
+            self._inbox.release()
+
+    def _leave(self, part: Part) -> None:
+        """Drop what was under way: the group gave the partition to somebody else, or is about to say so."""
+        block = part.block
+        if self._parts.get(block.partition) is part:
+            del self._parts[block.partition]
+            self._left_at[block.partition] = self._clock()
+        self.tally.blocks["left"] += 1
+        log.warning("block_left", partition=block.partition, start=block.start, end=block.end)
+
+    # Ends and beginnings.
+
+    def _try_commit_end(self, part: Part) -> None:
+        try:
+            if not self._commit_end(part):
+                self._leave(part)
+        except InboxAway:
+            part.done_at = self._clock()  # tried again after a while
+
+    def _commit_end(self, part: Part) -> bool:
+        """Say that everything before the block is loaded and nothing is under way."""
+        if part.uncommitted:
+            note = Note(part.block.topic_id, part.block.last_before)
+            part.uncommitted = not self._inbox.commit(part.block.partition, part.block.start, note.encode())
+            return not part.uncommitted
+        return True
+
+    def _find_position(self, partition: int) -> tuple[int, Note]:
+        topic_id = self._inbox.topic_id
+        position = self._ask(lambda: read_position(self._warehouse, self._group, topic_id, partition))
+        if position is not None:
+            log.warning("position_from_clickhouse", partition=partition, offset=position[0])
+            return position
+        low, _ = self._ask(lambda: self._inbox.bounds(partition))
+        return low, Note(topic_id, self._ask(lambda: self._find_anchor(partition)))
+
+    def _find_anchor(self, partition: int) -> Position | None:
+        """What lay before the first pack that is still there; the whole log is read when it names something."""
+        links: list[Link] = []
+        for message in self._inbox.read_log(partition):
+            try:
+                links.append(read_clean_head(message.value).as_link)
+            except PackError:
+                continue
+            if len(links) == 1 and links[0].before is None:
+                return None
+        return find_anchor(links)
+
+    def _still_there(self, partition: int, offset: int) -> int:
+        low, _ = self._ask(lambda: self._inbox.bounds(partition))
+        if low > offset:
+            log.error("clean_packs_expired_unread", partition=partition, offset=offset, first_offset=low)
+        return max(low, offset)
+
+    def _ask(self, question: Callable[[], _T]) -> _T:
+        """The answer, asked again while nobody answers; after ASK_TRIES_MAX tries InboxBroken."""
+        for _ in range(ASK_TRIES_MAX):
+            try:
+                return question()
+            except (InboxAway, WarehouseAway) as away:
+                self.tally.trouble = str(away)
+                self._sleep(1.0)
+        raise InboxBroken(f"no way back found: {self.tally.trouble}")
+
+    # Telling.
+
+    def _watch_link(self, part: Part) -> None:
+        since = part.link_open_since
+        if since is not None and not part.link_logged and self._clock() - since > LINK_OPEN_S_MAX:
+            part.link_logged = True
+            last = part.block.last_before
+            log.error(
+                "link_open",
+                partition=part.block.partition,
+                last_accepted_offset=last.offset if last else None,
+            )
+
+    def _count(self, block: Block) -> None:
+        outcome = "empty" if not block.accepted else "repeated" if block.end_fixed is not None else "inserted"
+        self.tally.blocks[outcome] += 1
+        self.tally.packs["loaded"] += len(block.accepted)
+        self.tally.packs["ignored"] += block.ignored_count
+        self.tally.packs["dead"] += len(block.broken)
+        self.tally.row_count += block.row_count
+        self._logged.update(
+            blocks=1, packs=len(block.accepted), rows=block.row_count, ignored=block.ignored_count
+        )
+
+    def _log_blocks(self, now: bool = False) -> None:
+        if self._logged and (now or self._clock() - self._logged_at >= LOG_EVERY_S):
+            log.info("blocks_loaded", **self._logged)
+            self._logged.clear()
+            self._logged_at = self._clock()

@@ -1,0 +1,18 @@
+"""What only the loader reads from the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.settings import FromEnv, setting
+
+
+@dataclass(frozen=True, slots=True)
+class SinksSettings(FromEnv):
+    """The loader's own settings; where things lie and listen stands in `schemas.settings`."""
+
+    group: str = setting(
+        "FAIRPIXEL_SINKS_GROUP",
+        "fairpixel-sinks",
+        "the loader's consumer group; its offsets hold the loader's notes",
+    )
