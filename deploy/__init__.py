@@ -1,0 +1,1 @@
+"""How Fairpixel is installed, started, watched and stopped: on one machine, or as images."""

@@ -1,0 +1,93 @@
+"""What must hold before a start, and what `fairpixel doctor` looks at: each finding says what to do."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from deploy.errors import Trouble
+from schemas.settings import PlatformSettings
+
+FREE_MB_MIN = 1024  # below it a start is refused
+FREE_MB_LOW = 5 * 1024  # below it doctor warns
+MEMORY_MB_MIN = 1536
+
+
+def port_settings(settings: PlatformSettings) -> Iterator[tuple[str, int, str]]:
+    """(what listens there, port, the variable that moves it) of every port the platform opens here."""
+    if not settings.kafka_bootstrap:
+        yield "Kafka", settings.kafka_port, "FAIRPIXEL_KAFKA_PORT"
+        yield "Kafka's controller", settings.kafka_controller_port, "FAIRPIXEL_KAFKA_CONTROLLER_PORT"
+    if not settings.clickhouse_url:
+        yield "ClickHouse", settings.clickhouse_port, "FAIRPIXEL_CLICKHOUSE_PORT"
+    yield "the edge", settings.edge_port, "FAIRPIXEL_EDGE_PORT"
+    yield "streams' health", settings.streams_port, "FAIRPIXEL_STREAMS_PORT"
+    yield "the loader's health", settings.sinks_port, "FAIRPIXEL_SINKS_PORT"
+    yield "the alert watcher's health", settings.alerts_port, "FAIRPIXEL_ALERTS_PORT"
+
+
+def require_free_ports(settings: PlatformSettings) -> None:
+    """Raises Trouble naming every port that is taken, by whom where the system tells, and what moves it."""
+    wanted = list(port_settings(settings))
+    twice = {port for _, port, _ in wanted if sum(port == other for _, other, _ in wanted) > 1}
+    lines = [f"port {port} is set for more than one program" for port in sorted(twice)]
+    busy = [(what, port, variable) for what, port, variable in wanted if port not in twice and is_taken(port)]
+    lines += [
+        f"port {port} for {what} is taken{_by_whom(port)}; {variable} moves it"
+        for what, port, variable in busy
+    ]
+    if lines:
+        example = busy[0][2] if busy else wanted[0][2]
+        raise Trouble(
+            "The platform cannot start: " + "; ".join(lines) + ".",
+            f"Stop what has the port, or choose another: {example}={free_port()} make up",
+        )
+
+
+def is_taken(port: int) -> bool:
+    """True when nobody else could listen on this port of the loopback address."""
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the programs do
+        try:
+            attempt.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def free_port() -> int:
+    """A port nobody listens on now, for an example that works."""
+    with socket.socket() as attempt:
+        attempt.bind(("127.0.0.1", 0))
+        port: int = attempt.getsockname()[1]
+        return port
+
+
+def _by_whom(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except (psutil.Error, OSError):
+        pass  # the system does not tell everybody
+    return ""
+
+
+def free_mb(folder: Path) -> int:
+    """Room on the disk of `folder`, or of the nearest folder above that exists."""
+    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    return shutil.disk_usage(there).free // (1 << 20)
+
+
+def require_room(settings: PlatformSettings) -> None:
+    """Raises Trouble when the data folder's disk is too full to work on."""
+    free = free_mb(settings.data)
+    if free < FREE_MB_MIN:
+        raise Trouble(
+            f"The disk of {settings.data.resolve()} has {free} MB left; the platform needs {FREE_MB_MIN} MB to start.",
+            "Make room there, or set FAIRPIXEL_DATA to a folder on another disk.",
+        )

@@ -1,0 +1,48 @@
+"""`fairpixel config check`: is fairpixel.toml usable? With line and reason where it is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.errors import Trouble
+
+app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
+
+
+@app.callback()
+def _group() -> None:
+    """So that `check` has to be named even while it stands alone."""
+
+
+@app.command()
+def check(
+    file: Annotated[
+        Path | None, typer.Argument(help="the file; by default the one the platform uses")
+    ] = None,
+) -> None:
+    """Read the file as the programs would; exit 0 when it is usable, 1 with line and reason when it is not."""
+    from schemas.config import ConfigError, parse_config
+    from schemas.settings import PlatformSettings, SettingError
+
+    try:
+        path = file or PlatformSettings.from_env(os.environ).config_path
+    except SettingError as error:
+        raise Trouble(f"A setting cannot be used: {error}.", "Correct or unset that variable.") from None
+    try:
+        config = parse_config(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Trouble(f"There is no {path}.", "`fairpixel up` makes one on its first run.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Trouble(
+            f"{path} cannot be read: {error}.", "Check its permissions; it is UTF-8 text."
+        ) from None
+    except ConfigError as error:
+        raise Trouble(
+            str(error), f"Correct {path}; until then the programs stay with what they read before."
+        ) from None
+    routes = len(config.alerts.webhook)
+    print(f"{path}: usable. Sites: {', '.join(config.sites) or 'none'}. Alert webhooks: {routes or 'none'}.")

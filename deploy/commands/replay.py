@@ -1,0 +1,159 @@
+"""`fairpixel replay`: the messages nobody could read, and the way back for those that can be read by now."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploy.errors import Trouble
+
+if TYPE_CHECKING:
+    from schemas.ring import Ring
+    from streams.log_reader import LogReader
+    from streams.replay import Found
+
+SEND_S_MAX = 30.0
+
+
+def run(
+    partition: Annotated[int | None, typer.Option("--partition", help="of the dead letter to replay")] = None,
+    offset: Annotated[int | None, typer.Option("--offset", help="of the dead letter to replay")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="send these mended bytes in its place")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="replay each one that can be read by now")
+    ] = False,
+) -> None:
+    """List the dead letters, never their content; with --partition and --offset, or --all, put them back.
+
+    A pack that became rows before stores nothing again, however often it is replayed.
+    """
+    from confluent_kafka import KafkaException
+
+    from deploy.local import Platform
+    from streams.keyring import read_ring
+    from streams.log_reader import KafkaLogReader
+    from streams.replay import find_letters
+
+    one = partition is not None and offset is not None
+    if (partition is None) != (offset is None) or (one and everything) or (file is not None and not one):
+        raise Trouble(
+            "A dead letter is named by its partition and its offset.",
+            "Use --partition P --offset O (with --file FILE for mended bytes), or --all, or nothing for the list.",
+        )
+    settings = Platform.from_env(os.environ).settings
+    log = KafkaLogReader(settings.bootstrap)
+    try:
+        found = list(find_letters(log, log.partition_count()))
+        ring = read_ring(settings.keys)
+        if one:
+            chosen = [letter for letter in found if (letter.partition, letter.offset) == (partition, offset)]
+            if not chosen:
+                raise Trouble(
+                    f"There is no dead letter at partition {partition}, offset {offset}.",
+                    "See which there are: fairpixel replay.",
+                )
+            print(_replay(log, settings.bootstrap, chosen[0], ring, file))
+        elif everything:
+            for letter in found:
+                try:
+                    print(_replay(log, settings.bootstrap, letter, ring, None))
+                except Trouble as trouble:
+                    print(f"{_place(letter)}: left where it is. {trouble.what}")
+        else:
+            _print_list(found, ring)
+    except KafkaException as error:
+        raise Trouble(
+            f"Kafka does not answer on {settings.bootstrap}: {error.args[0].str()}.", "See fairpixel status."
+        ) from None
+
+
+def _replay(log: LogReader, bootstrap: str, found: Found, ring: Ring, file: Path | None) -> str:
+    """Put one back on the partition it came from. Raises Trouble when that would be of no use."""
+    from streams.replay import can_go_back, has_rows_already, why_unreadable
+
+    letter = found.letter
+    if letter is None:
+        raise Trouble(
+            "It is not a dead letter of this platform.", "Nothing needs to be done: nobody waits for it."
+        )
+    if not can_go_back(letter):
+        raise Trouble(
+            "It is a clean pack, and its place in the clean log is behind us.",
+            "fairpixel ledger names what is missing; its origin in the raw topic stands in the pack.",
+        )
+    value = letter.value
+    if file is not None:
+        try:
+            value = file.read_bytes()
+        except OSError as error:
+            raise Trouble(
+                f"{file} cannot be read: {error.strerror}.", "Name a file with the mended bytes."
+            ) from None
+    reason = why_unreadable(value, ring)
+    if reason is not None:
+        raise Trouble(
+            f"It would become a dead letter again: {reason}.",
+            "Mend the bytes (--file), restore the key ring's folder, or update the program, then replay.",
+        )
+    if has_rows_already(log, letter.origin.partition, found.time_ms, time.time_ns() // 1_000_000, value):
+        return f"{_place(found)}: its rows stand already; nothing was sent."
+    _send(bootstrap, letter.topic, letter.origin.partition, value)
+    return (
+        f"{_place(found)}: back on {letter.topic}, partition {letter.origin.partition}, {len(value)} bytes."
+    )
+
+
+def _send(bootstrap: str, topic: str, partition: int, value: bytes) -> None:
+    from confluent_kafka import KafkaError, Message, Producer
+
+    failed: list[str] = []
+
+    def report(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failed.append(error.str())
+
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 0})
+    producer.produce(topic, value, partition=partition, on_delivery=report)
+    if producer.flush(SEND_S_MAX) or failed:
+        raise Trouble(
+            f"Kafka did not take the message: {failed[0] if failed else 'no answer'}.",
+            "See fairpixel status.",
+        )
+
+
+def _print_list(found: list[Found], ring: Ring) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from streams.replay import can_go_back, why_unreadable
+
+    console = Console(width=None if os.isatty(1) else 140)
+    if not found:
+        console.print("There are no dead letters.")
+        return
+    table = Table(
+        "dead letter", "since (UTC)", "came from", "reason", "bytes", "by now", box=None, pad_edge=False
+    )
+    for one in found:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one.time_ms / 1000))
+        letter = one.letter
+        if letter is None:
+            table.add_row(_place(one), since, "", "not a dead letter", str(one.size), "")
+            continue
+        origin = f"{letter.topic} {letter.origin.partition}/{letter.origin.offset}"
+        readable = can_go_back(letter) and why_unreadable(letter.value, ring) is None
+        table.add_row(
+            _place(one), since, origin, str(letter.reason), str(one.size), "readable" if readable else ""
+        )
+    console.print(table)
+    console.print(
+        "Replay one: fairpixel replay --partition P --offset O [--file MENDED]; those readable by now: --all"
+    )
+
+
+def _place(found: Found) -> str:
+    return f"{found.partition}/{found.offset}"

@@ -1,0 +1,270 @@
+"""The one place that talks to chdb: one engine a process, one short-lived connection a request."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chdb import _chdb
+
+from deploy.embedded.clickhouse import allowed
+from deploy.embedded.clickhouse.engine_files import write_config
+from deploy.embedded.clickhouse.errors import ClickHouseError, parse_error
+from deploy.embedded.clickhouse.settings import ClickHouseSettings, Limits
+from deploy.embedded.clickhouse.staging import plan_staging
+
+
+class DataFolderBusy(Exception):
+    """Another server holds the data folder; the text names the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one statement read and wrote, as the engine counted it."""
+
+    read_rows: int = 0
+    read_bytes: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0
+    result_rows: int = 0
+    result_bytes: int = 0
+
+
+class Connection:
+    """One request's own connection: what it sets is gone with it. Calls block and release the interpreter lock."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        """Apply settings or, with names like param_x, query parameters."""
+        if settings:
+            self.run(
+                "SET " + ", ".join(f"{name} = {quote(value)}" for name, value in settings.items()), "Null"
+            )
+
+    def use(self, database: str) -> None:
+        self.run("USE `" + database.replace("\\", "\\\\").replace("`", "\\`") + "`", "Null")
+
+    def run(
+        self, text: str, format_name: str, params: Mapping[str, str] | None = None
+    ) -> tuple[bytes, Counts]:
+        """Run one statement and return its whole answer; raises ClickHouseError."""
+        try:
+            answer = self._raw.query(text, format_name, params=dict(params or {}))
+        except RuntimeError as error:
+            raise parse_error(str(error)) from None
+        return bytes(answer.bytes() or b""), _counts(answer)
+
+    def insert(self, target: str, format_name: str, data: Iterator[bytes]) -> Counts:
+        """Insert `data` as one statement, read whole before the first row is stored; raises ClickHouseError."""
+        plan = plan_staging(target, lambda text: self.run(text, "JSONEachRow")[0])
+        if plan is None:
+            return self._stream(target, format_name, data)
+        self.run(plan.create, "Null")
+        counts = self._stream(plan.fill, format_name, data)
+        held = int(self.run(plan.count, "TSVRaw")[0])
+        if held != counts.written_rows:
+            raise ClickHouseError(
+                1002,
+                "UNKNOWN_EXCEPTION",
+                f"{counts.written_rows} rows were read and {held} could be held in memory",
+            )
+        for statement in plan.store:
+            self.run(statement, "Null")
+        return counts
+
+    def _stream(self, target: str, format_name: str, data: Iterator[bytes]) -> Counts:
+        """Stream `data` in. Errors of parsing are told; errors of storing are not: see staging.py."""
+        try:
+            handle = self._raw.send_insert(target, format_name)
+        except RuntimeError as error:
+            raise parse_error(str(error)) from None
+        try:
+            for chunk in data:
+                self._raw.insert_append(handle, chunk)
+        except RuntimeError as error:
+            raise self._insert_error(handle, error) from None
+        except BaseException:
+            self._raw.insert_cancel(handle)
+            raise
+        try:
+            return _counts(self._raw.insert_done(handle))
+        except RuntimeError as error:
+            raise parse_error(str(error)) from None
+
+    def _insert_error(self, handle: Any, error: RuntimeError) -> ClickHouseError:
+        """The engine's reason: when a push fails, the parser's own error comes with the end of the insert."""
+        try:
+            self._raw.insert_done(handle)
+        except RuntimeError as reason:
+            if "DB::Exception" in str(reason):
+                return parse_error(str(reason))
+        return parse_error(str(error))
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+class Engine:
+    """The engine on its data folder, held by an exclusive lock while the process lives."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        """Open or create the data folder; raises DataFolderBusy, ClickHouseError or OSError."""
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._limits = settings.limits
+        self._lock = _lock(settings.data)
+        self.setting_types = _setting_types()
+        locked = sorted(
+            name
+            for name, kind in self.setting_types.items()
+            if kind in allowed.FREE_TEXT_TYPES
+            and name.removeprefix("merge_tree_") not in allowed.TEXT_SETTINGS
+        )
+        config = write_config(settings.data / "server", settings.limits.engine_memory_bytes_max, locked)
+        data = settings.data / "data"
+        _clear_default_database(data)
+        self._address = f"{data}?config-file={config}"
+        self._root = Connection(_connect(self._address))  # keeps the engine open between requests
+        _mend_default_database(self._root, data)
+        self.version = self._root.run("SELECT version()", "TSVRaw")[0].decode().strip()
+        self.timezone = self._root.run("SELECT timezone()", "TSVRaw")[0].decode().strip()
+        self.content_types = _content_types(self._root)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A fresh connection, closed at the end (0.25 ms for both)."""
+        connection = Connection(_connect(self._address))
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def parse(self, text: str) -> str:
+        """The syntax tree of one statement as JSON, without running it; raises ClickHouseError."""
+        with self.connect() as connection:
+            connection.set({"readonly": "1"})
+            try:
+                tree, _ = connection.run("SELECT parseQueryToJSON({q:String})", "TSVRaw", {"q": escape(text)})
+            except ClickHouseError as error:
+                error.message = error.message.split(": In scope SELECT parseQueryToJSON", 1)[0]
+                raise
+        return tree.decode()
+
+    def outline(self, text: str) -> str:
+        """EXPLAIN AST of one statement, which `parse` has seen to be only one; raises ClickHouseError."""
+        with self.connect() as connection:
+            connection.set({"readonly": "1"})
+            return connection.run("EXPLAIN AST " + text, "TSVRaw")[0].decode()
+
+    def answer_one(self) -> bytes:
+        """The answer to SELECT 1, on a connection of its own; raises ClickHouseError."""
+        with self.connect() as connection:
+            return connection.run("SELECT 1", "TSVRaw")[0]
+
+    def kill(self, mark: str) -> None:
+        """Cancel the running statement whose log_comment is `mark`; none is fine."""
+        with self.connect() as connection:
+            connection.run(f"KILL QUERY WHERE Settings['log_comment'] = {quote(mark)} ASYNC", "Null")
+
+    def close(self) -> None:
+        """End background work and write what is left; no connection may be in use."""
+        self._root.close()
+        os.close(self._lock)
+
+
+def reader_settings(limits: Limits) -> dict[str, str]:
+    """What binds everybody who may only read; set last, for after readonly=1 nothing can be set any more."""
+    return {
+        "max_execution_time": str(limits.reader_seconds_max),
+        "max_memory_usage": str(limits.reader_memory_bytes_max),
+        "max_result_bytes": str(limits.reader_result_bytes_max),
+        "readonly": "1",
+    }
+
+
+def quote(value: str) -> str:
+    """`value` as a SQL string."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'").replace("\0", "\\0") + "'"
+
+
+def escape(value: str) -> str:
+    """`value` as query parameters are read: tab-separated text."""
+    for raw, written in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\\0")):
+        value = value.replace(raw, written)
+    return value
+
+
+def _connect(address: str) -> Any:
+    try:
+        return _chdb.connect(address)  # type: ignore[attr-defined]  # the stub leaves it out
+    except RuntimeError as error:
+        raise parse_error(str(error)) from None
+
+
+def _counts(answer: Any) -> Counts:
+    return Counts(
+        read_rows=answer.storage_rows_read(),
+        read_bytes=answer.storage_bytes_read(),
+        written_rows=answer.rows_written(),
+        written_bytes=answer.bytes_written(),
+        result_rows=answer.rows_read(),
+        result_bytes=answer.bytes_read(),
+    )
+
+
+def _lock(folder: Path) -> int:
+    """Hold the folder by an advisory lock, which the kernel drops with the process, however that ends."""
+    path = folder / "server.lock"
+    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(held, 32).decode(errors="replace").strip() or "unknown"
+        os.close(held)
+        raise DataFolderBusy(
+            f"{folder}: another server (process {owner}) is using this folder; stop it or set FAIRPIXEL_DATA"
+        ) from None
+    os.ftruncate(held, 0)
+    os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+    return held
+
+
+def _setting_types() -> dict[str, str]:
+    """Every setting of this engine with its type, those of tables with merge_tree_ before them."""
+    scratch = Connection(_connect(":memory:"))
+    try:
+        rows, _ = scratch.run(
+            "SELECT name, type FROM system.settings UNION ALL "
+            "SELECT 'merge_tree_' || name, type FROM system.merge_tree_settings",
+            "TSVRaw",
+        )
+    finally:
+        scratch.close()
+    return dict(line.split("\t") for line in rows.decode().splitlines())
+
+
+def _clear_default_database(data: Path) -> None:
+    """Forget a `default` that never had a table: chdb gives it a new id at each start and fails on the old one."""
+    metadata = data / "metadata"
+    if not (metadata / "default").is_symlink():
+        (metadata / "default.sql").unlink(missing_ok=True)
+
+
+def _mend_default_database(root: Connection, data: Path) -> None:
+    """Give `default` its plain engine back: chdb lays a view of the file system over it at every start."""
+    engine, _ = root.run("SELECT engine FROM system.databases WHERE name = 'default'", "TSVRaw")
+    if engine.strip() == b"Overlay":
+        root.run("DETACH DATABASE default", "Null")
+        known = (data / "metadata" / "default.sql").exists()
+        root.run("ATTACH DATABASE default" if known else "CREATE DATABASE default ENGINE = Atomic", "Null")
+
+
+def _content_types(root: Connection) -> dict[str, str]:
+    rows, _ = root.run("SELECT name, content_type FROM system.formats WHERE is_output", "TSVRaw")
+    return dict(line.split("\t") for line in rows.decode().splitlines())

@@ -1,0 +1,79 @@
+"""The engine's own configuration: small pools and caches, and grants that name everything anyone may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from deploy.embedded.clickhouse.allowed import TABLE_ENGINES
+
+# Nothing that reads or writes outside the database is granted: no source, no backup, no function, no SYSTEM.
+# The guard refuses the same things earlier and with a better sentence; this is the second wall.
+GRANTS = (
+    "GRANT SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP, TRUNCATE, OPTIMIZE, "
+    "KILL QUERY ON *.*",
+    "GRANT CREATE TEMPORARY TABLE ON *.*",
+    *(f"GRANT TABLE ENGINE ON `{name}`" for name in sorted(TABLE_ENGINES)),
+)
+
+_SERVER = {
+    "mark_cache_size": 64 << 20,
+    "uncompressed_cache_size": 0,
+    "index_mark_cache_size": 8 << 20,
+    "index_uncompressed_cache_size": 0,
+    "primary_index_cache_size": 32 << 20,
+    "mmap_cache_size": 0,
+    "compiled_expression_cache_size": 16 << 20,
+    "compiled_expression_cache_elements_size": 1000,
+    "background_pool_size": 2,
+    "background_merges_mutations_concurrency_ratio": 2,
+    "background_schedule_pool_size": 4,
+    "background_common_pool_size": 2,
+    "background_move_pool_size": 1,
+    "background_fetches_pool_size": 1,
+    "background_message_broker_schedule_pool_size": 1,
+    "background_distributed_schedule_pool_size": 1,
+    "background_buffer_flush_schedule_pool_size": 1,
+    "tables_loader_foreground_pool_size": 2,
+    "tables_loader_background_pool_size": 1,
+    "max_thread_pool_free_size": 16,
+    "asynchronous_metrics_update_period_s": 60,
+    "allow_experimental_transactions": 0,
+}
+
+# The same for every query unless the query says otherwise.
+_PROFILE = {
+    "async_insert": 0,  # an insert is acknowledged when its part is on disk
+    "max_threads": 2,
+    "max_insert_threads": 1,
+    "allow_introspection_functions": 0,
+    "input_format_values_interpret_expressions": 0,  # VALUES are parsed as SQL only after the guard has read them
+    "log_queries": 0,
+}
+
+
+def write_config(folder: Path, memory_bytes_max: int, locked_settings: Iterable[str]) -> Path:
+    """Write config.xml and users.xml into `folder`; return the path of the first."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    users, config = folder / "users.xml", folder / "config.xml"
+    server = {**_SERVER, "max_server_memory_usage": memory_bytes_max}
+    config.write_text(
+        "<clickhouse>\n"
+        f"<users_config>{escape(str(users))}</users_config>\n"
+        f"<user_files_path>{escape(str(folder / 'nothing'))}/</user_files_path>\n"
+        "<send_crash_reports><enabled>0</enabled></send_crash_reports>\n"
+        + "".join(f"<{name}>{value}</{name}>\n" for name, value in server.items())
+        + "</clickhouse>\n"
+    )
+    locks = "".join(f"<{name}><const/></{name}>\n" for name in locked_settings)
+    users.write_text(
+        "<clickhouse>\n<profiles><default>\n"
+        + "".join(f"<{name}>{value}</{name}>\n" for name, value in _PROFILE.items())
+        + f"<constraints>\n{locks}</constraints>\n"
+        "</default></profiles>\n<quotas><default/></quotas>\n<users><default>\n"
+        "<password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\n"
+        "<grants>\n" + "".join(f"<query>{escape(grant)}</query>\n" for grant in GRANTS) + "</grants>\n"
+        "</default></users>\n</clickhouse>\n"
+    )
+    return config

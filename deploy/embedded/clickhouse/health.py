@@ -1,0 +1,52 @@
+"""Whether the engine still answers, and the server's metrics."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from deploy.embedded.clickhouse.errors import ClickHouseError
+
+
+class Health:
+    """Asks the engine for `SELECT 1`, never more than once at a time, and holds the metrics."""
+
+    def __init__(self, ask: Callable[[], bytes], answer_s_max: float = 3.0) -> None:
+        self._ask_engine = ask
+        self._answer_s_max = answer_s_max
+        self._lock = threading.Lock()
+        self._asking: threading.Thread | None = None
+        self._reason = ""
+        self.registry = CollectorRegistry()
+        self.running = Gauge(
+            "fairpixel_clickhouse_queries_running", "Queries being answered now.", registry=self.registry
+        )
+        self.failed = Counter(
+            "fairpixel_clickhouse_queries_failed",
+            "Requests answered with an error, by ClickHouse's code.",
+            ["code"],
+            registry=self.registry,
+        )
+
+    def check(self) -> str:
+        """Why the engine is not healthy, or "": without an answer in time it counts as wedged."""
+        with self._lock:
+            if self._asking is None or not self._asking.is_alive():
+                self._reason = "no answer"
+                self._asking = threading.Thread(target=self._ask, name="health", daemon=True)
+                self._asking.start()
+            asking = self._asking
+        asking.join(self._answer_s_max)
+        return "the engine does not answer" if asking.is_alive() else self._reason
+
+    def _ask(self) -> None:
+        try:
+            self._reason = "" if self._ask_engine() == b"1\n" else "the engine answers nonsense"
+        except ClickHouseError as error:
+            self._reason = f"the engine fails with code {error.code}"
+
+    def exposition(self) -> str:
+        """All metrics in Prometheus' text form."""
+        return generate_latest(self.registry).decode()

@@ -1,0 +1,95 @@
+"""What one HTTP request asks for: its statement, settings, parameters and the shape of the answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from deploy.embedded.clickhouse.errors import ClickHouseError
+from deploy.embedded.clickhouse.form import ExternalTable, external_tables
+from deploy.embedded.clickhouse.headers import Headers
+
+# Names in the address that are no settings; what the server has no use for is taken and ignored.
+RESERVED = frozenset(
+    {
+        "query",
+        "user",
+        "password",
+        "database",
+        "default_format",
+        "query_id",
+        "session_id",
+        "compress",
+        "decompress",
+        "wait_end_of_query",
+        "enable_http_compression",
+        "http_zlib_compression_level",
+        "stacktrace",
+        "quota_key",
+        "role",
+        "buffer_size",
+        "session_timeout",
+        "session_check",
+        "close_session",
+        "client_protocol_version",
+        "send_progress_in_http_headers",
+        "http_headers_progress_interval_ms",
+        "cancel_http_readonly_queries_on_client_close",
+        "http_write_exception_in_output_format",
+        "add_http_cors_header",
+    }
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A request's options; `settings` and `params` keep the order they came in."""
+
+    query: str = ""
+    database: str = ""
+    default_format: str = "TabSeparated"
+    query_id: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    compress_answer: bool = False
+    hold_answer: bool = False
+    tables: tuple[ExternalTable, ...] = ()
+
+
+def read_options(
+    fields: list[tuple[str, str]], headers: Headers, files: dict[str, bytes] | None = None
+) -> Options:
+    """Sort the fields of an address (and of a form) into options; raises ClickHouseError for what cannot be served."""
+    values: dict[str, str] = dict(fields)
+    for name in ("compress", "decompress"):
+        if values.get(name, "0") not in ("0", ""):
+            raise ClickHouseError(
+                48,
+                "NOT_IMPLEMENTED",
+                f"{name}=1 is not served here; use Content-Encoding and Accept-Encoding",
+            )
+    tables = external_tables(values, files or {})
+    of_tables = {f"{table.name}_{part}" for table in tables for part in ("structure", "types", "format")}
+    settings: dict[str, str] = {}
+    params: dict[str, str] = {}
+    for name, value in values.items():
+        if name in RESERVED or name in of_tables:
+            continue
+        if not _NAME.match(name):
+            raise ClickHouseError(115, "UNKNOWN_SETTING", f"Unknown setting '{name[:64]}'")
+        if name.startswith("param_"):
+            params[name] = value
+        else:
+            settings[name] = value
+    return Options(
+        query=values.get("query", ""),
+        database=headers.get("X-ClickHouse-Database") or values.get("database", ""),
+        default_format=headers.get("X-ClickHouse-Format") or values.get("default_format") or "TabSeparated",
+        query_id=headers.get("X-ClickHouse-Query-Id") or values.get("query_id", ""),
+        settings=settings,
+        params=params,
+        compress_answer=values.get("enable_http_compression", "0") in ("1", "true"),
+        hold_answer=values.get("wait_end_of_query", "0") in ("1", "true"),
+        tables=tables,
+    )

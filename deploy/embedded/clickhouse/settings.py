@@ -1,0 +1,67 @@
+"""Where the server listens, where its data lies, who may write and what every query may use."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SettingsError(Exception):
+    """The environment or the secrets file cannot be used; the text says which name and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may use; a request that asks for more is refused or ended with ClickHouse's own error."""
+
+    running_count_max: int = 100  # queries at once; the next one gets TOO_MANY_SIMULTANEOUS_QUERIES
+    connection_count_max: int = 256  # further connections wait in the accept queue
+    query_bytes_max: int = 16 << 20  # query text, without the data of an INSERT
+    body_bytes_max: int = 1 << 30  # request body after decompression
+    held_bytes_max: int = 64 << 20  # insert body collected before the insert begins; a longer one streams
+    values_bytes_max: int = 256 << 10  # VALUES that may hold expressions; longer ones hold literals only
+    answer_hold_bytes: int = 1 << 20  # answer held back so that an early error still gets its HTTP status
+    reader_seconds_max: int = 60
+    reader_memory_bytes_max: int = 2 << 30
+    reader_result_bytes_max: int = 4 << 30
+    engine_memory_bytes_max: int = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseSettings:
+    data: Path
+    port: int
+    user: str
+    password: str
+    limits: Limits = Limits()
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> ClickHouseSettings:
+        """Read the environment and, for the password, secrets.toml; SettingsError says what is wrong."""
+        root = Path(environ.get("FAIRPIXEL_DATA", ".fairpixel")).absolute()
+        port = environ.get("FAIRPIXEL_CLICKHOUSE_PORT", "8123")
+        if not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise SettingsError(f'FAIRPIXEL_CLICKHOUSE_PORT: expected a port from 1 to 65535, got "{port}"')
+        if "?" in str(root) or "&" in str(root):
+            raise SettingsError('FAIRPIXEL_DATA: the engine cannot open a folder with "?" or "&" in its name')
+        password = environ.get("FAIRPIXEL_CLICKHOUSE_PASSWORD") or _secret(root / "secrets.toml")
+        user = environ.get("FAIRPIXEL_CLICKHOUSE_USER", "fairpixel")
+        if user == "default":
+            raise SettingsError('FAIRPIXEL_CLICKHOUSE_USER: "default" reads without a password; name another')
+        return cls(data=root / "clickhouse", port=int(port), user=user, password=password)
+
+
+def _secret(path: Path) -> str:
+    try:
+        secret = tomllib.loads(path.read_text()).get("clickhouse_password", "")
+    except FileNotFoundError:
+        secret = ""
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(secret, str) or not secret:
+        raise SettingsError(
+            f"FAIRPIXEL_CLICKHOUSE_PASSWORD: not set, and {path} has no clickhouse_password; set either one"
+        )
+    return secret

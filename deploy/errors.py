@@ -1,0 +1,15 @@
+"""The one error a person sees: what happened, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class Trouble(Exception):
+    """An expected condition that stops a command; printed without a traceback, exit code 1.
+
+    what: one sentence of what is wrong and where. todo: one sentence of what to do.
+    """
+
+    def __init__(self, what: str, todo: str) -> None:
+        super().__init__(f"{what}\n  {todo}")
+        self.what = what
+        self.todo = todo

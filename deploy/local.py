@@ -1,0 +1,164 @@
+"""The platform on this machine: settings as paths anyone can use, start of the supervisor, and the orderly end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from deploy.errors import Trouble
+from deploy.supervisor.client import Supervisor
+from deploy.supervisor.leftovers import end, find_leftovers
+from deploy.supervisor.look import supervisor_pid
+from deploy.supervisor.programs import Program, platform_programs, supervisor_config
+from deploy.supervisor.run_folder import MARK, SUPERVISOR, RunFolder, holder
+from schemas.settings import PlatformSettings, SettingError
+
+REPO = Path(__file__).resolve().parent.parent
+SUPERVISOR_START_S_MAX = 15.0
+STOP_S_MAX = 180.0  # every program has 30 s before it is killed
+ORPHAN_PATIENCE_S = 5.0  # the kernel has told them to stop when their supervisor died
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """One data folder and all that runs on it."""
+
+    settings: PlatformSettings
+    folder: RunFolder
+    programs: tuple[Program, ...]
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Platform:
+        """Raises Trouble for a setting that cannot be used."""
+        try:
+            settings = PlatformSettings.from_env(environ)
+        except SettingError as error:
+            raise Trouble(f"A setting cannot be used: {error}.", "Correct or unset that variable.") from None
+        config = str(Path(settings.config).resolve()) if settings.config else ""
+        settings = replace(
+            settings, data=settings.data.resolve(), keys=settings.keys.resolve(), config=config
+        )
+        return cls(settings, RunFolder.of(settings.data), platform_programs(settings))
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """The running supervisor's control."""
+        return Supervisor(self.folder.socket)
+
+    def supervisor_pid(self) -> int | None:
+        """Who runs this platform now; None: nobody."""
+        return supervisor_pid(self.folder)
+
+    def end_orphans(self, say: Say) -> None:
+        """End programs whose supervisor was killed; only those that provably were started from this folder."""
+        orphans = find_leftovers(self.folder)
+        if not orphans:
+            return
+        names = ", ".join(sorted({f"{name} (pid {process.pid})" for name, process in orphans}))
+        say(f"Ending what an earlier run left: {names}")
+        end([process for _, process in orphans], ORPHAN_PATIENCE_S)
+
+    def start(self, *, stop_with_caller: bool) -> None:
+        """Start the supervisor, which starts everything else; returns when it answers. Raises Trouble.
+
+        stop_with_caller: all stops in order when this process dies, however it dies (Linux).
+        """
+        config = supervisor_config(self.folder, self.programs, REPO)
+        self.folder.config.write_text(config, encoding="utf-8")
+        self.folder.socket.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "deploy.supervisor.child", str(self.folder.path), SUPERVISOR]
+        if stop_with_caller:
+            command.append("--with-parent")
+        command += ["--", sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self.folder.config)]
+        log = self.folder.logs / "supervisord.start.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=REPO, env=self._environ(), stdin=subprocess.DEVNULL,
+                stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + SUPERVISOR_START_S_MAX
+        while True:
+            try:
+                self.supervisor.processes()
+                return
+            except Trouble:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    last = "".join(log.read_text(errors="replace").strip().splitlines()[-1:])
+                    raise Trouble(
+                        f"The supervisor did not start: {last or 'it gave no reason'}.",
+                        f"Its log: {self.folder.logs}",
+                    ) from None
+                time.sleep(0.05)
+
+    def stop(self, say: Say) -> bool:
+        """Stop everything in order; False when nothing ran. Idempotent. Raises Trouble when it takes too long."""
+        pid = self.supervisor_pid()
+        if pid is None:
+            left = bool(find_leftovers(self.folder))
+            self.end_orphans(say)
+            return left
+        try:
+            self.supervisor.shutdown()
+        except Trouble:
+            self._tell_supervisor(pid)  # it is on its way down, or does not answer
+        self._await_end(pid, say)
+        self.end_orphans(say)
+        return True
+
+    def _await_end(self, pid: int, say: Say) -> None:
+        deadline = time.monotonic() + STOP_S_MAX
+        running = self._running()
+        while self.supervisor_pid() == pid:
+            if time.monotonic() > deadline:
+                raise Trouble(
+                    f"The supervisor (pid {pid}) does not come to an end.",
+                    f"See {self.folder.logs}/supervisord.log.",
+                )
+            now = self._running()
+            for name in running:
+                if name not in now:
+                    say(f"  stopped {name}")
+            running = now
+            time.sleep(0.05)
+
+    def _running(self) -> list[str]:
+        listed = [program.name for program in self.programs if program.listed]
+        return [name for name in listed if holder(self.folder.lock_file(name)) is not None]
+
+    def _tell_supervisor(self, pid: int) -> None:
+        for name, process in find_leftovers(self.folder, {SUPERVISOR}):
+            if process.pid == pid and name == SUPERVISOR:
+                try:
+                    process.send_signal(signal.SIGCONT)
+                    process.send_signal(signal.SIGTERM)
+                except psutil.NoSuchProcess:
+                    return
+
+    def _environ(self) -> dict[str, str]:
+        paths = {"FAIRPIXEL_DATA": self.settings.data, "FAIRPIXEL_KEYS": self.settings.keys}
+        if self.settings.config:
+            paths["FAIRPIXEL_CONFIG"] = Path(self.settings.config)
+        named = {name: str(path) for name, path in paths.items()}
+        return {**os.environ, **named, MARK: self.folder.mark(SUPERVISOR)}
+
+
+def log_tail(folder: RunFolder, names: Sequence[str], line_count: int = 8) -> str:
+    """The last lines of the logs of these programs, for an error message."""
+    parts = []
+    for name in names:
+        try:
+            lines = (folder.logs / f"{name}.log").read_text(errors="replace").splitlines()[-line_count:]
+        except OSError:
+            continue
+        parts.append(f"{name}:\n" + "\n".join(f"    {line[:300]}" for line in lines))
+    return "\n".join(parts)

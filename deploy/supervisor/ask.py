@@ -1,0 +1,60 @@
+"""Ask a program how it does: one HTTP request, or Kafka's metadata; never raises, always within a time limit.
+
+`python -m deploy.supervisor.ask URL` ends with 0 when it is alive, for a container's health check.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from deploy.embedded.kafka_probe import Broker, probe
+
+BODY_SIZE_MAX = 64 * 1024  # bytes read of an answer
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    alive: bool  # answered, and not that it is unwell
+    ready: bool  # can do its work now
+    lag: int | None  # messages behind, where the program says so
+
+
+SILENCE = Answer(False, False, None)
+
+# No proxy: these are addresses of this machine, and HTTP_PROXY must not see or answer them.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def ask(url: str, timeout_s: float) -> Answer:
+    """Ask at `url`: http://..., or kafka://host:port."""
+    if url.startswith("kafka://"):
+        where = urlsplit(url)
+        found = probe(where.hostname or "127.0.0.1", where.port or 0, timeout_s)
+        return Answer(found is not Broker.AWAY, found is Broker.READY, None)
+    try:
+        with _opener.open(url, timeout=timeout_s) as response:
+            return Answer(True, True, _lag(response.read(BODY_SIZE_MAX)))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(False, False, _lag(error.read(BODY_SIZE_MAX)))
+    except (OSError, ValueError):
+        return SILENCE
+
+
+def _lag(body: bytes) -> int | None:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return None
+    lag = said.get("lag") if isinstance(said, dict) else None
+    return lag if isinstance(lag, int) and not isinstance(lag, bool) else None
+
+
+if __name__ == "__main__":
+    sys.exit(0 if ask(sys.argv[1], 4.0).alive else 1)

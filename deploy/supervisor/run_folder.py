@@ -1,0 +1,110 @@
+"""The folder `run` inside the data folder: who runs on this data, proven by locks that die with their holder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from deploy.errors import Trouble
+
+SOCKET_PATH_MAX = (
+    90  # bytes; the system allows 103 to 107, and supervisord adds its pid while it makes the socket
+)
+SUPERVISOR = "supervisord"
+MARK = "_FAIRPIXEL_PROGRAM"  # environment variable of every process started here: `<run folder>:<program>`
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Paths of one run folder; always absolute and without links, so that its text names it alone."""
+
+    path: Path
+    logs: Path
+
+    @classmethod
+    def of(cls, data: Path) -> RunFolder:
+        """The run folder of a data folder; makes nothing."""
+        real = data.resolve()
+        return cls(real / "run", real / "logs")
+
+    @property
+    def config(self) -> Path:
+        return self.path / "supervisord.conf"
+
+    @property
+    def supervisor_pid(self) -> Path:
+        return self.path / "supervisord.pid"
+
+    @property
+    def socket(self) -> Path:
+        """supervisord's control socket: here, or in a private temporary folder where this path is too long."""
+        here = self.path / "control.sock"
+        if len(os.fsencode(here)) <= SOCKET_PATH_MAX:
+            return here
+        name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"fairpixel-{os.getuid()}-{name}" / "control.sock"
+
+    def lock_file(self, name: str) -> Path:
+        """The pid file of one program; whoever holds its lock is that program."""
+        return self.path / f"{name}.lock"
+
+    def mark(self, name: str) -> str:
+        """What MARK holds in the environment of a program started from here."""
+        return f"{self.path}:{name}"
+
+    def create(self) -> None:
+        """Make the folders, readable by their owner alone. Raises Trouble."""
+        try:
+            for folder in (self.path.parent, self.path, self.logs):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.socket.parent.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise Trouble(
+                f"The folder {error.filename} cannot be used: {error.strerror}.",
+                "Allow writing there, or set FAIRPIXEL_DATA to a folder that is yours.",
+            ) from None
+        found = self.socket.parent.stat()
+        if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise Trouble(
+                f"The folder {self.socket.parent} is not private to you, so it cannot hold the control socket.",
+                "Remove it, or set FAIRPIXEL_DATA to a shorter path.",
+            )
+
+
+def take_lock(path: Path) -> IO[str] | None:
+    """Take the lock and write this pid into its file; None when another living process holds it.
+
+    The lock lies on the open file: it passes to a program this process turns into, and ends with it however it ends.
+    """
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return None
+        raise
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def holder(path: Path) -> int | None:
+    """The pid of the living process that holds the lock; None when nobody does."""
+    try:
+        with path.open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return int(file.read().strip() or 0)
+    except (OSError, ValueError):
+        return None
+    return None

@@ -1,0 +1,178 @@
+"""Create the topics and bring their settings to what `schemas.topics` says: `python -m deploy.topics`.
+
+Idempotent: run at every start, it changes nothing when everything stands as it should.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from deploy.errors import Trouble
+from schemas.settings import PlatformSettings, SettingError
+from schemas.topics import Topic, all_topics
+
+ASK_S_MAX = 10.0
+SETTLE_S_MAX = 10.0
+
+
+def ensure_topics(bootstrap: str, topics: Sequence[Topic], wait_s_max: float = 60.0) -> list[str]:
+    """Make every topic stand as asked for; returns a line for each change made.
+
+    Partitions are added but never taken away. Waits for the broker up to `wait_s_max`. Raises Trouble.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 500})
+    _wait_for_broker(admin, bootstrap, wait_s_max)
+    deadline = time.monotonic() + SETTLE_S_MAX
+    done: list[str] = []
+    try:
+        done += _create(admin, topics)
+        while True:  # a topic made a moment ago may not be known everywhere yet
+            try:
+                return [*done, *_add_partitions(admin, topics), *_configure(admin, topics)]
+            except KafkaException as error:
+                unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+                if not unknown or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+    except KafkaException as error:
+        raise Trouble(
+            f"The topics cannot be set up on {bootstrap}: {error.args[0].str()}.",
+            "Check the broker's log (kafka.log in the logs folder) and that it is running: fairpixel status.",
+        ) from None
+
+
+def differences(bootstrap: str, topics: Sequence[Topic], timeout_s: float = 3.0) -> list[str]:
+    """What is not as it should be, a line each; empty when all is well. Changes nothing. Raises Trouble."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    _wait_for_broker(admin, bootstrap, timeout_s)
+    found = admin.list_topics(timeout=timeout_s).topics
+    lines = [f"{topic.name}: missing" for topic in topics if topic.name not in found]
+    there = [topic for topic in topics if topic.name in found]
+    lines += [
+        f"{topic.name}: {len(found[topic.name].partitions)} partitions, expected {topic.partitions}"
+        for topic in there
+        if len(found[topic.name].partitions) < topic.partitions
+    ]
+    for topic, changes in _wrong_settings(admin, there):
+        lines += [f"{topic.name}: {name} is not {value}" for name, value in changes.items()]
+    return lines
+
+
+def _wait_for_broker(admin: AdminClient, bootstrap: str, wait_s_max: float) -> None:
+    deadline = time.monotonic() + wait_s_max
+    while True:
+        try:
+            if admin.list_topics(timeout=min(1.0, wait_s_max)).brokers:
+                return
+        except KafkaException:
+            pass
+        if time.monotonic() > deadline:
+            raise Trouble(
+                f"No Kafka broker answers at {bootstrap}.",
+                "Start the platform (make up), or check FAIRPIXEL_KAFKA_BOOTSTRAP.",
+            )
+        time.sleep(0.1)
+
+
+def _create(admin: AdminClient, topics: Sequence[Topic]) -> list[str]:
+    present = admin.list_topics(timeout=ASK_S_MAX).topics
+    missing = [topic for topic in topics if topic.name not in present]
+    if not missing:
+        return []
+    new = [
+        NewTopic(
+            topic.name, num_partitions=topic.partitions, replication_factor=-1, config=dict(topic.config)
+        )
+        for topic in missing
+    ]  # -1: as many replicas as the cluster's default says
+    for future in admin.create_topics(new, operation_timeout=ASK_S_MAX).values():
+        _settle(future, KafkaError.TOPIC_ALREADY_EXISTS)
+    return [f"created {topic.name} with {topic.partitions} partitions" for topic in missing]
+
+
+def _add_partitions(admin: AdminClient, topics: Sequence[Topic]) -> list[str]:
+    present = admin.list_topics(timeout=ASK_S_MAX).topics
+    small = [t for t in topics if t.name in present and 0 < len(present[t.name].partitions) < t.partitions]
+    if not small:
+        return []
+    for future in admin.create_partitions([NewPartitions(t.name, t.partitions) for t in small]).values():
+        _settle(future)
+    return [f"raised {topic.name} to {topic.partitions} partitions" for topic in small]
+
+
+def _configure(admin: AdminClient, topics: Sequence[Topic]) -> list[str]:
+    wrong = _wrong_settings(admin, topics)
+    if not wrong:
+        return []
+    resources = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            topic.name,
+            incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                for name, value in changes.items()
+            ],
+        )
+        for topic, changes in wrong
+    ]
+    for future in admin.incremental_alter_configs(resources).values():
+        _settle(future)
+    return [
+        f"set {name}={value} on {topic.name}" for topic, changes in wrong for name, value in changes.items()
+    ]
+
+
+def _wrong_settings(admin: AdminClient, topics: Sequence[Topic]) -> list[tuple[Topic, dict[str, str]]]:
+    by_name = {topic.name: topic for topic in topics}
+    if not by_name:
+        return []
+    asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in by_name])
+    wrong = []
+    for resource, future in asked.items():
+        topic = by_name[resource.name]
+        entries = _settle(future)
+        changes = {
+            name: value
+            for name, value in topic.config.items()
+            if name not in entries or entries[name].value != value
+        }
+        if changes:
+            wrong.append((topic, changes))
+    return wrong
+
+
+def _settle(future, harmless: int | None = None):  # type: ignore[no-untyped-def]
+    try:
+        return future.result(timeout=ASK_S_MAX)
+    except KafkaException as error:
+        if error.args[0].code() != harmless:
+            raise
+        return None
+
+
+def main() -> None:
+    """Set the topics up on the platform's broker; one line for each change."""
+    try:
+        settings = PlatformSettings.from_env(os.environ)
+        for line in ensure_topics(settings.bootstrap, all_topics()):
+            print(line, flush=True)
+    except (Trouble, SettingError) as trouble:
+        sys.exit(f"topics: {trouble}")
+
+
+if __name__ == "__main__":
+    main()
