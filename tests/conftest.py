@@ -1,0 +1,71 @@
+"""What many tests share: one real broker a run, on free ports, in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded import kafka as embedded_kafka
+from deploy.embedded.kafka_probe import Broker, probe
+from deploy.topics import ensure_topics
+from schemas.topics import all_topics
+from tests.processes import REPO, await_that, free_port
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of `make faults`."""
+    parser.addoption(
+        "--fault-runs", dest="fault_runs", type=int, default=1, help="how often each fault is tried"
+    )
+    parser.addoption("--fault-seed", dest="fault_seed", type=int, default=1, help="the first of the seeds")
+
+
+@pytest.fixture(scope="session")
+def kafka_installed() -> embedded_kafka.Broker:
+    """Jars and start-up cache are in place, so that no test pays for the download inside its own time limit."""
+    return embedded_kafka.install()
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_installed: embedded_kafka.Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of a broker that lives as long as the run (one for each xdist worker), with our topics."""
+    data: Path = tmp_path_factory.mktemp("kafka")
+    port = free_port()
+    environ = {
+        **os.environ,
+        "FAIRPIXEL_DATA": str(data),
+        "FAIRPIXEL_KAFKA_PORT": str(port),
+        "FAIRPIXEL_KAFKA_CONTROLLER_PORT": str(free_port()),
+    }
+    log = data / "kafka.log"
+    with log.open("wb") as output:
+        broker = subprocess.Popen(
+            [sys.executable, "-m", "deploy.embedded.kafka"],
+            cwd=REPO,
+            env=environ,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        await_that(
+            lambda: probe("127.0.0.1", port) is Broker.READY or broker.poll() is not None,
+            60,
+            "the broker is ready",
+        )
+        assert broker.poll() is None, f"the broker ended: {log.read_text()[-2000:]}"
+        ensure_topics(f"127.0.0.1:{port}", all_topics())
+        yield f"127.0.0.1:{port}"
+    finally:
+        broker.terminate()
+        try:
+            broker.wait(15)
+        except subprocess.TimeoutExpired:
+            broker.kill()
+            broker.wait()
+        shutil.rmtree(data, ignore_errors=True)

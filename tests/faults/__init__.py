@@ -1,0 +1,1 @@
+"""Programs are killed, frozen and taken away under load; afterwards the books must balance to the last event."""

@@ -1,0 +1,93 @@
+"""The README's tables, made from the code they describe; `python -m tests.house.tables` writes them into the README."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+from schemas.config import explain_config
+from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING
+from schemas.metrics import ALL_METRICS
+from schemas.settings import FromEnv, documented_fields
+from schemas.topics import all_topics
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+SETTINGS_MODULES = ("schemas.settings", "ingest.settings", "streams.settings", "sinks.settings")
+
+
+def table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    """A Markdown table."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def settings_classes() -> Iterator[type[FromEnv]]:
+    """Every settings class of the platform, in the order of the programs."""
+    for module_name in SETTINGS_MODULES:
+        for value in vars(import_module(module_name)).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, FromEnv)
+                and value is not FromEnv
+                and value.__module__ == module_name
+            ):
+                yield value
+
+
+def build_tables() -> dict[str, str]:
+    """Each table by the name it has in the README."""
+    return {
+        "topics": table(
+            ("topic", "what is in it", "partitions (embedded)", "kept for"),
+            (
+                (f"`{t.name}`", t.purpose, t.partitions, f"{int(t.config['retention.ms']) // 3_600_000} h")
+                for t in all_topics()
+            ),
+        ),
+        "settings": table(
+            ("variable", "default", "meaning"),
+            (
+                (
+                    f"`{one.metadata['variable']}`",
+                    f"`{one.default}`" if one.default != "" else "",
+                    one.metadata["meaning"],
+                )
+                for settings in settings_classes()
+                for one in documented_fields(settings)
+            ),
+        ),
+        "configuration": table(
+            ("key in fairpixel.toml", "default", "meaning"),
+            ((f"`{key}`", f"`{default}`", meaning) for key, default, meaning in explain_config()),
+        ),
+        "metrics": table(
+            ("metric", "kind", "labels", "meaning"),
+            ((f"`{m.name}`", m.kind, ", ".join(m.labels), m.meaning) for m in ALL_METRICS),
+        ),
+        "drop reasons": table(
+            ("reason", "meaning"),
+            ((f"`{reason}`", meaning) for reason, meaning in DROP_REASON_MEANING.items()),
+        ),
+        "dead reasons": table(
+            ("reason", "meaning"),
+            ((f"`{reason}`", meaning) for reason, meaning in DEAD_REASON_MEANING.items()),
+        ),
+    }
+
+
+def fill(text: str, tables: dict[str, str]) -> str:
+    """Replace what stands between `<!-- table: NAME -->` and `<!-- end -->` for each table."""
+    for name, content in tables.items():
+        pattern = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+        assert pattern.search(text), f"README.md has no place for the table {name!r}"
+        text = pattern.sub(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(fill(README.read_text("utf-8"), build_tables()), "utf-8")

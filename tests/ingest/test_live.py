@@ -1,0 +1,102 @@
+"""Files that change while the edge runs: good content is taken, broken content is refused and the old stays."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ingest.live import Live
+from ingest.sites import Sites
+from schemas.config import ConfigError, parse_config
+from schemas.ring import Key, RingError
+from schemas.settings import PlatformSettings
+from tests.ingest.builders import KEY, NOW_MS
+
+SECRETS = f'identity_secret = "{"ab" * 32}"\n[sites.demo]\nsecret_key = "sk-1"\n'
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> PlatformSettings:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "fairpixel.toml").write_text(
+        '[sites.demo]\npublic_keys = ["demo", "pk"]\norigins = ["shop.example"]\n'
+    )
+    (tmp_path / "secrets.toml").write_text(SECRETS)
+    return PlatformSettings(data=tmp_path, keys=tmp_path / "keys")
+
+
+def touch(path: Path, text: str) -> None:
+    path.write_text(text)
+    os.utime(path, ns=(1, path.stat().st_mtime_ns + 1_000_000))
+
+
+def test_keys_say_site_and_trust(settings: PlatformSettings) -> None:
+    sites = Live(settings, {}).sites
+    assert [(s.site, s.trust) for s in map(sites.find, ("demo", "pk", "sk-1")) if s] == [
+        ("demo", "public"),
+        ("demo", "public"),
+        ("demo", "secret"),
+    ]
+    assert [sites.find(key) for key in ("", "sk-2", "SK-1", "\ud800", "x" * 10_000)] == [None] * 5
+
+
+def test_a_changed_configuration_is_taken_and_a_broken_one_refused(
+    settings: PlatformSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live = Live(settings, {})
+    touch(settings.config_path, "[sites.other]\n")
+    live.refresh()
+    assert live.sites.find("other")
+    assert live.sites.find("demo") is None
+    touch(settings.config_path, "[sites.other]\nbots = 3\n")
+    live.refresh()
+    assert live.sites.find("other")
+    settings.config_path.unlink()
+    live.refresh()
+    assert live.sites.find("other")
+
+
+def test_without_any_good_configuration_there_is_no_edge(settings: PlatformSettings) -> None:
+    settings.config_path.write_text("[sites.demo]\nbots = 3\n")
+    with pytest.raises(ConfigError, match="line 2"):
+        Live(settings, {})
+
+
+def test_new_keys_are_taken_and_an_empty_folder_takes_none_away(settings: PlatformSettings) -> None:
+    live = Live(settings, {})
+    with pytest.raises(RingError):
+        live.newest_key(NOW_MS)
+    (settings.keys / KEY.file_name).write_bytes(KEY.secret)
+    live.refresh()
+    assert live.newest_key(NOW_MS) == KEY
+    newer = Key(NOW_MS, b"\x03" * 8, b"\x04" * 32)
+    (settings.keys / newer.file_name).write_bytes(newer.secret)
+    live.refresh()
+    assert live.newest_key(NOW_MS) == newer
+    (settings.keys / "0-00.key").write_bytes(b"half")
+    live.refresh()
+    assert live.newest_key(NOW_MS) == newer
+    for path in settings.keys.iterdir():
+        path.unlink()
+    live.refresh()
+    assert live.newest_key(NOW_MS + 10**10) == newer
+
+
+@pytest.mark.parametrize(
+    ("declared", "origin", "allowed"),
+    [
+        ([], "https://any.example", True),
+        (["https://shop.example"], "https://shop.example", True),
+        (["https://shop.example"], "http://shop.example", False),
+        (["shop.example"], "http://SHOP.example", True),
+        (["https://shop.example/"], "https://shop.example", True),
+        (["https://shop.example"], "https://shop.example.evil.example", False),
+        (["https://shop.example"], "null", False),
+    ],
+)
+def test_pages_of_declared_origins_may_send(declared: list[str], origin: str, allowed: bool) -> None:
+    sites = Sites.of(parse_config(f"[sites.demo]\norigins = {declared}\n"), {})
+    sender = sites.find("demo")
+    assert sender is not None
+    assert sender.may_come_from(origin) is allowed
+    assert sites.is_origin_declared(origin) is allowed

@@ -1,0 +1,165 @@
+"""How events become packs: when a pack closes, what stands outside its seal, and that nothing is forgotten."""
+
+import asyncio
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.pack import close_pack, count_accepted
+from schemas.drops import DropReason
+from schemas.identity import partition_of
+from schemas.pack import PackLimits, Refusal
+from schemas.seal import Accepted, read_envelope
+from tests.ingest.builders import KEY, NOW_MS, Sent, open_pack, packer, row, run
+
+MINUTE = NOW_MS // 60_000 * 60
+
+
+async def until(condition, seconds: float = 3) -> None:  # type: ignore[no-untyped-def]
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def test_an_event_at_rest_leaves_within_milliseconds_and_waits_for_its_word() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        done = packer(sent).add(row())
+        await until(lambda: sent.packs)
+        assert not done.done()
+        sent.settle_all()
+        assert await done is True
+
+    run(journey)
+
+
+def test_the_next_pack_waits_for_the_one_before_it_but_not_for_ever() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, limits=PackLimits(age_ms_max=60))
+        one.add(row("a"))
+        await until(lambda: len(sent.packs) == 1)
+        one.add(row("b"))
+        await asyncio.sleep(0.02)
+        assert len(sent.packs) == 1  # the first is still under way
+        sent.settle_all()
+        assert len(sent.packs) == 2  # ripe, and nothing to wait for
+        one.add(row("c"))
+        await until(lambda: len(sent.packs) == 3)  # 60 ms old: leaves although the second is under way
+
+    run(journey)
+
+
+def test_a_full_pack_closes_at_once() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, limits=PackLimits(event_count_max=3))
+        for number in range(7):
+            one.add(row(str(number)))
+        assert [pack.event_count for pack in sent.packs] == [3, 3]
+
+    run(journey)
+
+
+def test_a_pack_never_grows_beyond_its_bytes() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent)
+        for number in range(200):
+            one.add(row(str(number), properties="é" * 16_000, url="x" * 4_000))
+        one.flush()
+        assert len(sent.packs) > 5
+        for pack in sent.packs:
+            batch = open_pack(pack.message).batch
+            assert (
+                sum(len(p.encode()) + len(u) for p, u in zip(batch.properties, batch.url, strict=True))
+                <= 900_000
+            )
+
+    run(journey)
+
+
+def test_copies_of_one_event_meet_in_one_partition() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, partitions=4)
+        for number in range(40):
+            one.add(row(str(number % 10)))
+        one.flush()
+        for pack in sent.packs:
+            for event in open_pack(pack.message).batch.to_events():
+                assert partition_of(event.site, event.name, event.event_id, 4) == pack.partition
+        assert sum(pack.event_count for pack in sent.packs) == 40
+
+    run(journey)
+
+
+def test_a_pack_nobody_took_is_told_to_its_senders_and_its_refusals_travel_again() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent)
+        one.refuse(MINUTE, "demo", "invalid", 3)
+        done = one.add(row())
+        one.flush()
+        sent.settle_all(kept=False)
+        assert await done is False
+        assert one.waiting_events == 0
+        one.flush()
+        assert open_pack(sent.packs[1].message).refusals == (Refusal(MINUTE, "demo", "invalid", 3),)
+
+    run(journey)
+
+
+def test_a_refusal_that_is_answered_as_success_is_kept_first() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        done = packer(sent).refuse_aloud(MINUTE, "demo", DropReason.ORIGIN_REFUSED)
+        await until(lambda: sent.packs)
+        assert not done.done()
+        pack = sent.packs[0]
+        assert (pack.event_count, read_envelope(pack.message).accepted) == (0, ())
+        sent.settle_all()
+        assert await done
+
+    run(journey)
+
+
+def test_more_partitions_are_used_once_they_are_known() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, partitions=1)
+        one.grow(3)
+        for number in range(50):
+            one.add(row(str(number)))
+        one.flush()
+        assert {pack.partition for pack in sent.packs} == {0, 1, 2}
+
+    run(journey)
+
+
+rows = st.lists(
+    st.builds(
+        row,
+        event_id=st.text(max_size=3),
+        site=st.sampled_from(["a", "b"]),
+        received_at=st.integers(NOW_MS, NOW_MS + 130_000),
+    ),
+    max_size=30,
+)
+
+
+@given(rows)
+@settings(max_examples=60)
+def test_accepted_counts_each_event_under_its_site_and_minute(events: list) -> None:  # type: ignore[type-arg]
+    plain: dict[tuple[int, str], int] = {}
+    for one in events:
+        plain[one[9] // 60_000 * 60, one[1]] = plain.get((one[9] // 60_000 * 60, one[1]), 0) + 1
+    assert count_accepted(events) == [
+        Accepted(minute, site, count) for (minute, site), count in sorted(plain.items())
+    ]
+    pack = close_pack("e", 0, events, [], KEY, b"p" * 16, b"n" * 12)
+    assert (
+        sum(one.count for one in read_envelope(pack.message).accepted)
+        == len(open_pack(pack.message).batch)
+        == len(events)
+    )

@@ -1,0 +1,271 @@
+"""A seeded world of writers that restart, freeze, lose sends and change their minds; the clean log must stay exact."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pytest
+
+from schemas.clean_pack import CleanHead, CleanPack, encode_clean_pack, read_clean_head
+from schemas.identity import KEY_BYTES
+from schemas.links import accept
+from schemas.topics import CLEAN, RAW
+from streams import chain as chain_module
+from streams import tail as tail_module
+from streams.chain import Chain, ForeignWrite
+from streams.memory import Memory
+from streams.seen import Mark
+from streams.tail import read_tail
+from tests.streams.memory_log import MemoryLogs, MemorySeen
+
+WINDOW_MS = 24 * 3_600_000
+STEPS = 400
+SEEDS = range(60)
+FLIGHT_MAX = 4
+
+
+class Message(NamedTuple):
+    """A raw pack: its id and the keys of its events."""
+
+    pack_id: str
+    keys: tuple[bytes, ...]
+
+
+Outcomes = tuple[str, ...]  # of each event of a pack: kept, duplicate, dropped; or one `repeat`
+
+
+@dataclass
+class World:
+    """The broker, and what each sent clean pack decided."""
+
+    rng: random.Random
+    logs: MemoryLogs = field(default_factory=MemoryLogs)
+    raw: list[Message] = field(default_factory=list)
+    decisions: dict[tuple[int, str], Outcomes] = field(
+        default_factory=dict
+    )  # (raw offset, writer) -> outcomes
+    writers: int = 0
+
+    def publish(self) -> None:
+        """An edge sends a new pack with some old events in it, or the spool sends an old pack again."""
+        if self.raw and self.rng.random() < 0.15:
+            message = self.rng.choice(self.raw[-6:])
+        else:
+            keys = [self.rng.randrange(60).to_bytes(KEY_BYTES) for _ in range(self.rng.randrange(4))]
+            message = Message(self.rng.randbytes(16).hex(), tuple(keys))
+        self.raw.append(message)
+        self.logs.append(RAW, b"")
+        self.logs.now_ms += 1_000
+
+
+@dataclass
+class Writer:
+    """A worker: its process may end at any time, its cache outlives it, what it handed to its producer may too."""
+
+    world: World
+    seen: MemorySeen = field(default_factory=lambda: MemorySeen(WINDOW_MS))
+    producer: deque[CleanHead] = field(default_factory=deque)  # handed over, not yet in the log
+    reports: deque[int] = field(default_factory=deque)  # clean offsets the worker has not heard of yet
+    chain: Chain[None] | None = None
+    memory: Memory | None = None
+
+    def open(self) -> None:
+        """Read the tail under a new name, once all that was sent has landed or is lost."""
+        if self.producer:
+            return
+        self.reports.clear()
+        seen: Any = self.seen
+        tail = read_tail(self.world.logs, 0, seen, window_ms=WINDOW_MS, progress=lambda: None)
+        assert tail is not None
+        self.world.writers += 1
+        self.chain = Chain(
+            tail.topic_id, 0, f"w{self.world.writers}", tail.last, tail.next_raw, tail.next_clean
+        )
+        self.memory = Memory(seen)
+
+    def decide(self) -> None:
+        """Decide the next raw pack with the choices and rules of this moment."""
+        chain, memory = self.chain, self.memory
+        if chain is None or memory is None:
+            return self.open()
+        if chain.next_raw >= len(self.world.raw) or len(chain.under_way) >= FLIGHT_MAX:
+            return None
+        message, now_ms = self.world.raw[chain.next_raw], self.world.logs.logs[RAW, 0][chain.next_raw].time_ms
+        place = chain.place()
+        repeat = memory.has_pack(message.pack_id, now_ms)
+        outcomes = ("repeat",) if repeat else self._outcomes(memory, message, now_ms)
+        kept = [key for key, one in zip(message.keys, outcomes, strict=False) if one == "kept"]
+        entries = {key: key + b"\1" + b"f" * 8 for key in kept}
+        head = CleanHead(
+            place.origin,
+            place.writer,
+            place.link,
+            message.pack_id,
+            repeat=repeat,
+            kept=b"".join(entries.values()),
+        )
+        self.world.decisions[place.origin.offset, place.writer] = outcomes
+        memory.hold(head, entries)
+        chain.sent(head, None)
+        self.producer.append(head)
+        return None
+
+    def _outcomes(self, memory: Memory, message: Message, now_ms: int) -> Outcomes:
+        stored = memory.look_up(message.keys, now_ms)
+        own: set[bytes] = set()
+        outcomes = []
+        for key, known in zip(message.keys, stored, strict=True):
+            if self.world.rng.random() < 0.2:
+                outcomes.append("dropped")  # by a choice or rule that may be another at the next try
+            elif known or key in own:
+                outcomes.append("duplicate")
+            else:
+                own.add(key)
+                outcomes.append("kept")
+        return tuple(outcomes)
+
+    def deliver(self) -> None:
+        """The broker appends the next pack of our producer."""
+        if self.producer:
+            record = self.world.logs.append(CLEAN, encode_clean_pack(CleanPack(self.producer.popleft())))
+            self.reports.append(record.offset)
+
+    def hear(self) -> None:
+        """A delivery report arrives."""
+        if not self.reports or self.chain is None or self.memory is None:
+            return
+        offset = self.reports.popleft()
+        try:
+            head = self.chain.confirm(offset).head
+        except ForeignWrite:
+            self.chain = self.memory = None
+            return
+        entries = {one.key: b"" for one in head.kept_entries()}
+        self.memory.confirm(head, entries, self.world.logs.now_ms, Mark("clean-1", offset + 1, head.this))
+
+    def lose_sends(self) -> None:
+        """The producer gives up; that ends the process."""
+        self.producer.clear()
+        self.crash()
+
+    def crash(self) -> None:
+        """The process ends; what its producer had on the wire may still arrive (`deliver`)."""
+        self.chain = self.memory = None
+        self.reports.clear()
+
+    def forget(self) -> None:
+        """Somebody deletes the cache of a dead process."""
+        self.crash()
+        self.seen = MemorySeen(WINDOW_MS)
+
+
+ACTIONS = {
+    "decide": 40,
+    "deliver": 30,
+    "hear": 30,
+    "crash": 2,
+    "lose_sends": 2,
+    "forget": 1,
+}  # with their weights
+
+
+def simulate(seed: int) -> World:
+    """Several writers at once, each acting or frozen by chance; then all wake, and one works to the end."""
+    rng = random.Random(seed)
+    world = World(rng)
+    writers = [Writer(world) for _ in range(3)]
+    active = writers[0]
+    for _ in range(STEPS):
+        if rng.random() < 0.2:
+            world.publish()
+        if rng.random() < 0.03:
+            active = rng.choice(writers)  # another takes over; the one before freezes as it stands
+        who = active if rng.random() < 0.9 else rng.choice(writers)  # and now and then a frozen one moves
+        [act] = rng.choices(list(ACTIONS), list(ACTIONS.values()))
+        getattr(who, act)()
+    for writer in writers:
+        while writer.producer:
+            writer.deliver()
+    last = writers[0]
+    for _ in range(20 * len(world.raw) + 100):
+        last.decide()
+        last.deliver()
+        last.hear()
+    return world
+
+
+def check_all(seeds: Iterable[int]) -> None:
+    """Stops at the first world that breaks a promise."""
+    for seed in seeds:
+        check(simulate(seed))
+
+
+def check(world: World) -> None:
+    """The promises, as a reader of the clean log sees them."""
+    heads = [read_clean_head(record.value) for record in world.logs.logs[CLEAN, 0]]
+    verdicts, _ = accept(None, [head.as_link for head in heads])
+    accepted = [head for head, verdict in zip(heads, verdicts, strict=True) if verdict]
+    assert [head.origin.offset for head in accepted] == list(range(len(world.raw))), (
+        "each raw pack once, in order"
+    )
+    stored: set[bytes] = set()
+    packs: set[str] = set()
+    not_dropped: set[bytes] = set()
+    for head in accepted:
+        message = world.raw[head.origin.offset]
+        outcomes = world.decisions[head.origin.offset, head.writer]
+        if head.repeat:
+            assert message.pack_id in packs, "a repeat of nothing"
+            continue
+        assert message.pack_id not in packs, "a pack stored twice"
+        packs.add(message.pack_id)
+        for key, outcome in zip(message.keys, outcomes, strict=True):
+            if outcome == "kept":
+                assert key not in stored, "an event kept twice"
+                stored.add(key)
+            if outcome == "duplicate":
+                assert key in stored, "a copy of something that is not stored"
+            if outcome != "dropped":
+                not_dropped.add(key)
+    assert stored == not_dropped, "an event that nobody dropped is lost"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_raw_pack_is_accepted_once_and_each_event_kept_once(seed: int) -> None:
+    check(simulate(seed))
+
+
+def test_the_world_is_rough_enough_to_mean_something() -> None:
+    worlds = [simulate(seed) for seed in range(20)]
+    ignored = sum(len(world.logs.logs[CLEAN, 0]) - len(world.raw) for world in worlds)
+    writers = sum(world.writers for world in worlds)
+    assert ignored > 100
+    assert writers > 200
+
+
+def _confirm_anything(self: Chain[Any], clean_offset: int) -> Any:
+    self.next_clean = clean_offset + 1
+    return self.under_way.popleft()
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "broken"),
+    [
+        (tail_module, "is_accepted", lambda last, pack: True),
+        (Chain, "confirm", _confirm_anything),
+        (tail_module, "next_raw_after", lambda *of: max(0, chain_module.next_raw_after(*of) - 1)),
+        (Memory, "hold", lambda self, head, entries: self._entries.update(entries)),
+        (MemorySeen, "look_up", lambda self, keys, now_ms: [None] * len(keys)),
+        (Writer, "lose_sends", lambda self: self.producer.clear()),
+    ],
+)
+def test_a_broken_rule_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, where: Any, name: str, broken: Any
+) -> None:
+    monkeypatch.setattr(where, name, broken)
+    with pytest.raises((AssertionError, KeyError)):
+        check_all(SEEDS)

@@ -1,0 +1,1 @@
+"""What `make bench` runs: each part alone, then all together; no part of `make test`."""

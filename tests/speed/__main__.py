@@ -1,0 +1,174 @@
+"""`make bench`: every part alone, then all together, in rounds; prints a table of medians and writes bench.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform as host
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from schemas.settings import PlatformSettings
+from tests.platform import Platform
+from tests.speed import parts, together
+from tests.speed.machine import kafka, program, ready
+
+Figures = dict[str, float]
+
+# name: what it is, the figure to reach, and whether more is better
+GOALS: dict[str, tuple[str, float | None, bool]] = {
+    "edge_us_per_pixel": ("edge: server CPU a pixel, acknowledged by Kafka (µs)", 45, False),
+    "edge_over_nginx": ("edge: the same, over nginx empty_gif with a log", None, False),
+    "nginx_us_per_gif": ("nginx: CPU a GIF, with a log (µs)", None, False),
+    "edge_pixels_per_second": ("edge: pixels a second, one worker", None, True),
+    "edge_p99_ms": ("edge: p99 under full load (ms)", None, False),
+    "edge_us_per_batched_event": ("edge: CPU an event in batches of 100 (µs)", None, False),
+    "edge_failed": ("edge: requests without a 200", 0, False),
+    "streams_events_per_second": ("streams: events a second, one worker", 35_000, True),
+    "streams_us_per_event": ("streams: CPU an event (µs)", None, False),
+    "streams_resident_mb": ("streams: memory (MB)", None, False),
+    "loader_events_per_second": ("loader: events a second into events and rollups", 150_000, True),
+    "loader_rows_per_second": ("loader: rows a second", None, True),
+    "loader_us_per_event": ("loader: CPU of our Python an event (µs)", 1, False),
+    "clickhouse_us_per_event": ("ClickHouse: CPU an event (µs)", None, False),
+    "loader_resident_mb": ("loader: memory (MB)", None, False),
+    "import_lines_per_second": ("log import: lines a second, the command whole", 60_000, True),
+    "import_us_per_line": ("log import: CPU a line (µs)", None, False),
+    "held_events_per_second": ("all on one machine: events a second, held", 15_000, True),
+    "held_lag_packs_first_third": ("  lag in packs, first third", None, False),
+    "held_lag_packs_last_third": ("  lag in packs, last third", None, False),
+    "held_settled_after_s": ("  all loaded after the load stopped (s)", None, False),
+    "held_failed": ("  requests without a 200", 0, False),
+    "held_p99_ms": ("  p99 of a batch (ms)", None, False),
+    "queryable_p50_s": ("a hit is queryable, 2,000 events/s: p50 (s)", 1, False),
+    "queryable_p99_s": ("a hit is queryable, 2,000 events/s: p99 (s)", 2, False),
+    "queryable_never": ("  probes never seen", 0, False),
+    "warm_start_s": ("ready after a warm `make up` (s)", 20, False),
+    "idle_resident_mb": ("idle memory of everything (MB)", 1_500, False),
+}
+
+
+def main() -> None:
+    """Run what was asked for; everything by default."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument(
+        "--only", choices=["edge", "streams", "loader", "import", "together"], action="append"
+    )
+    arguments.add_argument(
+        "--packs", type=int, default=1_600, help="raw packs of 500 events for streams and loader, a round"
+    )
+    arguments.add_argument("--hold", type=float, default=120, help="seconds the common rate is held")
+    asked = arguments.parse_args()
+    wanted = asked.only or ["edge", "streams", "loader", "import", "together"]
+    console = Console()
+    rounds: list[Figures] = []
+    with tempfile.TemporaryDirectory(prefix="fairpixel-bench-") as folder:
+        platform = Platform(Path(folder))
+        console.print("setting up …")
+        platform.up()
+        platform.down()
+        try:
+            _run_rounds(platform, wanted, asked, rounds, console)
+        except Exception:  # whatever was measured before is shown and written
+            console.print_exception(max_frames=3)
+    figures = {
+        name: median(r[name] for r in rounds if name in r) for name in GOALS if any(name in r for r in rounds)
+    }
+    _show(console, figures)
+    _write(figures, rounds, console)
+
+
+def _run_rounds(
+    platform: Platform, wanted: list[str], asked: argparse.Namespace, rounds: list[Figures], console: Console
+) -> None:
+    if {"edge", "streams", "loader", "import"} & set(wanted):
+        with kafka(platform):
+            for number in range(asked.rounds):
+                console.print(f"round {number + 1} of {asked.rounds}, each part alone")
+                rounds.append({})
+                _parts(platform, wanted, asked.packs, number, console.print, rounds[-1])
+    if "together" in wanted:
+        for number in range(asked.rounds):
+            console.print(f"round {number + 1} of {asked.rounds}, all together")
+            rounds.append({})
+            _together(platform, asked.hold if number == 0 else min(asked.hold, 30), console.print, rounds[-1])
+
+
+def _parts(
+    platform: Platform,
+    wanted: list[str],
+    pack_count: int,
+    number: int,
+    say: Callable[[str], None],
+    figures: Figures,
+) -> None:
+    if "edge" in wanted:
+        say("  edge")
+        figures |= parts.edge(platform)
+    if {"streams", "loader"} & set(wanted):
+        if "edge" in wanted or number == 0:
+            parts.drain(platform)
+        say("  streams")
+        parts.fill_raw(platform, pack_count, seed=number)
+        figures |= parts.streams(platform, pack_count)
+    if "loader" in wanted:
+        say("  loader")
+        with program(platform, "deploy.embedded.clickhouse") as clickhouse:
+            ready(platform, "FAIRPIXEL_CLICKHOUSE_PORT", "/ping")
+            figures |= parts.loader(platform, clickhouse, pack_count * parts.PACK_EVENTS)
+    if "import" in wanted:
+        say("  log import")
+        figures |= parts.log_import(platform, 500_000)
+
+
+def _together(platform: Platform, hold: float, say: Callable[[str], None], figures: Figures) -> None:
+    say("  warm start")
+    figures |= together.warm_start(platform)
+    try:
+        platform.settle(300)
+        say("  idle memory")
+        figures |= together.idle_memory(platform)
+        say("  queryable")
+        figures |= together.queryable(platform, 2_000, 30)
+        say("  held rate")
+        figures |= together.held_rate(platform, 15_100, hold)  # a little above the goal
+    finally:
+        platform.down()
+
+
+def _show(console: Console, figures: Figures) -> None:
+    table = Table("part", "median", "goal", "")
+    for name, value in figures.items():
+        meaning, goal, more = GOALS[name]
+        held = "" if goal is None else "yes" if (value >= goal if more else value <= goal) else "NO"
+        table.add_row(
+            meaning,
+            f"{value:,.2f}" if value < 100 else f"{value:,.0f}",
+            "" if goal is None else f"{'≥' if more else '≤'} {goal:,g}",
+            held,
+        )
+    console.print(table)
+
+
+def _write(figures: Figures, rounds: list[Figures], console: Console) -> None:
+    target = PlatformSettings.from_env(os.environ).data / "bench.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    machine = {
+        "cores": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "python": host.python_version(),
+    }
+    target.write_text(json.dumps({"machine": machine, "medians": figures, "rounds": rounds}, indent=1))
+    console.print(f"written to {target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Each part measured alone: edge, streams, loader, log import. Every function returns figures of one round."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from schemas import topics
+from streams.keyring import keep_ring
+from tests.platform import Platform, await_that
+from tests.speed.machine import cpu_seconds, measure_cpu, nginx, program, ready, resident_bytes
+from tests.speed.traffic import sealed_packs
+
+PACK_EVENTS = 500
+Figures = dict[str, float]
+
+
+def edge(platform: Platform, seconds: float = 8) -> Figures:
+    """Server CPU a pixel with 64 keep-alive connections, and a batch of 100 JSON events; nginx in the same round."""
+    port = int(platform.env["FAIRPIXEL_EDGE_PORT"])
+    figures: Figures = {}
+    with program(platform, "ingest") as server:
+        ready(platform, "FAIRPIXEL_EDGE_PORT")
+        pixel = measure_cpu(server, port, "pixel", seconds)
+        batch = measure_cpu(server, port, "batch", seconds / 2, connections=8)
+        figures |= {
+            "edge_us_per_pixel": pixel["cpu_us"],
+            "edge_pixels_per_second": pixel["per_second"],
+            "edge_p99_ms": pixel["p99_ms"],
+        }
+        figures |= {
+            "edge_us_per_batched_event": batch["cpu_us"] / 100,
+            "edge_failed": pixel["failed"] + batch["failed"],
+        }
+    with nginx(Path(platform.env["FAIRPIXEL_DATA"])) as reference:
+        if reference is not None:
+            bare = measure_cpu(reference[0], reference[1], "gif", seconds / 2)
+            figures |= {
+                "nginx_us_per_gif": bare["cpu_us"],
+                "edge_over_nginx": pixel["cpu_us"] / bare["cpu_us"],
+            }
+    return figures
+
+
+def fill_raw(platform: Platform, pack_count: int, seed: int) -> None:
+    """Write raw packs of 500 events to the raw topic, as an edge would have."""
+    now_ms = int(time.time() * 1_000)
+    ring = keep_ring(Path(platform.env["FAIRPIXEL_KEYS"]), now_ms)
+    producer = Producer(
+        {
+            "bootstrap.servers": _bootstrap(platform),
+            "enable.idempotence": True,
+            "queue.buffering.max.kbytes": 2_000_000,
+        }
+    )
+    for number, pack in enumerate(sealed_packs(Random(seed), pack_count, PACK_EVENTS, now_ms, ring)):
+        producer.produce(topics.RAW, pack, partition=number % topics.PARTITIONS_EMBEDDED)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def drain(platform: Platform) -> None:
+    """Let streams and the loader work through whatever lies in the topics, so that a round begins empty."""
+    with (
+        program(platform, "deploy.embedded.clickhouse"),
+        program(platform, "streams"),
+        program(platform, "sinks"),
+    ):
+        for variable in ("FAIRPIXEL_STREAMS_PORT", "FAIRPIXEL_SINKS_PORT"):
+            ready(platform, variable)
+            await_that(
+                lambda variable=variable: _lag(platform, variable) == 0,
+                "a backlog is worked through",
+                600,
+                every=0.5,
+            )  # type: ignore[misc]
+
+
+def streams(platform: Platform, pack_count: int) -> Figures:
+    """Events a second of one worker over a backlog of packs, by the broker's own clock; its CPU and memory."""
+    before = _ends(platform, topics.CLEAN)
+    with program(platform, "streams") as worker:
+        await_that(
+            lambda: sum(_ends(platform, topics.CLEAN)) >= sum(before) + pack_count,
+            "streams works through",
+            300,
+        )
+        used, resident = cpu_seconds(worker), resident_bytes(worker)
+    first, last = _times(platform, before)
+    events = pack_count * PACK_EVENTS
+    return {
+        "streams_events_per_second": events / ((last - first) / 1_000),
+        "streams_us_per_event": used / events * 1e6,
+        "streams_resident_mb": resident / 1e6,
+    }
+
+
+def loader(platform: Platform, clickhouse: psutil.Process, event_count: int) -> Figures:
+    """Events a second into events and rollups over a backlog of clean packs, and CPU an event of the
+    loader's own process."""
+    before = platform.count("SELECT count() FROM fairpixel.events")
+    with program(platform, "sinks") as worker:
+        ready(platform, "FAIRPIXEL_SINKS_PORT")
+        start, engine_before = time.perf_counter(), cpu_seconds(clickhouse)
+        own_before = cpu_seconds(worker)
+        await_that(platform.loaded, "the loader works through", 300, every=0.05)
+        took = time.perf_counter() - start
+        own, engine = cpu_seconds(worker) - own_before, cpu_seconds(clickhouse) - engine_before
+        resident = resident_bytes(worker)
+    rows = platform.count("SELECT count() FROM fairpixel.events") - before
+    return {
+        "loader_events_per_second": event_count / took, "loader_rows_per_second": rows / took,
+        "loader_us_per_event": own / event_count * 1e6, "clickhouse_us_per_event": engine / event_count * 1e6,
+        "loader_resident_mb": resident / 1e6,
+    }  # fmt: skip
+
+
+def log_import(platform: Platform, lines: int) -> Figures:
+    """Lines a second of `fairpixel logs import`, start of the command included, and CPU a line."""
+    path = platform.folder / "access.log"
+    _write_log(path, lines, Random(lines))
+    before = psutil.Process().cpu_times()
+    start = time.perf_counter()
+    platform.run("logs", "import", str(path), "--site", "demo", timeout=300)
+    took = time.perf_counter() - start
+    after = psutil.Process().cpu_times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"import_lines_per_second": lines / took, "import_us_per_line": used / lines * 1e6}
+
+
+def _write_log(path: Path, lines: int, rng: Random) -> None:
+    from tests.speed.traffic import AGENTS
+
+    stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
+    with path.open("w") as file:
+        for number in range(lines):
+            file.write(
+                f"198.18.{rng.randrange(256)}.{rng.randrange(1, 255)} - - [{stamp}] "
+                f'"GET /products/{number % 3_000}/item-{number}.html?s={number % 77} HTTP/1.1" '
+                f'200 {rng.randrange(500, 90_000)} "https://www.search.example/find?q={number % 500}" '
+                f'"{AGENTS[number % len(AGENTS)]}"\n'
+            )
+
+
+def _bootstrap(platform: Platform) -> str:
+    return f"127.0.0.1:{platform.env['FAIRPIXEL_KAFKA_PORT']}"
+
+
+def _consumer(platform: Platform) -> Consumer:
+    return Consumer(
+        {"bootstrap.servers": _bootstrap(platform), "group.id": "bench", "enable.auto.commit": False}
+    )
+
+
+def _ends(platform: Platform, topic: str) -> list[int]:
+    consumer = _consumer(platform)
+    try:
+        return [
+            consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1]
+            for p in range(topics.PARTITIONS_EMBEDDED)
+        ]
+    finally:
+        consumer.close()
+
+
+def _times(platform: Platform, starts: list[int]) -> tuple[int, int]:
+    """Broker times (ms) of the first and the last clean pack behind `starts`."""
+    ends, times = _ends(platform, topics.CLEAN), []
+    consumer = _consumer(platform)
+    try:
+        for partition, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            for offset in (start, end - 1):
+                if end > start:
+                    consumer.assign([TopicPartition(topics.CLEAN, partition, offset)])
+                    message: Any = await_that(lambda: consumer.poll(1), "a clean pack", 20)
+                    times.append(message.timestamp()[1])
+    finally:
+        consumer.close()
+    return min(times), max(times)
+
+
+def _lag(platform: Platform, variable: str = "FAIRPIXEL_SINKS_PORT") -> int:
+    return int(json.loads(platform.get(f"http://127.0.0.1:{platform.env[variable]}/healthz"))["lag"])

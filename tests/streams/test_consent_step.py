@@ -1,0 +1,79 @@
+"""What may be kept, by what people said and what the site decided."""
+
+from schemas.drops import DropReason
+from schemas.event import Flag
+from streams.batch import CleanBatch
+from tests.streams.make import cleaned, page_view, purchase
+
+PERSONAL = ("visitor", "user", "session", "ip_network", "query", "utm_source")
+
+
+def persons_in(batch: CleanBatch) -> set[str]:
+    return {text for name in PERSONAL for text in getattr(batch, name) if text}
+
+
+def test_with_consent_the_network_and_hashes_are_kept() -> None:
+    one = cleaned(page_view())
+    assert one.basis == ["consented"]
+    assert one.ip_network == ["203.0.113.0"]
+    assert len(one.visitor[0]) == 32
+    assert one.utm_source == ["news"]
+
+
+def test_without_consent_only_a_count_remains() -> None:
+    batch = cleaned(page_view(consent="consent=none"))
+    assert len(batch) == 0
+    assert batch.dropped == {DropReason.NO_CONSENT: 1}
+
+
+def test_an_unknown_choice_keeps_the_event_and_nobody() -> None:
+    one = cleaned(page_view(consent=""))
+    assert one.basis == ["anonymous"]
+    assert persons_in(one) == set()
+    assert (one.browser, one.os, one.language) == (["Chrome"], [""], ["de"])
+    assert (one.host, one.path, one.referrer_host) == (["shop.example"], ["/shoes"], ["www.google.com"])
+
+
+def test_a_signal_nobody_decodes_yet_gives_less_data() -> None:
+    assert cleaned(page_view(consent="consent=all&gdpr_consent=CPx")).basis == ["anonymous"]
+
+
+def test_gpc_without_a_choice_keeps_nobody_even_where_the_default_grants() -> None:
+    grants = 'default_consent = "granted"'
+    assert cleaned(page_view(consent="", flags=int(Flag.GPC)), site=grants).basis == ["anonymous"]
+    assert cleaned(page_view(consent=""), site=grants).basis == ["consented"]
+
+
+def test_a_site_may_drop_what_is_unknown() -> None:
+    batch = cleaned(page_view(consent=""), site='on_unknown = "drop"')
+    assert batch.dropped == {DropReason.NO_CONSENT: 1}
+
+
+def test_a_contract_event_of_a_backend_is_kept_without_its_person() -> None:
+    one = cleaned(purchase(consent="consent=none"), site='contract_events = ["purchase"]')
+    assert (one.basis, one.value_e4) == (["contract"], [199_000])
+    assert persons_in(one) == set()
+
+
+def test_a_contract_event_with_a_public_key_is_no_contract_event() -> None:
+    forged = purchase(consent="consent=none", trust="public")
+    assert cleaned(forged, site='contract_events = ["purchase"]').dropped == {DropReason.NO_CONSENT: 1}
+
+
+def test_a_site_for_children_keeps_nobody_whatever_was_said() -> None:
+    one = cleaned(page_view(), site="child_directed = true")
+    assert one.basis == ["anonymous"]
+    assert persons_in(one) == set()
+
+
+def test_a_site_that_is_configured_no_more_keeps_nobody() -> None:
+    one = cleaned(page_view(site="gone"))
+    assert one.basis == ["anonymous"]
+    assert persons_in(one) == set()
+
+
+def test_properties_that_name_a_person_go_with_the_person() -> None:
+    said = '{"plan":"pro","user_name":"Ann","billing":{"city":"Graz"},"IP":"x","usage":3}'
+    kept = '{"plan":"pro","billing":{"city":"Graz"},"usage":3}'
+    assert cleaned(page_view(consent="", properties=said)).properties == [kept]
+    assert "user_name" in cleaned(page_view(properties=said)).properties[0]

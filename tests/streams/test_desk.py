@@ -1,0 +1,268 @@
+"""A desk decides in order, acknowledges what is kept, and gives way to others, on logs that are lists."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rocksdict import Cache
+
+from schemas.clean_pack import decode_clean_pack, read_clean_head
+from schemas.dead_letter import DeadLetter, Headers
+from schemas.links import accept
+from schemas.topics import CLEAN, DEAD, RAW
+from streams.decide import open_with
+from streams.desk import Desk, Means, RawMessage
+from streams.outbox import Delivered, DeliveryError, OnDelivery
+from streams.seen import SeenLimits
+from tests.streams.make import RING, page_view, rules, sealed
+from tests.streams.memory_log import MemoryLogs
+
+LIMITS = SeenLimits(window_ms=24 * 3_600_000, buffer_bytes=1_000_000, cache=Cache(4_000_000))
+
+
+class HeldOutbox:
+    """An outbox that appends only when told to; keeps the order of all effects."""
+
+    def __init__(self, logs: MemoryLogs) -> None:
+        self.logs = logs
+        self.waiting: deque[tuple[str, bytes, Headers, OnDelivery]] = deque()
+        self.at_once = True
+        self.effects: list[str] = []
+
+    def send(
+        self, topic: str, partition: int, value: bytes, headers: Headers | None, on_delivery: OnDelivery
+    ) -> None:
+        self.waiting.append((topic, value, headers or [], on_delivery))
+        self.effects.append(f"sent to {topic}")
+        if self.at_once:
+            self.deliver()
+
+    def deliver(self) -> None:
+        topic, value, headers, on_delivery = self.waiting.popleft()
+        record = self.logs.append(topic, value, [(name, text) for name, text in headers])
+        self.effects.append(f"kept in {topic}")
+        on_delivery(Delivered(record.offset, record.time_ms))
+
+    def fail(self) -> None:
+        self.waiting.popleft()[3](DeliveryError("_MSG_TIMED_OUT"))
+
+
+class FixedPolicy:
+    """Rules and ring that stay."""
+
+    rules = rules()
+    open_pack = staticmethod(open_with(RING))
+
+
+class Office:
+    """A desk with its logs, and what it acknowledged and gave up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.logs = MemoryLogs()
+        self.outbox = HeldOutbox(self.logs)
+        self.gave_up: list[str] = []
+        policy: Any = FixedPolicy()
+        self.means = Means(self.logs, self.outbox, policy, folder, LIMITS, 3, self.gave_up.append)
+        self.desk = Desk(0, self.means)
+
+    def arrive(self, value: bytes) -> RawMessage:
+        """A message lands on the raw topic."""
+        record = self.logs.append(RAW, value)
+        return self.message(record.offset)
+
+    def message(self, offset: int) -> RawMessage:
+        record = self.logs.logs[RAW, 0][offset]
+
+        def ack() -> None:
+            self.outbox.effects.append(f"acknowledged {offset}")
+
+        return RawMessage(offset, record.time_ms, record.value, ack)
+
+    def accepted(self) -> list[int]:
+        """Raw offsets that have an accepted clean pack, in order."""
+        heads = [read_clean_head(record.value) for record in self.logs.logs[CLEAN, 0]]
+        verdicts, _ = accept(None, [head.as_link for head in heads])
+        return [head.origin.offset for head, verdict in zip(heads, verdicts, strict=True) if verdict]
+
+
+def work(folder: Path, story: Callable[[Office], Awaitable[None]]) -> Office:
+    """Run a story on a fresh desk and close it."""
+    office = Office(folder)
+
+    async def tell() -> None:
+        async with asyncio.timeout(20):
+            await story(office)
+            await settle()
+            await office.desk.close()
+
+    asyncio.run(tell())
+    return office
+
+
+async def settle() -> None:
+    """Let callbacks and recoveries run."""
+    for _ in range(20):
+        await asyncio.sleep(0.005)
+
+
+def pack(number: int) -> bytes:
+    return sealed([page_view(event_id=f"e{number}")])
+
+
+def test_an_offset_is_acknowledged_after_its_clean_pack_is_kept(tmp_path: Path) -> None:
+    async def story(office: Office) -> None:
+        await office.desk.take(office.arrive(pack(1)))
+
+    office = work(tmp_path, story)
+    assert office.outbox.effects == [f"sent to {CLEAN}", f"kept in {CLEAN}", "acknowledged 0"]
+
+
+def test_a_dead_letter_is_kept_before_its_clean_pack_is_sent(tmp_path: Path) -> None:
+    async def story(office: Office) -> None:
+        await office.desk.take(office.arrive(b"junk"))
+
+    office = work(tmp_path, story)
+    assert office.outbox.effects[:3] == [f"sent to {DEAD}", f"kept in {DEAD}", f"sent to {CLEAN}"]
+    [record] = office.logs.logs[DEAD, 0]
+    assert DeadLetter.from_message(record.value, record.headers).value == b"junk"
+    assert read_clean_head(office.logs.logs[CLEAN, 0][0].value).dead == "not_a_pack"
+
+
+def test_a_dead_letter_is_not_sent_again_after_a_crash_before_its_clean_pack(tmp_path: Path) -> None:
+    async def story(office: Office) -> None:
+        message = office.arrive(b"junk")
+        letter = DeadLetter.from_message(b"junk", [
+            ("reason", b"not_a_pack"), ("topic", RAW.encode()), ("topic_id", b"raw-1"), ("partition", b"0"),
+            ("offset", b"0"),
+        ])  # fmt: skip
+        office.logs.append(DEAD, letter.value, letter.headers())
+        await office.desk.take(message)
+
+    office = work(tmp_path, story)
+    assert len(office.logs.logs[DEAD, 0]) == 1
+    assert office.accepted() == [0]
+
+
+def test_only_so_many_packs_are_under_way(tmp_path: Path) -> None:
+    async def story(office: Office) -> None:
+        office.outbox.at_once = False
+        messages = [office.arrive(pack(number)) for number in range(5)]
+        tasks = [asyncio.create_task(office.desk.take(message)) for message in messages]
+        await asyncio.sleep(0.5)
+        await settle()
+        assert len(office.outbox.waiting) == 3
+        while not all(task.done() for task in tasks) or office.outbox.waiting:
+            if office.outbox.waiting:
+                office.outbox.deliver()
+            await settle()
+
+    assert work(tmp_path, story).accepted() == [0, 1, 2, 3, 4]
+
+
+def test_a_failed_send_is_the_end_of_the_worker(tmp_path: Path) -> None:
+    async def story(office: Office) -> None:
+        office.outbox.at_once = False
+        await office.desk.take(office.arrive(pack(1)))
+        office.outbox.fail()
+        await settle()
+        assert office.gave_up == ["a clean pack was not delivered: _MSG_TIMED_OUT"]
+        office.desk._stranded = []  # the process would be gone; let the test end
+
+    assert "acknowledged 0" not in work(tmp_path, story).outbox.effects
+
+
+def test_after_a_foreign_write_the_tail_is_read_again_and_nothing_is_lost(tmp_path: Path) -> None:
+    async def story(office: Office) -> None:
+        await office.desk.take(office.arrive(pack(1)))
+        await settle()
+        office.outbox.at_once = False
+        for number in (2, 3, 2):  # the last one is a copy
+            await office.desk.take(office.arrive(pack(number)))
+        office.logs.append(CLEAN, office.logs.logs[CLEAN, 0][0].value)  # a late writer's repeat
+        for _ in range(3):
+            office.outbox.deliver()
+        office.outbox.at_once = True
+        await settle()  # no further message comes
+
+    office = work(tmp_path, story)
+    assert office.accepted() == [0, 1, 2, 3]
+    assert [one for one in office.outbox.effects if one.startswith("ack")] == [
+        f"acknowledged {n}" for n in range(4)
+    ]
+
+
+def test_another_worker_that_took_over_is_believed(tmp_path: Path) -> None:
+    async def story(office: Office) -> None:
+        await office.desk.take(office.arrive(pack(1)))
+        await settle()
+        office.outbox.at_once = False
+        later = office.arrive(pack(2))
+        await office.desk.take(later)
+        other = Desk(0, office.means)
+        office.outbox.at_once = True
+        held, office.outbox.waiting = office.outbox.waiting, deque()
+        await other.take(office.message(1))
+        await settle()
+        office.outbox.waiting = held
+        office.outbox.deliver()  # the frozen one's pack arrives now
+        await settle()
+        await office.desk.take(office.arrive(pack(3)))
+        await settle()
+        await other.close()
+
+    office = work(tmp_path, story)
+    assert office.accepted() == [0, 1, 2]
+    stored = [decode_clean_pack(record.value) for record in office.logs.logs[CLEAN, 0]]
+    assert len(stored) == 4
+
+
+def test_messages_the_consumer_did_not_bring_are_fetched(tmp_path: Path) -> None:
+    async def story(office: Office) -> None:
+        for number in range(5):
+            office.arrive(pack(number))
+        await office.desk.take(office.message(4))
+        await office.desk.take(office.message(1))
+
+    office = work(tmp_path, story)
+    assert office.accepted() == [0, 1, 2, 3, 4]
+    assert "acknowledged 1" in office.outbox.effects  # decided before
+
+
+def test_what_retention_took_is_passed_over(tmp_path: Path) -> None:
+    async def story(office: Office) -> None:
+        await office.desk.take(office.arrive(pack(0)))
+        for number in range(1, 5):
+            office.arrive(pack(number))
+        office.logs.low[RAW, 0] = 3
+        await office.desk.take(office.message(4))
+
+    assert work(tmp_path, story).accepted() == [0, 3, 4]
+
+
+def test_a_closed_desk_decides_nothing(tmp_path: Path) -> None:
+    async def story(office: Office) -> None:
+        await office.desk.open()
+        await office.desk.close()
+        await office.desk.take(office.arrive(pack(1)))
+
+    assert work(tmp_path, story).outbox.effects == []
+
+
+def test_a_disk_that_fails_is_the_end_of_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space")
+
+    async def story(office: Office) -> None:
+        monkeypatch.setattr("streams.seen.Seen.remember", full)
+        await office.desk.take(office.arrive(pack(1)))
+        await settle()
+
+    office = work(tmp_path, story)
+    assert office.gave_up
+    assert office.gave_up[0].startswith("OSError at")
+    assert "acknowledged 0" not in office.outbox.effects

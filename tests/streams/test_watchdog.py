@@ -1,0 +1,93 @@
+"""Silence is noticed, a broker that is away is not blamed on the worker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from streams.watchdog import Patience, Watchdog
+from tests.processes import await_that
+from tests.streams.workers import Workers
+
+
+def test_patience_ends_when_packs_wait_and_nothing_happens() -> None:
+    patience = Patience(10, since=0)
+    assert not patience.is_over(5, progress=1, lag=3)
+    assert not patience.is_over(14, progress=1, lag=3)
+    assert patience.is_over(15.1, progress=1, lag=3)
+
+
+@pytest.mark.parametrize("lag", [0, None])
+def test_nothing_to_do_or_no_broker_is_no_silence(lag: int | None) -> None:
+    patience = Patience(10, since=0)
+    assert not patience.is_over(100, progress=0, lag=lag)
+    assert not patience.is_over(109, progress=0, lag=5)
+    assert patience.is_over(111, progress=0, lag=5)
+
+
+def test_progress_renews_patience() -> None:
+    patience = Patience(10, since=0)
+    assert not any(patience.is_over(second, progress=second, lag=5) for second in range(0, 100, 5))
+
+
+class Silent:
+    """A worker that has both partitions and does nothing."""
+
+    def progress(self) -> int:
+        return 7
+
+    def next_raw(self) -> Mapping[int, int]:
+        return {0: 0, 1: 0}
+
+    def ready(self) -> bool:
+        return True
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.xdist_group("broker")
+def test_a_silent_worker_is_given_up(kafka: str, tmp_path: Path) -> None:
+    workers = Workers(kafka, tmp_path)
+    workers.send_bytes(0, b"junk")
+    workers.flush()
+    ended = threading.Event()
+    lags: list[int] = []
+    watchdog = Watchdog(kafka, Silent(), 2, lambda reason: ended.set(), lags.append)
+    assert ended.wait(20)
+    assert watchdog.health().status == "stuck"
+    assert not watchdog.health().alive
+    assert max(lags) >= 1
+
+
+class Idle(Silent):
+    """A worker without a partition, because others have them all."""
+
+    def next_raw(self) -> Mapping[int, int]:
+        return {}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("others_work", "given_up"), [(True, False), (False, True)])
+def test_a_worker_without_a_partition_is_needed_only_when_nobody_works(
+    monkeypatch: pytest.MonkeyPatch, others_work: bool, given_up: bool
+) -> None:
+    written = count(0, 1 if others_work else 0)
+    monkeypatch.setattr(Watchdog, "clean_end", lambda self: next(written))
+    monkeypatch.setattr(Watchdog, "group_lag", lambda self: 5)
+    ended = threading.Event()
+    Watchdog("127.0.0.1:9", Idle(), 1, lambda reason: ended.set(), lambda lag: None)
+    assert ended.wait(5) is given_up
+
+
+@pytest.mark.timeout(60)
+def test_a_broker_that_is_away_is_waited_for() -> None:
+    ended = threading.Event()
+    watchdog = Watchdog("127.0.0.1:9", Silent(), 1, lambda reason: ended.set(), lambda lag: None)
+    await_that(
+        lambda: watchdog.health().status == "waiting_for_kafka", 20, "the watchdog says what it waits for"
+    )
+    assert not ended.wait(5)
+    assert watchdog.health().alive
