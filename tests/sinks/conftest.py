@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
-from deploy.topics import ensure_topics
-from schemas.topics import CLEAN, DEAD, all_topics
+from schemas.topics import CLEAN
 from sinks.migrate import migrate, read_migrations
 from sinks.warehouse import HttpWarehouse, WarehouseError
+from tests.broker import make_topics_anew
 from tests.processes import REPO, await_that, free_port
 
 PASSWORD = "for tests only"
@@ -97,15 +96,8 @@ def warehouse(clickhouse: ClickHouse) -> HttpWarehouse:
 
 @pytest.fixture
 def topics(kafka: str) -> str:
-    """A broker whose clean and dead topics are empty: made anew, with a new id."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-    old = {topic: admin.list_topics(timeout=10).topics.get(topic) for topic in (CLEAN, DEAD)}
-    for future in admin.delete_topics([name for name, found in old.items() if found]).values():
-        future.result(20)
-    await_that(
-        lambda: not {CLEAN, DEAD} & set(admin.list_topics(timeout=10).topics), 30, "the old topics are gone"
-    )
-    ensure_topics(kafka, all_topics())
+    """A broker whose topics are empty: made anew, with new ids."""
+    make_topics_anew(kafka)
     return kafka
 
 

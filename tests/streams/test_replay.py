@@ -15,6 +15,7 @@ from schemas.links import Origin
 from schemas.topics import CLEAN, DEAD
 from streams.replay import find_letters, has_rows_already, why_unreadable
 from streams.seen import PACK_WINDOW_MS
+from tests.broker import make_topics_anew
 from tests.processes import REPO
 from tests.streams.make import RING, page_view, sealed
 from tests.streams.memory_log import MemoryLogs
@@ -23,6 +24,7 @@ from tests.streams.workers import Workers, now_ms, pages, stored
 
 @pytest.fixture
 def workers(kafka: str, tmp_path: Path) -> Iterator[Workers]:
+    make_topics_anew(kafka)
     found = Workers(kafka, tmp_path)
     yield found
     found.stop()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from streams.watchdog import Patience, Watchdog
+from tests.broker import make_topics_anew
 from tests.processes import await_that
 from tests.streams.workers import Workers
 
@@ -50,6 +51,7 @@ class Silent:
 @pytest.mark.timeout(60)
 @pytest.mark.xdist_group("broker")
 def test_a_silent_worker_is_given_up(kafka: str, tmp_path: Path) -> None:
+    make_topics_anew(kafka)
     workers = Workers(kafka, tmp_path)
     workers.send_bytes(0, b"junk")
     workers.flush()

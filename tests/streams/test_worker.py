@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from schemas.event import Event
 from schemas.seal import read_envelope
+from tests.broker import make_topics_anew
 from tests.processes import await_that
 from tests.streams.make import sealed
 from tests.streams.workers import Workers, now_ms, pages, stored
@@ -24,6 +25,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("broker")]
 
 @pytest.fixture
 def workers(kafka: str, tmp_path: Path) -> Iterator[Workers]:
+    make_topics_anew(kafka)
     found = Workers(kafka, tmp_path)
     yield found
     found.stop()

@@ -1,0 +1,19 @@
+"""The topics of a broker that several tests share."""
+
+from __future__ import annotations
+
+from confluent_kafka.admin import AdminClient
+
+from deploy.topics import ensure_topics
+from schemas.topics import all_topics
+from tests.processes import await_that
+
+
+def make_topics_anew(bootstrap: str) -> None:
+    """Empty all our topics by making them anew, with new ids: what other tests wrote is gone."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    ours = {topic.name for topic in all_topics()}
+    for future in admin.delete_topics(sorted(ours & set(admin.list_topics(timeout=10).topics))).values():
+        future.result(20)
+    await_that(lambda: not ours & set(admin.list_topics(timeout=10).topics), 30, "the old topics are gone")
+    ensure_topics(bootstrap, all_topics())
