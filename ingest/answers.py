@@ -16,7 +16,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Message], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
 
-RETRY_AFTER_S = b"5"
+RETRY: HeaderList = [(b"retry-after", b"5")]
 NEVER_CACHED = (b"cache-control", b"no-store, no-cache, must-revalidate, private, max-age=0")
 GIF_HEADERS: HeaderList = [
     (b"content-type", b"image/gif"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import itertools
 import json
 import os
 import signal
@@ -22,9 +21,11 @@ from ingest.answers import Receive, Scope, Send
 from ingest.counts import Counts, EdgeMetrics, render
 from ingest.delivery import Delivery
 from ingest.doors import EventsDoor, PixelDoor
+from ingest.intake import Intake, id_maker
 from ingest.live import Live
 from ingest.outbox import KafkaOutbox
 from ingest.packer import Packer
+from ingest.routes import build_doors
 from ingest.settings import EdgeSettings
 from ingest.spool import Spool, SpoolLimits
 from ingest.spool_files import claim_spool
@@ -110,22 +111,11 @@ class Edge:
         )
 
     def _build_doors(self) -> dict[str, Door]:
-        numbers, start = itertools.count(), os.urandom(12).hex()
-
-        def make_id() -> str:
-            """An id nobody else makes: 96 random bits of this process and a number; uuid4 costs ten times as much."""
-            return f"{start}{next(numbers):x}"
-
-        common = (
-            self._live,
-            self._packer,
-            self._counts,
-            make_id,
-            self._edge.trusted_proxies,
-            self._edge.waiting_events_max,
-        )
-        pixel, events = PixelDoor(*common), EventsDoor(*common)
-        return {"/p.gif": pixel, "/p.gif/": pixel, "/v1/events": events, "/v1/events/": events}
+        intake = Intake(self._live, self._packer, self._counts, self._edge, id_maker())
+        pixel, events = PixelDoor(intake), EventsDoor(intake)
+        doors, templates = build_doors(intake)
+        self._pages.router.routes += [Route(path, door) for path, door in templates.items()]
+        return {**doors, "/p.gif": pixel, "/p.gif/": pixel, "/v1/events": events, "/v1/events/": events}
 
     async def _stop(self) -> None:
         for task in self._tasks:

@@ -6,13 +6,12 @@ import asyncio
 import base64
 import binascii
 import time
-from collections.abc import Callable
 from typing import Any
 
 from ingest import answers
 from ingest.answers import HeaderList, Receive, Scope, Send
+from ingest.arrival import read_body
 from ingest.body import (
-    BODY_BYTES_MAX,
     TOO_LARGE,
     UNREADABLE_EVENT,
     UNREADABLE_ITEM,
@@ -20,40 +19,20 @@ from ingest.body import (
     inflate,
     split_events,
 )
-from ingest.client import Headers, client_ip, read_client
-from ingest.counts import Counts
+from ingest.client import Headers
 from ingest.fields import Rejection, Unacceptable
-from ingest.live import Live
-from ingest.packer import Packer
+from ingest.intake import Intake, all_kept
 from ingest.parse import parse_event
 from ingest.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
-from ingest.sites import PUBLIC, Sender
-
-BODY_SECONDS_MAX = 30  # for a body to arrive
-DISCARDED_BYTES_MAX = 100_000_000  # of a body that is too large anyway; beyond it the connection breaks
-RETRY: HeaderList = [(b"retry-after", answers.RETRY_AFTER_S)]
-MakeId = Callable[[], str]
+from ingest.sites import Sender
 
 
 class PixelDoor:
     """`GET /p.gif`: one event a request; whatever happens, the body is a GIF of 43 bytes."""
 
-    def __init__(
-        self,
-        live: Live,
-        packer: Packer,
-        counts: Counts,
-        make_id: MakeId,
-        trusted_proxies: int,
-        events_max: int,
-    ) -> None:
-        self._live = live
-        self._packer = packer
-        self._hits = counts.hits
-        self._counts = counts
-        self._make_id = make_id
-        self._trusted_proxies = trusted_proxies
-        self._events_max = events_max
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._hits = intake.counts.hits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; 200 only once Kafka or the spool has the event."""
@@ -66,30 +45,25 @@ class PixelDoor:
             query = query.encode()
         now_ms = int(time.time() * 1000)
         params = parse_query(query if len(query) <= QUERY_LENGTH_MAX else b"")
-        sender = self._live.sites.find(find_key(params))
+        intake = self._intake
+        sender = intake.sites.find(find_key(params))
         if sender is None:
             why, status = (answers.UNKNOWN_KEY, 401) if len(query) <= QUERY_LENGTH_MAX else (TOO_LARGE, 413)
             await self._refuse(send, status, why, "", now_ms, [])
             return
-        ip = (
-            scope["client"][0]
-            if not self._trusted_proxies
-            else client_ip(scope["client"][0], scope["headers"], self._trusted_proxies)
-        )
+        row = parse_pixel(params, sender, intake.client(scope, headers), now_ms, intake.make_id())
         origin = headers.get(b"origin")
-        row = parse_pixel(params, sender, read_client(headers, ip), now_ms, self._make_id())
-        cors = answers.cors_headers(origin, sender.may_come_from(origin.decode("latin-1"))) if origin else []
+        cors = intake.cors(sender, origin) if origin else []
         if isinstance(row, Rejection):
             await self._refuse(send, 413 if row.code == "oversize" else 400, row, sender.site, now_ms, cors)
             return
-        if self._packer.waiting_events >= self._events_max:
+        if intake.is_full:
             kept = False
-        elif origin and sender.trust == PUBLIC and not sender.may_come_from(origin.decode("latin-1")):
-            self._counts.refused["origin_refused"] += 1  # a decision, not an error: wire.md, A0
-            kept = await self._packer.refuse_aloud(now_ms // 60_000 * 60, sender.site, "origin_refused")
+        elif origin and intake.is_foreign(sender, origin):
+            kept = await intake.refuse_origin(sender, now_ms)
         else:
-            kept = await self._packer.add(row)
-            self._counts.events["pixel"] += kept
+            kept = await intake.packer.add(row)
+            intake.counts.events["pixel"] += kept
         if kept and not cors:
             self._hits["pixel", 200] += 1
             await send(answers.GIF_START)
@@ -98,29 +72,21 @@ class PixelDoor:
         status = 200 if kept else 503
         self._hits["pixel", status] += 1
         await answers.send_gif(
-            send, status, None if kept else answers.SPOOL_FULL, cors if kept else cors + RETRY
+            send, status, None if kept else answers.SPOOL_FULL, cors if kept else cors + answers.RETRY
         )
 
     async def _refuse(
         self, send: Send, status: int, why: Rejection, site: str, now_ms: int, cors: HeaderList
     ) -> None:
         self._hits["pixel", status] += 1
-        reason = refusal_reason(why)
-        self._counts.refused[reason] += 1
-        self._packer.refuse(now_ms // 60_000 * 60, site, reason)
+        self._intake.refuse(why, site, now_ms)
         await answers.send_gif(send, status, why, cors)
 
     async def _other_method(self, method: str, headers: Headers, send: Send) -> None:
-        origin = headers.get(b"origin")
-        declared = origin is not None and self._live.sites.is_origin_declared(origin.decode("latin-1"))
         if method == "HEAD":  # scanners look without opening: no event
             await answers.send_empty(send, 200, answers.GIF_HEADERS)
         elif method == "OPTIONS":
-            await answers.send_empty(
-                send,
-                204,
-                answers.preflight_headers(origin, declared, headers.get(b"access-control-request-headers")),
-            )
+            await answers.send_empty(send, 204, self._intake.preflight(headers))
         else:
             await answers.send_gif(send, 405, answers.WRONG_METHOD, [(b"allow", b"GET, HEAD, OPTIONS")])
 
@@ -128,34 +94,16 @@ class PixelDoor:
 class EventsDoor:
     """`POST /v1/events`: one event, a list or NDJSON; each has its own answer, whatever its neighbours are."""
 
-    def __init__(
-        self,
-        live: Live,
-        packer: Packer,
-        counts: Counts,
-        make_id: MakeId,
-        trusted_proxies: int,
-        events_max: int,
-    ) -> None:
-        self._live = live
-        self._packer = packer
-        self._counts = counts
-        self._make_id = make_id
-        self._trusted_proxies = trusted_proxies
-        self._events_max = events_max
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._counts = intake.counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an event is `accepted` only once Kafka or the spool has it."""
         headers: Headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        sites = self._live.sites
+        sites = self._intake.sites
         if scope["method"] == "OPTIONS":
-            declared = origin is not None and sites.is_origin_declared(origin.decode("latin-1"))
-            await answers.send_empty(
-                send,
-                204,
-                answers.preflight_headers(origin, declared, headers.get(b"access-control-request-headers")),
-            )
+            await answers.send_empty(send, 204, self._intake.preflight(headers))
             return
         if scope["method"] != "POST":
             await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", b"POST, OPTIONS")])
@@ -164,9 +112,7 @@ class EventsDoor:
         key = read_key(headers, query.encode() if isinstance(query, str) else query)
         sender = sites.find(key)
         now_ms = int(time.time() * 1000)
-        cors = answers.cors_headers(
-            origin, sender is not None and sender.may_come_from((origin or b"").decode("latin-1"))
-        )
+        cors = self._intake.cors(sender, headers.get(b"origin"))
         try:
             body = await read_body(receive)
             if key and sender is None:  # before anything is inflated or parsed
@@ -179,7 +125,7 @@ class EventsDoor:
         except Unacceptable as problem:
             why = problem.rejection
             status = {"unknown_key": 401, "body_too_large": 413}.get(why.code, 400)
-            self._count_refusal(why, sender.site if sender else "", now_ms)
+            self._intake.refuse(why, sender.site if sender else "", now_ms)
             self._counts.hits["events", status] += 1
             await answers.send_error(send, status, why, cors)
             return
@@ -195,16 +141,12 @@ class EventsDoor:
         cors: HeaderList,
         send: Send,
     ) -> None:
-        if self._packer.waiting_events >= self._events_max:
+        intake = self._intake
+        if intake.is_full:
             await self._answer_503(send, cors)
             return
-        origin = headers.get(b"origin")
-        refused = (
-            bool(origin)
-            and sender.trust == PUBLIC
-            and not sender.may_come_from((origin or b"").decode("latin-1"))
-        )
-        client = read_client(headers, client_ip(scope["client"][0], scope["headers"], self._trusted_proxies))
+        foreign = intake.is_foreign(sender, headers.get(b"origin"))
+        client = intake.client(scope, headers)
         results: list[dict[str, Any]] = []
         packs: set[asyncio.Future[bool]] = set()
         accepted = 0
@@ -212,26 +154,24 @@ class EventsDoor:
             if item is UNREADABLE_ITEM:
                 parsed: Any = UNREADABLE_EVENT
             else:
-                parsed = parse_event(item, sender, client, now_ms, taken.sent_at, self._make_id())
+                parsed = parse_event(item, sender, client, now_ms, taken.sent_at, intake.make_id())
             if isinstance(parsed, Rejection):
-                self._count_refusal(parsed, sender.site, now_ms)
+                intake.refuse(parsed, sender.site, now_ms)
                 results.append({"index": index, "status": "rejected", **parsed._asdict()})
                 continue
             row, warning = parsed
-            if refused:
-                self._counts.refused["origin_refused"] += 1
-                packs.add(self._packer.refuse_aloud(now_ms // 60_000 * 60, sender.site, "origin_refused"))
+            if foreign:
+                packs.add(intake.refuse_origin(sender, now_ms))
             else:
                 accepted += 1
-                packs.add(self._packer.add(row))
+                packs.add(intake.packer.add(row))
             result = {"id": row[0], "status": "accepted"}
             if warning:
                 result["detail"] = warning
             results.append(result)
-        for done in packs:
-            if not await done:
-                await self._answer_503(send, cors)
-                return
+        if not await all_kept(packs):
+            await self._answer_503(send, cors)
+            return
         self._counts.events["events"] += accepted
         self._counts.hits["events", 200] += 1
         answer: dict[str, Any] = {"results": results}
@@ -241,19 +181,7 @@ class EventsDoor:
 
     async def _answer_503(self, send: Send, cors: HeaderList) -> None:
         self._counts.hits["events", 503] += 1
-        await answers.send_error(send, 503, answers.SPOOL_FULL, cors + RETRY)
-
-    def _count_refusal(self, why: Rejection, site: str, now_ms: int) -> None:
-        reason = refusal_reason(why)
-        self._counts.refused[reason] += 1
-        self._packer.refuse(now_ms // 60_000 * 60, site, reason)
-
-
-def refusal_reason(why: Rejection) -> str:
-    """The disposition a rejection is counted under: the codes are many, the reasons few."""
-    if why.code in ("oversize", "body_too_large"):
-        return "oversize"
-    return "unknown_key" if why.code == "unknown_key" else "invalid"
+        await answers.send_error(send, 503, answers.SPOOL_FULL, cors + answers.RETRY)
 
 
 def read_key(headers: Headers, query: bytes) -> str:
@@ -273,45 +201,3 @@ def read_key(headers: Headers, query: bytes) -> str:
     if key := headers.get(b"x-write-key", b"").decode("latin-1"):
         return key
     return find_key(parse_query(query)) if query and len(query) <= QUERY_LENGTH_MAX else ""
-
-
-async def read_body(receive: Receive) -> bytes:
-    """The whole body. Raises Unacceptable where it is too large or does not arrive in time.
-
-    One that is too large is read to its end and thrown away: a client that is still sending would see a broken
-    connection instead of the answer.
-    """
-    message = await receive()
-    if (
-        not message.get("more_body") and message["type"] == "http.request"
-    ):  # nearly always: it came in one piece
-        whole: bytes = message.get("body", b"")
-        if len(whole) > BODY_BYTES_MAX:
-            raise Unacceptable(*TOO_LARGE)
-        return whole
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS_MAX):
-            while True:
-                if message["type"] == "http.disconnect":
-                    raise Unacceptable(*_BROKEN_OFF)
-                part: bytes = message.get("body", b"")
-                size += len(part)
-                if size <= BODY_BYTES_MAX:
-                    parts.append(part)
-                if not message.get("more_body") or size > DISCARDED_BYTES_MAX:
-                    break
-                message = await receive()
-    except TimeoutError:
-        raise Unacceptable(*_BROKEN_OFF) from None
-    if size > BODY_BYTES_MAX:
-        raise Unacceptable(*TOO_LARGE)
-    return b"".join(parts)
-
-
-_BROKEN_OFF = Rejection(
-    "body_broken_off",
-    "The body did not arrive whole.",
-    f"body: expected all of it within {BODY_SECONDS_MAX} s",
-)

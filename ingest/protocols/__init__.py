@@ -1,0 +1,1 @@
+"""Doors for clients of other systems: one module a protocol, each a set of pure functions (wire.md)."""

@@ -1,0 +1,31 @@
+"""All paths of compatible clients on one page, and who owns a path that two protocols use (wire.md, A0)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from ingest.intake import Intake
+from ingest.protocol import Route
+from ingest.protocol_door import ProtocolDoor
+
+ROUTES: tuple[Route, ...] = ()
+
+
+def build_doors(
+    intake: Intake, routes: Iterable[Route] = ROUTES
+) -> tuple[dict[str, ProtocolDoor], dict[str, ProtocolDoor]]:
+    """(exact path -> door, path with {parameters} -> door), both forms of every slash, with and without prefix.
+
+    Where two protocols share a bare path and a method, the one that stands first in `routes` has it.
+    """
+    by_path: dict[str, list[Route]] = defaultdict(list)
+    for route in routes:
+        prefixed = f"/{route.protocol}{route.path}".rstrip("/")
+        for path in (prefixed, route.path.rstrip("/")) if route.bare else (prefixed,):
+            for form in (path, f"{path}/"):
+                if form:
+                    by_path[form].append(route)
+    doors = {path: ProtocolDoor(intake, of_path) for path, of_path in by_path.items()}
+    exact = {path: door for path, door in doors.items() if "{" not in path}
+    return exact, {path: door for path, door in doors.items() if "{" in path}
