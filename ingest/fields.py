@@ -18,6 +18,8 @@ TIME_MS_MAX = 253_402_300_799_999  # the end of the year 9999, the last a calend
 TRUSTED_TIME_MS_MIN = 946_684_800_000  # 2000-01-01: below it somebody sent seconds for milliseconds
 TRUSTED_AHEAD_MS_MAX = 86_400_000  # a clock may be a day ahead, not a century
 NUMBER_LENGTH_MAX = 60  # characters
+SHORT_LENGTH_MAX = 60  # characters of screen, viewport, timezone
+LANGUAGE_LENGTH_MAX = 200  # characters
 CONSENT_LENGTH_MAX = 8_000  # characters; consent strings of today have at most about 3,000
 # Fields that tell machines apart rather than say what happened (design.md, section 5).
 FINGERPRINTING = frozenset({"canvas", "fonts", "plugins", "battery"})

@@ -9,6 +9,8 @@ import orjson
 
 from ingest.fields import (
     KINDS,
+    LANGUAGE_LENGTH_MAX,
+    SHORT_LENGTH_MAX,
     check_trusted_time,
     invalid,
     parse_address,
@@ -26,8 +28,6 @@ from ingest.sites import SECRET, Sender
 from schemas.event import PROPERTIES_SIZE_MAX, TEXT_LENGTH_MAX, Flag
 
 SERVER, TAG, PIXEL = "server", "tag", "pixel"
-SHORT_LENGTH_MAX = 60  # characters of screen, viewport, timezone
-LANGUAGE_LENGTH_MAX = 200
 ID_MADE = int(Flag.ID_MADE)
 
 
@@ -108,7 +108,7 @@ def make_row(
 
 
 def encode_properties(properties: Mapping[str, Any] | None, field: str) -> str:
-    """Properties as JSON text, "" for none. Raises Unacceptable where they are too large, too deep or fingerprinting."""
+    """Properties as JSON text, "" for none. Raises Unacceptable where they are too large, too deep or refused."""
     if not properties:
         return ""
     refuse_fingerprinting(properties, field)

@@ -9,6 +9,8 @@ import orjson
 from ingest.client import Client
 from ingest.fields import (
     KINDS,
+    LANGUAGE_LENGTH_MAX,
+    SHORT_LENGTH_MAX,
     Rejection,
     Unacceptable,
     check_trusted_time,
@@ -28,8 +30,6 @@ from ingest.sites import SECRET, Sender
 from schemas.consent import UNDECODED_SIGNALS
 from schemas.event import PROPERTIES_SIZE_MAX, TEXT_LENGTH_MAX, Flag
 
-SHORT_LENGTH_MAX = 60  # characters of screen, viewport, timezone
-LANGUAGE_LENGTH_MAX = 200
 WARNED_KEYS_MAX = 5
 WARNED_KEY_LENGTH_MAX = 40
 

@@ -34,6 +34,8 @@ PURE = (
     "ingest/parse.py",
     "ingest/pixel.py",
     "ingest/access_log.py",
+    "ingest/mapping.py",
+    "ingest/protocols/*.py",
     "streams/pipeline.py",
     "streams/steps/*.py",
     "sinks/alerts.py",
