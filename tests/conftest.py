@@ -1,4 +1,4 @@
-"""What many tests share: one real broker a run, on free ports, in a temporary folder."""
+"""What many tests share: one real broker a run, on free ports, in a temporary folder; programs a machine may lack."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from deploy.topics import ensure_topics
 from schemas.topics import all_topics
 from tests.processes import REPO, await_that, free_port
 
+LEFT_OUT = "left out, as this machine has no "
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of `make faults`."""
@@ -24,6 +27,44 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fault-runs", dest="fault_runs", type=int, default=1, help="how often each fault is tried"
     )
     parser.addoption("--fault-seed", dest="fault_seed", type=int, default=1, help="the first of the seeds")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names what was left out for want of a program, and how to get it."""
+    reasons = (report.longrepr[2] for report in terminalreporter.getreports("skipped"))
+    left_out = Counter(reason.removeprefix("Skipped: ") for reason in reasons if LEFT_OUT in reason)
+    if left_out:
+        terminalreporter.section("left out")
+    for reason, count in left_out.items():
+        terminalreporter.line(f"{count} {'test' if count == 1 else 'tests'} {reason}")
+
+
+def find_program(name: str, debian_package: str) -> Path:
+    """Where a program is. Without it the test is left out and named in the summary; in CI it fails."""
+    if found := shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])):
+        return Path(found)
+    why = f"{LEFT_OUT}{name} (Debian: apt install {debian_package})"
+    if os.environ.get("FAIRPIXEL_CI") == "1":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """Node, with npm beside it."""
+    find_program("npm", "npm")
+    return find_program("node", "nodejs")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """A real browser."""
+    return find_program("chromium", "chromium")
+
+
+@pytest.fixture(scope="session")
+def nginx() -> Path:
+    return find_program("nginx", "nginx-light")
 
 
 @pytest.fixture(scope="session")
