@@ -1,4 +1,4 @@
-"""The README's tables, made from the code they describe; `python -m tests.house.tables` writes them into the README."""
+"""Tables of both READMEs, made from the code they describe; `python -m tests.house.tables` writes them there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
+import ingest.protocols
 from schemas.config import explain_config
 from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING
 from schemas.metrics import ALL_METRICS
@@ -15,6 +17,7 @@ from schemas.topics import all_topics
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+INGEST_README = ROOT / "ingest" / "README.md"
 SETTINGS_MODULES = ("schemas.settings", "ingest.settings", "streams.settings", "sinks.settings")
 
 
@@ -80,14 +83,27 @@ def build_tables() -> dict[str, str]:
     }
 
 
+def build_mapping_tables() -> dict[str, str]:
+    """What each compatible protocol's words become, by the name of its table in ingest/README.md."""
+    return {
+        f"mapping_{one.name}": table(
+            ("our field", "from"),
+            ((f"`{field}`", words) for field, words in module.MAPPING.items()),
+        )
+        for one in iter_modules(ingest.protocols.__path__)
+        if hasattr(module := import_module(f"ingest.protocols.{one.name}"), "MAPPING")
+    }
+
+
 def fill(text: str, tables: dict[str, str]) -> str:
     """Replace what stands between `<!-- table: NAME -->` and `<!-- end -->` for each table."""
     for name, content in tables.items():
         pattern = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-        assert pattern.search(text), f"README.md has no place for the table {name!r}"
+        assert pattern.search(text), f"the README has no place for the table {name!r}"
         text = pattern.sub(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)
     return text
 
 
 if __name__ == "__main__":
     README.write_text(fill(README.read_text("utf-8"), build_tables()), "utf-8")
+    INGEST_README.write_text(fill(INGEST_README.read_text("utf-8"), build_mapping_tables()), "utf-8")

@@ -5,13 +5,28 @@ import re
 import pytest
 
 from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING, DeadReason, DropReason
-from tests.house.tables import README, ROOT, build_tables, fill, settings_classes
+from tests.house.tables import (
+    INGEST_README,
+    README,
+    ROOT,
+    build_mapping_tables,
+    build_tables,
+    fill,
+    settings_classes,
+)
 
 
 @pytest.mark.parametrize("name", sorted(build_tables()))
 def test_each_table_of_the_readme_is_that_of_the_code(name: str) -> None:
     text = README.read_text("utf-8")
     assert fill(text, {name: build_tables()[name]}) == text, "run `.venv/bin/python -m tests.house.tables`"
+
+
+@pytest.mark.parametrize("name", sorted(build_mapping_tables()))
+def test_each_mapping_of_the_edges_readme_is_that_of_the_code(name: str) -> None:
+    text = INGEST_README.read_text("utf-8")
+    tables = {name: build_mapping_tables()[name]}
+    assert fill(text, tables) == text, "run `.venv/bin/python -m tests.house.tables`"
 
 
 def test_every_reason_has_a_meaning() -> None:
