@@ -17,9 +17,9 @@ from ingest.body import (
     UNREADABLE_ITEM,
     Body,
     inflate,
-    split_events,
 )
 from ingest.client import Headers
+from ingest.cloudevents import split_body
 from ingest.fields import Rejection, Unacceptable
 from ingest.intake import Intake, all_kept
 from ingest.parse import parse_event
@@ -118,7 +118,7 @@ class EventsDoor:
             if key and sender is None:  # before anything is inflated or parsed
                 raise Unacceptable(*answers.UNKNOWN_KEY)
             encoding = headers.get(b"content-encoding", b"").decode("latin-1")
-            taken = split_events(inflate(body, encoding), headers.get(b"content-type", b"").decode("latin-1"))
+            taken = split_body(headers, inflate(body, encoding))
             sender = sender or sites.find(taken.key)
             if sender is None:
                 raise Unacceptable(*answers.UNKNOWN_KEY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -52,22 +53,58 @@ class Parsed(NamedTuple):
     warning: str = ""
 
 
+class Converted(NamedTuple):
+    """An event of another form in our terms, and its sender's word for each field that is called otherwise there."""
+
+    item: dict[str, Any]
+    names: Mapping[str, str]
+    unknown: tuple[str, ...] = ()  # keys nobody knows
+
+
 def parse_event(
     item: object, sender: Sender, client: Client, now_ms: int, sent_at: int, made_id: str
 ) -> Parsed | Rejection:
-    """One event.
+    """One event: a JSON object, or what a converter made of one (a Rejection stands).
 
     client: of the request; its address and agent count for public keys only, as a backend's are not a person's.
     sent_at: of the request, ms, 0 for none; made_id: the id to use where the client sent none.
     """
-    if type(item) is not dict:
-        return Rejection(
-            "not_an_event", "This is not an event.", 'expected a JSON object such as {"event": "page_view"}'
-        )
     try:
-        return _parse(item, sender, client, now_ms, sent_at, made_id)
+        if type(item) is dict:
+            return _parse(item, sender, client, now_ms, sent_at, made_id)
+        if isinstance(item, Converted):
+            return _parse_converted(item, sender, client, now_ms, sent_at, made_id)
     except Unacceptable as problem:
         return problem.rejection
+    if isinstance(item, Rejection):
+        return item
+    return Rejection(
+        "not_an_event", "This is not an event.", 'expected a JSON object such as {"event": "page_view"}'
+    )
+
+
+def _parse_converted(
+    converted: Converted, sender: Sender, client: Client, now_ms: int, sent_at: int, made_id: str
+) -> Parsed:
+    try:
+        row, warning = _parse(converted.item, sender, client, now_ms, sent_at, made_id)
+    except Unacceptable as problem:
+        raise _in_words_of_sender(problem.rejection, converted.names) from None
+    if converted.unknown:
+        ignored = "unknown keys ignored: " + _names(converted.unknown)
+        warning = f"{warning}; {ignored}" if warning else ignored
+    return Parsed(row, warning)
+
+
+def _in_words_of_sender(why: Rejection, names: Mapping[str, str]) -> Unacceptable:
+    """The rejection with the sender's name of the field, which our details begin with."""
+    ours = next((field for field in names if why.detail.startswith((f"{field}:", f"{field}."))), "")
+    if not ours:
+        return Unacceptable(*why)
+    theirs = names[ours]
+    return Unacceptable(
+        why.code, why.message.replace(f" {ours} ", f" {theirs} "), theirs + why.detail.removeprefix(ours)
+    )
 
 
 def _parse(
