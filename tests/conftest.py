@@ -11,12 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.embedded import kafka as embedded_kafka
 from deploy.embedded.kafka_probe import Broker, probe
 from deploy.topics import ensure_topics
 from schemas.topics import all_topics
 from tests.processes import REPO, await_that, free_port
+
+# A busy machine is no finding: nothing here is timed.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 LEFT_OUT = "left out, as this machine has no "
 

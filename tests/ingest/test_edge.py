@@ -164,6 +164,7 @@ def test_backdated_events_of_a_backend_keep_their_time(edge: Edge) -> None:
 
 
 def test_refusals_reach_the_topic_and_the_metrics(edge: Edge) -> None:
+    edge.get("/p.gif?k=demo")  # its pack takes along whatever other tests left to be counted
     start = ends(edge.bootstrap)
     for _ in range(3):
         edge.get("/p.gif?k=demo&v=NaN")
