@@ -100,6 +100,10 @@ class Packer:
     def refuse_aloud(self, minute: int, site: str, reason: str, count: int = 1) -> asyncio.Future[bool]:
         """The same for a refusal that is answered as a success: the future tells when the count is kept."""
         self.refuse(minute, site, reason, count)
+        return self.refusals_kept()
+
+    def refusals_kept(self) -> asyncio.Future[bool]:
+        """Tells when the counts that wait now are kept."""
         return (self._open[0] or self._begin(0)).done
 
     def flush(self) -> list[asyncio.Future[bool]]:

@@ -51,6 +51,10 @@ class Reading:
 
 
 Read = Callable[[Ask], Reading]
+# Why, and the usual status (400, 413, 429, 503) -> what this client stands.
+Refuse = Callable[[Rejection, int], Answer]
+    [Rejection, int], Answer
+]  # why and the usual status (400, 413, 429, 503) -> what this client stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class Route:
     read: Read
     busy_status: int = 429  # for "too many"; 503 where the client would lose the event on a 429
     bare: bool = True  # also without the prefix
+    oversize_status: int = 413  # for a body that is too large; 422 where the client would send a 413 for ever
+    refuse: Refuse | None = None  # answers a request that `read` never saw; None: the error as JSON
 
 
 def json_answer(content: Any, status: int = 200, headers: HeaderList | None = None) -> Answer:

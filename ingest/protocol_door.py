@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from ingest import answers
 from ingest.answers import HeaderList, Receive, Scope, Send
 from ingest.arrival import read_body
 from ingest.body import inflate
-from ingest.client import Headers
-from ingest.fields import Unacceptable
+from ingest.client import Client, Headers
+from ingest.doors import read_key
+from ingest.fields import Rejection, Unacceptable
 from ingest.intake import Intake, all_kept
-from ingest.protocol import Answer, Ask, Reading, Route, error_answer
+from ingest.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer
+from ingest.sites import Sender
 
 BODILESS = frozenset({"GET", "HEAD"})
 
@@ -45,33 +48,59 @@ class ProtocolDoor:
 
     async def _answer(self, route: Route, scope: Scope, headers: Headers, receive: Receive) -> Answer:
         intake, now_ms = self._intake, int(time.time() * 1000)
+        client, query = intake.client(scope, headers), scope["query_string"]
+        if isinstance(query, str):
+            query = query.encode()
+        sender: Sender | None = None
         try:
-            body = b"" if scope["method"] in BODILESS else await read_body(receive)
+            body = b"" if scope["method"] in BODILESS else await read_body(receive, intake.arrivals)
+            sender = intake.sites.find(read_key(headers, query))
+            if wait_s := intake.wait_of(client, sender):  # before anything is inflated or parsed
+                raise answers.Limited(wait_s)
             body = inflate(body, headers.get(b"content-encoding", b"").decode("latin-1"))
+            if intake.is_full:
+                raise Unacceptable(*answers.SPOOL_FULL)
+            reading = route.read(self._ask(route, scope, headers, query, body, client, now_ms))
+            self._admit(reading, sender)
+            return await self._keep(route, reading, headers.get(b"origin"), now_ms)
         except Unacceptable as problem:
-            intake.refuse(problem.rejection, "", now_ms)
-            too_large = problem.rejection.code == "body_too_large"
-            return error_answer(problem.rejection, 413 if too_large else 400)
-        ask = self._ask(route, scope, headers, body, now_ms)
-        if intake.is_full:
-            return error_answer(answers.SPOOL_FULL, 503, answers.RETRY)
-        return await self._keep(route, route.read(ask), headers.get(b"origin"), now_ms)
+            intake.refuse(problem.rejection, sender.site if sender else "", now_ms)
+            return _refusal(route, scope["method"], headers, problem)
 
-    def _ask(self, route: Route, scope: Scope, headers: Headers, body: bytes, now_ms: int) -> Ask:
-        intake, query = self._intake, scope["query_string"]
-        path = scope["path"].rstrip("/")
+    def _ask(
+        self,
+        route: Route,
+        scope: Scope,
+        headers: Headers,
+        query: bytes,
+        body: bytes,
+        client: Client,
+        now_ms: int,
+    ) -> Ask:
+        intake, path = self._intake, scope["path"].rstrip("/")
         return Ask(
             scope["method"],
             path.removeprefix(f"/{route.protocol}") if path != f"/{route.protocol}" else "/",
-            query.encode() if isinstance(query, str) else query,
+            query,
             headers,
             body,
-            intake.client(scope, headers),
+            client,
             now_ms,
             intake.sites,
             intake.make_id,
             scope.get("path_params", {}),
         )
+
+    def _admit(self, reading: Reading, known: Sender | None) -> None:
+        """Take the events of each site from its rate. Raises Limited where one has none left.
+
+        known: the sender of header or query; one event of it is taken already.
+        """
+        counts = Counter(sender for sender, _ in reading.rows if sender.events_per_second_max)
+        for sender, count in counts.items():
+            if sender != known and (wait_s := self._intake.wait_of_sender(sender)):
+                raise answers.Limited(wait_s)
+            self._intake.charge(sender, count - 1)
 
     async def _keep(self, route: Route, reading: Reading, origin: bytes | None, now_ms: int) -> Answer:
         intake = self._intake
@@ -85,7 +114,7 @@ class ProtocolDoor:
                 packs.append(intake.packer.add(row))
                 accepted += 1
         if not await all_kept(packs):
-            return error_answer(answers.SPOOL_FULL, 503, answers.RETRY)
+            raise Unacceptable(*answers.SPOOL_FULL)
         intake.counts.events[route.protocol] += accepted
         return reading.answer
 
@@ -95,6 +124,25 @@ class ProtocolDoor:
         if not origin:
             return []
         return answers.cors_headers(origin, self._intake.sites.is_origin_declared(origin.decode("latin-1")))
+
+
+def refuse(route: Route, why: Rejection, status: int) -> Answer:
+    """The answer to a request that is not taken, in the form its client stands; "later" says when."""
+    answer = (route.refuse or error_answer)(why, status)
+    return (
+        replace(answer, headers=[*answer.headers, *answers.RETRY]) if answer.status in (429, 503) else answer
+    )
+
+
+def _refusal(route: Route, method: str, headers: Headers, problem: Unacceptable) -> Answer:
+    """A request refused as a whole: in the protocol's own status for "too many", and as a picture for a picture."""
+    status = answers.status_of(problem.rejection)
+    status = {429: route.busy_status, 413: route.oversize_status}.get(status, status)
+    retry = answers.retry_headers(problem)
+    if method == "GET" and b"text/html" not in headers.get(b"accept", b""):
+        answer = gif_answer(status)
+        return Answer(status, answer.body, answer.headers + answers.why_headers(problem.rejection) + retry)
+    return error_answer(problem.rejection, status, retry)
 
 
 async def send_answer(send: Send, answer: Answer, more: HeaderList) -> None:
