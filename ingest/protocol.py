@@ -53,8 +53,6 @@ class Reading:
 Read = Callable[[Ask], Reading]
 # Why, and the usual status (400, 413, 429, 503) -> what this client stands.
 Refuse = Callable[[Rejection, int], Answer]
-    [Rejection, int], Answer
-]  # why and the usual status (400, 413, 429, 503) -> what this client stands
 
 
 @dataclass(frozen=True, slots=True)
