@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from sinks.trace import Trace
+    from schemas.trace import Trace
 
 
 def run(
@@ -19,7 +19,7 @@ def run(
 ) -> None:
     """Follow one event from the edge to its row or the reason it has none; exit 1 when nothing is known (yet)."""
     from deploy.commands._warehouse import connect_reader, explain_errors
-    from sinks.trace import trace_event
+    from schemas.trace import trace_event
 
     with explain_errors():
         trace = trace_event(connect_reader(os.environ), event_id, site, _identity_secret())
@@ -33,22 +33,9 @@ def run(
 
 def describe(trace: Trace) -> list[str]:
     """The trace as lines, station by station."""
-    lines: list[str] = []
-    for row in trace.stored:
-        lines += [
-            _edge_line(row, row["received_at"]),
-            f"streams  stored as {row['name']} of {row['site']} (id {row['event_id']}, {row['basis']}"
-            f"{', bot' if row['is_bot'] else ''}), from {row['source']}",
-            f"loader   row in events since {row['loaded_at']}, by minute of occurrence {row['occurred_at'][:16]}",
-        ]
-    for row in trace.dropped:
-        lines += [
-            _edge_line(row, f"{row['minute'][:16]} (minute)"),
-            f"streams  dropped: {row['reason']} ({row['name']} of {row['site']}, from {row['source']})",
-            f"loader   counted under {row['reason']} since {row['loaded_at']}",
-        ]
-    for row in trace.sightings:
-        lines.append(f"copies   seen again at {row['received_at']}, from {row['source']} ({row['trust']})")
+    from schemas.trace import decisions
+
+    lines = [f"{one.station:<8} {one.text}" for one in decisions(trace)]
     if not trace.is_known:
         lines += [
             "Nothing is known of this id (yet): no row, and no drop of the last 7 days.",
@@ -64,12 +51,6 @@ def describe(trace: Trace) -> list[str]:
             "Drops could not be looked up: secrets.toml with the identity secret cannot be read from here."
         )
     return lines
-
-
-def _edge_line(row: dict[str, Any], when: str) -> str:
-    pack = f"pack {row['pack']}" if row["pack"] else "a pack that is not known"
-    place = f"raw partition {row['origin_partition']}, offset {row['origin_offset']}"
-    return f"edge     accepted at {when} in {pack} ({place})"
 
 
 def _identity_secret() -> bytes:
