@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
 
-from ingest.fields import Rejection
+from ingest.fields import Rejection, Unacceptable
 from ingest.pixel import GIF
+from ingest.signature import REJECTIONS as SIGNATURE_REJECTIONS
 
 Scope = dict[str, Any]
 Message = Mapping[str, Any]
@@ -32,11 +34,17 @@ EMPTY_BODY: Message = {"type": "http.response.body", "body": b""}
 METHODS = b"GET, POST, HEAD, OPTIONS"
 ALLOWED_HEADERS = (
     b"Content-Type, Content-Encoding, Authorization, AnonymousId, X-Retry-Count, Trace, SP-Anonymous, X-Write-Key,"
-    b" X-Debug-Request"
+    b" X-Debug-Request, X-Fairpixel-Signature"
 )
 
 UNKNOWN_KEY = Rejection(
     "unknown_key", "The site key is not known here.", "k or Authorization: expected a key of fairpixel.toml"
+)
+RATE_LIMITED = Rejection(
+    "rate_limited",
+    "Too many requests of this network, or events of this site key, arrive at the moment.",
+    "Send it again after the seconds named in Retry-After; an operator can raise FAIRPIXEL_INGEST_NETWORK_RATE_MAX"
+    " and events_per_second_max of the site.",
 )
 SPOOL_FULL = Rejection(
     "unavailable",
@@ -46,15 +54,55 @@ SPOOL_FULL = Rejection(
 WRONG_METHOD = Rejection("wrong_method", "This address does not take this method.", "See the header Allow.")
 
 
+def status_of(why: Rejection) -> int:
+    """The status of a request that is refused as a whole."""
+    return _STATUS.get(why.code, 400)
+
+
+_STATUS = {
+    "unknown_key": 401,
+    "body_broken_off": 408,
+    "body_too_large": 413,
+    "rate_limited": 429,
+    "unavailable": 503,
+    **dict.fromkeys(SIGNATURE_REJECTIONS, 401),
+}
+
+
+class Limited(Unacceptable):
+    """A request over a rate; `wait_s` is when the next may come."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(*RATE_LIMITED)
+        self.wait_s = wait_s
+
+
+def retry_headers(problem: Unacceptable) -> HeaderList:
+    """Retry-After where trying again later helps."""
+    if isinstance(problem, Limited):
+        return retry_after(problem.wait_s)
+    return RETRY if problem.rejection.code == "unavailable" else []
+
+
+def retry_after(wait_s: float) -> HeaderList:
+    """Retry-After for a wait, in whole seconds."""
+    return [(b"retry-after", b"%d" % max(1, math.ceil(wait_s)))]
+
+
 async def send_gif(
     send: Send, status: int = 200, why: Rejection | None = None, more: HeaderList | None = None
 ) -> None:
     """The pixel under any status; the code and the field of an error stand in headers, as the body stays a picture."""
     headers = GIF_HEADERS + (more or [])
     if why is not None:
-        headers += [(b"x-fairpixel-code", _ascii(why.code)), (b"x-fairpixel-detail", _ascii(why.detail))]
+        headers += why_headers(why)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send(GIF_BODY)
+
+
+def why_headers(why: Rejection) -> HeaderList:
+    """Code and detail of an error as headers, for answers whose body is a picture."""
+    return [(b"x-fairpixel-code", _ascii(why.code)), (b"x-fairpixel-detail", _ascii(why.detail))]
 
 
 async def send_json(send: Send, status: int, content: Any, more: HeaderList | None = None) -> None:

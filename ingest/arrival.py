@@ -1,54 +1,85 @@
-"""A body arriving: bounded in bytes and in time."""
+"""A body arriving: bounded in bytes, in time, and in what all that arrive at once may hold."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from ingest.answers import Receive
 from ingest.body import BODY_BYTES_MAX, TOO_LARGE
-from ingest.fields import Rejection, Unacceptable
+from ingest.fields import Unacceptable
 
 BODY_SECONDS_MAX = 30  # for a body to arrive
 DISCARDED_BYTES_MAX = 100_000_000  # of a body that is too large anyway; beyond it the connection breaks
+HELD_BYTES_MAX = 200_000_000  # of all bodies that are still arriving; beyond it the next is answered with 503
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body. Raises Unacceptable where it is too large or does not arrive in time.
+@dataclass(slots=True)
+class Arrivals:
+    """The bounds of bodies, and how many bytes of unfinished ones are held now."""
+
+    seconds_max: float = BODY_SECONDS_MAX
+    held_bytes_max: int = HELD_BYTES_MAX
+    held_bytes: int = 0
+
+
+async def read_body(receive: Receive, arrivals: Arrivals | None = None) -> bytes:
+    """The whole body. Raises Unacceptable: `body_too_large`, `body_broken_off` where it does not arrive in time,
+    `unavailable` where too many bodies are arriving at once.
 
     One that is too large is read to its end and thrown away: a client that is still sending would see a broken
     connection instead of the answer.
     """
-    message = await receive()
-    if (
-        not message.get("more_body") and message["type"] == "http.request"
-    ):  # nearly always: it came in one piece
-        whole: bytes = message.get("body", b"")
-        if len(whole) > BODY_BYTES_MAX:
-            raise Unacceptable(*TOO_LARGE)
-        return whole
-    parts: list[bytes] = []
-    size = 0
+    arrivals = arrivals or Arrivals()
+    held = 0
     try:
-        async with asyncio.timeout(BODY_SECONDS_MAX):
+        async with asyncio.timeout(
+            arrivals.seconds_max
+        ):  # 2 µs; a body that never begins is a slow client too
+            message = await receive()
+            if (
+                not message.get("more_body") and message["type"] == "http.request"
+            ):  # nearly always in one piece
+                whole: bytes = message.get("body", b"")
+                if len(whole) > BODY_BYTES_MAX:
+                    raise Unacceptable(*TOO_LARGE)
+                return whole
+            parts: list[bytes] = []
+            size = 0
             while True:
                 if message["type"] == "http.disconnect":
-                    raise Unacceptable(*_BROKEN_OFF)
+                    raise _broken_off(arrivals)
                 part: bytes = message.get("body", b"")
                 size += len(part)
                 if size <= BODY_BYTES_MAX:
                     parts.append(part)
+                    held += len(part)
+                    arrivals.held_bytes += len(part)
+                    if arrivals.held_bytes > arrivals.held_bytes_max:
+                        raise _crowded()
                 if not message.get("more_body") or size > DISCARDED_BYTES_MAX:
                     break
                 message = await receive()
     except TimeoutError:
-        raise Unacceptable(*_BROKEN_OFF) from None
+        raise _broken_off(arrivals) from None
+    finally:
+        arrivals.held_bytes -= held
     if size > BODY_BYTES_MAX:
         raise Unacceptable(*TOO_LARGE)
     return b"".join(parts)
 
 
-_BROKEN_OFF = Rejection(
-    "body_broken_off",
-    "The body did not arrive whole.",
-    f"body: expected all of it within {BODY_SECONDS_MAX} s",
-)
+def _broken_off(arrivals: Arrivals) -> Unacceptable:
+    return Unacceptable(
+        "body_broken_off",
+        "The body did not arrive whole.",
+        f"body: expected all of it within {arrivals.seconds_max:g} s; send it again",
+    )
+
+
+def _crowded() -> Unacceptable:
+    return Unacceptable(
+        "unavailable",
+        "Too many bodies are arriving at the moment.",
+        "Send it again after the seconds named in Retry-After.",
+    )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from schemas.event import TEXT_LENGTH_MAX, Flag
 
+X_FORWARDED_FOR, FORWARDED = b"x-forwarded-for", b"forwarded"
 LANGUAGE_LENGTH_MAX = 200  # characters
 GPC, DNT, PREFETCH = int(Flag.GPC), int(Flag.DNT), int(Flag.PREFETCH)
 
@@ -51,19 +52,34 @@ def read_flags(headers: Headers) -> int:
     return flags
 
 
-def client_ip(peer: str, headers: Iterable[tuple[bytes, bytes]], trusted_proxies: int) -> str:
+def client_ip(
+    peer: str, headers: Iterable[tuple[bytes, bytes]], trusted_proxies: int, header: bytes = X_FORWARDED_FOR
+) -> str:
     """The client's address: the peer, or what the outermost of our own proxies wrote into X-Forwarded-For.
+
+    header: the one header our proxies write, X-Forwarded-For or Forwarded (RFC 7239), in lower case. Only that one is
+    read: whatever the proxies do not write is the client's own.
 
     Counted from the right: whatever stands further left is the client's own claim (wire.md, A0). A list that is
     shorter than the number of proxies did not pass through all of them: then the peer stands.
     """
     if not trusted_proxies:
         return peer
-    lists = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+    lists = b",".join(value for name, value in headers if name == header)
     entries = [entry.strip() for entry in lists.decode("latin-1").split(",") if entry.strip()]
     if len(entries) < trusted_proxies:
         return peer
-    return _without_port(entries[-trusted_proxies])
+    entry = entries[-trusted_proxies]
+    return _without_port(entry if header == X_FORWARDED_FOR else _said_for(entry) or peer)
+
+
+def _said_for(element: str) -> str:
+    """The address in one element of Forwarded, such as `for="[2001:db8::1]:4711";proto=https`; "" for none."""
+    for pair in element.split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name.lower() == "for":
+            return value.strip('" ')
+    return ""
 
 
 def _without_port(entry: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from ingest import answers
 from ingest.answers import HeaderList, Receive, Scope, Send
@@ -18,12 +18,13 @@ from ingest.body import (
     Body,
     inflate,
 )
-from ingest.client import Headers
+from ingest.client import Client, Headers
 from ingest.cloudevents import split_body
 from ingest.fields import Rejection, Unacceptable
 from ingest.intake import Intake, all_kept
 from ingest.parse import parse_event
 from ingest.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
+from ingest.signature import made_id
 from ingest.sites import Sender
 
 
@@ -51,9 +52,15 @@ class PixelDoor:
             why, status = (answers.UNKNOWN_KEY, 401) if len(query) <= QUERY_LENGTH_MAX else (TOO_LARGE, 413)
             await self._refuse(send, status, why, "", now_ms, [])
             return
-        row = parse_pixel(params, sender, intake.client(scope, headers), now_ms, intake.make_id())
+        client = intake.client(scope, headers)
         origin = headers.get(b"origin")
         cors = intake.cors(sender, origin) if origin else []
+        if wait_s := intake.wait_of(client, sender):
+            await self._refuse(
+                send, 429, answers.RATE_LIMITED, sender.site, now_ms, cors + answers.retry_after(wait_s)
+            )
+            return
+        row = parse_pixel(params, sender, client, now_ms, intake.make_id())
         if isinstance(row, Rejection):
             await self._refuse(send, 413 if row.code == "oversize" else 400, row, sender.site, now_ms, cors)
             return
@@ -69,11 +76,11 @@ class PixelDoor:
             await send(answers.GIF_START)
             await send(answers.GIF_BODY)
             return
-        status = 200 if kept else 503
-        self._hits["pixel", status] += 1
-        await answers.send_gif(
-            send, status, None if kept else answers.SPOOL_FULL, cors if kept else cors + answers.RETRY
-        )
+        if not kept:
+            await self._refuse(send, 503, answers.SPOOL_FULL, sender.site, now_ms, cors + answers.RETRY)
+            return
+        self._hits["pixel", 200] += 1
+        await answers.send_gif(send, 200, None, cors)
 
     async def _refuse(
         self, send: Send, status: int, why: Rejection, site: str, now_ms: int, cors: HeaderList
@@ -91,6 +98,18 @@ class PixelDoor:
             await answers.send_gif(send, 405, answers.WRONG_METHOD, [(b"allow", b"GET, HEAD, OPTIONS")])
 
 
+class _Post(NamedTuple):
+    """One request to the events door, opened."""
+
+    sender: Sender
+    client: Client
+    origin: bytes | None
+    taken: Body
+    digest: str  # of its signature; "" for none
+    now_ms: int
+    cors: HeaderList
+
+
 class EventsDoor:
     """`POST /v1/events`: one event, a list or NDJSON; each has its own answer, whatever its neighbours are."""
 
@@ -101,87 +120,94 @@ class EventsDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an event is `accepted` only once Kafka or the spool has it."""
         headers: Headers = dict(scope["headers"])
-        sites = self._intake.sites
         if scope["method"] == "OPTIONS":
             await answers.send_empty(send, 204, self._intake.preflight(headers))
             return
         if scope["method"] != "POST":
             await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", b"POST, OPTIONS")])
             return
+        now_ms = int(time.time() * 1000)
+        client = self._intake.client(scope, headers)
         query = scope["query_string"]
         key = read_key(headers, query.encode() if isinstance(query, str) else query)
-        sender = sites.find(key)
-        now_ms = int(time.time() * 1000)
+        sender = self._intake.sites.find(key)
         cors = self._intake.cors(sender, headers.get(b"origin"))
         try:
-            body = await read_body(receive)
+            body = await read_body(receive, self._intake.arrivals)
             if key and sender is None:  # before anything is inflated or parsed
                 raise Unacceptable(*answers.UNKNOWN_KEY)
-            encoding = headers.get(b"content-encoding", b"").decode("latin-1")
-            taken = split_body(headers, inflate(body, encoding))
-            sender = sender or sites.find(taken.key)
-            if sender is None:
-                raise Unacceptable(*answers.UNKNOWN_KEY)
+            if wait_s := self._intake.wait_of(client, sender):
+                raise answers.Limited(wait_s)
+            taken, sender, digest = self._open(headers, body, sender, now_ms)
         except Unacceptable as problem:
             why = problem.rejection
-            status = {"unknown_key": 401, "body_too_large": 413}.get(why.code, 400)
             self._intake.refuse(why, sender.site if sender else "", now_ms)
-            self._counts.hits["events", status] += 1
-            await answers.send_error(send, status, why, cors)
+            await self._answer_error(send, why, cors + answers.retry_headers(problem))
             return
-        await self._take(scope, headers, sender, taken, now_ms, cors, send)
+        await self._take(_Post(sender, client, headers.get(b"origin"), taken, digest, now_ms, cors), send)
 
-    async def _take(
-        self,
-        scope: Scope,
-        headers: Headers,
-        sender: Sender,
-        taken: Body,
-        now_ms: int,
-        cors: HeaderList,
-        send: Send,
-    ) -> None:
-        intake = self._intake
+    def _open(
+        self, headers: Headers, body: bytes, sender: Sender | None, now_ms: int
+    ) -> tuple[Body, Sender, str]:
+        """(the body taken apart, whom it speaks for, the digest of its signature or ""). Raises Unacceptable."""
+        intake, digest = self._intake, ""
+        if sender is not None:
+            sender, digest = intake.trust_signed(sender, headers, body, now_ms)
+        encoding = headers.get(b"content-encoding", b"").decode("latin-1")
+        taken = split_body(headers, inflate(body, encoding))
+        if sender is None:  # the key stands in the body
+            sender = intake.sites.find(taken.key)
+            if sender is None:
+                raise Unacceptable(*answers.UNKNOWN_KEY)
+            if wait_s := intake.wait_of_sender(sender):
+                raise answers.Limited(wait_s)
+            sender, digest = intake.trust_signed(sender, headers, body, now_ms)
+        intake.charge(sender, len(taken.events) - 1)
+        return taken, sender, digest
+
+    async def _take(self, post: _Post, send: Send) -> None:
+        intake, sender, digest = self._intake, post.sender, post.digest
         if intake.is_full:
-            await self._answer_503(send, cors)
+            await self._answer_full(post, len(post.taken.events), send)
             return
-        foreign = intake.is_foreign(sender, headers.get(b"origin"))
-        client = intake.client(scope, headers)
+        foreign = intake.is_foreign(sender, post.origin)
         results: list[dict[str, Any]] = []
-        packs: set[asyncio.Future[bool]] = set()
-        accepted = 0
-        for index, item in enumerate(taken.events):
+        packs: list[asyncio.Future[bool]] = []
+        for index, item in enumerate(post.taken.events):
             if item is UNREADABLE_ITEM:
                 parsed: Any = UNREADABLE_EVENT
             else:
-                parsed = parse_event(item, sender, client, now_ms, taken.sent_at, intake.make_id())
+                made = made_id(digest, index) if digest else intake.make_id()
+                parsed = parse_event(item, sender, post.client, post.now_ms, post.taken.sent_at, made)
             if isinstance(parsed, Rejection):
-                intake.refuse(parsed, sender.site, now_ms)
+                intake.refuse(parsed, sender.site, post.now_ms)
                 results.append({"index": index, "status": "rejected", **parsed._asdict()})
                 continue
             row, warning = parsed
-            if foreign:
-                packs.add(intake.refuse_origin(sender, now_ms))
-            else:
-                accepted += 1
-                packs.add(intake.packer.add(row))
+            packs.append(intake.refuse_origin(sender, post.now_ms) if foreign else intake.packer.add(row))
             result = {"id": row[0], "status": "accepted"}
             if warning:
                 result["detail"] = warning
             results.append(result)
         if not await all_kept(packs):
-            await self._answer_503(send, cors)
+            await self._answer_full(post, sum(not pack.result() for pack in packs), send)
             return
-        self._counts.events["events"] += accepted
+        if not foreign:
+            self._counts.events["events"] += len(packs)
         self._counts.hits["events", 200] += 1
         answer: dict[str, Any] = {"results": results}
-        if taken.warnings:
-            answer["detail"] = "; ".join(taken.warnings)
-        await answers.send_json(send, 200, answer, cors)
+        if post.taken.warnings:
+            answer["detail"] = "; ".join(post.taken.warnings)
+        await answers.send_json(send, 200, answer, post.cors)
 
-    async def _answer_503(self, send: Send, cors: HeaderList) -> None:
-        self._counts.hits["events", 503] += 1
-        await answers.send_error(send, 503, answers.SPOOL_FULL, cors + answers.RETRY)
+    async def _answer_full(self, post: _Post, event_count: int, send: Send) -> None:
+        self._intake.refuse(answers.SPOOL_FULL, post.sender.site, post.now_ms, event_count)
+        await self._answer_error(send, answers.SPOOL_FULL, post.cors + answers.RETRY)
+
+    async def _answer_error(self, send: Send, why: Rejection, headers: HeaderList) -> None:
+        status = answers.status_of(why)
+        self._counts.hits["events", status] += 1
+        await answers.send_error(send, status, why, headers)
 
 
 def read_key(headers: Headers, query: bytes) -> str:

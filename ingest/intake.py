@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ingest.answers import HeaderList, cors_headers, preflight_headers
+from ingest.arrival import Arrivals
 from ingest.client import Client, Headers, client_ip, read_client
 from ingest.counts import Counts
 from ingest.fields import Rejection
+from ingest.guard import Guard
 from ingest.live import Live
 from ingest.packer import Packer
 from ingest.settings import EdgeSettings
+from ingest.signature import HEADER as SIGNATURE
+from ingest.signature import REJECTIONS as SIGNATURE_REJECTIONS
+from ingest.signature import check_signature
 from ingest.sites import PUBLIC, Sender, Sites
+from schemas.drops import RefusalReason
 
 MakeId = Callable[[], str]
 
@@ -31,7 +38,10 @@ class Intake:
         self.packer = packer
         self.counts = counts
         self.make_id = make_id
+        self.guard = Guard(settings.network_rate_max, settings.rate_burst_seconds)
+        self.arrivals = Arrivals(settings.body_seconds_max)
         self.trusted_proxies = settings.trusted_proxies
+        self._proxy_header = settings.proxy_header.lower().encode()
         self._events_max = settings.waiting_events_max
 
     @property
@@ -48,7 +58,38 @@ class Intake:
         """What a request says of its sender, address by the trusted proxies included."""
         peer = scope["client"][0]
         proxies = self.trusted_proxies
-        return read_client(headers, client_ip(peer, scope["headers"], proxies) if proxies else peer)
+        if proxies:
+            peer = client_ip(peer, scope["headers"], proxies, self._proxy_header)
+        return read_client(headers, peer)
+
+    def wait_of(self, client: Client, sender: Sender | None) -> float:
+        """Take one request of the client's network, and one event of the sender where it is known already: 0.0 where
+        they may, else the seconds to wait. To be asked before a body is parsed."""
+        now = time.monotonic()
+        wait = self.guard.wait_of_network(client.ip, now)
+        if not wait and sender is not None and sender.events_per_second_max:
+            wait = self.guard.wait_of_site(sender.site, sender.events_per_second_max, now)
+        return wait
+
+    def wait_of_sender(self, sender: Sender) -> float:
+        """The same for a sender that only the body named."""
+        return self.guard.wait_of_site(sender.site, sender.events_per_second_max, time.monotonic())
+
+    def charge(self, sender: Sender, count: int) -> None:
+        """Take further events of a request that was let in; its site's next one waits for them."""
+        if sender.events_per_second_max:
+            self.guard.charge_site(sender.site, sender.events_per_second_max, count, time.monotonic())
+
+    def trust_signed(self, sender: Sender, headers: Headers, body: bytes, now_ms: int) -> tuple[Sender, str]:
+        """(who a signed body speaks for, the digest its events' ids are made from); unsigned: (sender, "").
+
+        Raises Unacceptable where the signature is wrong, old or unreadable.
+        """
+        value = headers.get(SIGNATURE)
+        if value is None:
+            return sender, ""
+        secret_key, signer = self.sites.secret_of(sender.site)
+        return signer, check_signature(value, secret_key, body, now_ms)
 
     def is_foreign(self, sender: Sender, origin: bytes | None) -> bool:
         """Whether a page of an origin that the site did not declare is sending."""
@@ -57,8 +98,9 @@ class Intake:
     def refuse_origin(self, sender: Sender, now_ms: int) -> asyncio.Future[bool]:
         """Count an event of a foreign page. A decision, not an error (wire.md, A0): its sender is answered as any other
         once the count is kept."""
-        self.counts.refused["origin_refused"] += 1
-        return self.packer.refuse_aloud(now_ms // 60_000 * 60, sender.site, "origin_refused")
+        reason = RefusalReason.ORIGIN_REFUSED
+        self.counts.refused[reason] += 1
+        return self.packer.refuse_aloud(now_ms // 60_000 * 60, sender.site, reason)
 
     def cors(self, sender: Sender | None, origin: bytes | None) -> HeaderList:
         """Headers that let a page of a declared origin read the answer."""
@@ -72,11 +114,11 @@ class Intake:
         declared = origin is not None and self.sites.is_origin_declared(_text(origin))
         return preflight_headers(origin, declared, headers.get(b"access-control-request-headers"))
 
-    def refuse(self, why: Rejection, site: str, now_ms: int) -> None:
+    def refuse(self, why: Rejection, site: str, now_ms: int, count: int = 1) -> None:
         """Count what is not taken; the count travels in the next pack."""
         reason = refusal_reason(why)
-        self.counts.refused[reason] += 1
-        self.packer.refuse(now_ms // 60_000 * 60, site, reason)
+        self.counts.refused[reason] += count
+        self.packer.refuse(now_ms // 60_000 * 60, site, reason, count)
 
 
 def _text(origin: bytes | None) -> str:
@@ -85,17 +127,25 @@ def _text(origin: bytes | None) -> str:
 
 async def all_kept(packs: Iterable[asyncio.Future[bool]]) -> bool:
     """Whether every pack of a request is kept; packs are few and shared, so each is awaited once."""
+    kept = True
     for done in set(packs):
-        if not await done:
-            return False
-    return True
+        kept &= await done
+    return kept
 
 
 def refusal_reason(why: Rejection) -> str:
     """The disposition a rejection is counted under: the codes are many, the reasons few."""
-    if why.code in ("oversize", "body_too_large"):
-        return "oversize"
-    return "unknown_key" if why.code == "unknown_key" else "invalid"
+    return _REASONS.get(why.code, RefusalReason.INVALID)
+
+
+_REASONS: dict[str, RefusalReason] = {
+    "oversize": RefusalReason.OVERSIZE,
+    "body_too_large": RefusalReason.OVERSIZE,
+    "unknown_key": RefusalReason.UNKNOWN_KEY,
+    "rate_limited": RefusalReason.RATE_LIMITED,
+    "unavailable": RefusalReason.UNAVAILABLE,
+    **dict.fromkeys(SIGNATURE_REJECTIONS, RefusalReason.BAD_SIGNATURE),
+}
 
 
 def id_maker() -> MakeId:

@@ -51,7 +51,7 @@ class Reading:
 
 
 Read = Callable[[Ask], Reading]
-# Why, and the usual status (400, 413, 429, 503) -> what this client stands.
+# Why, and the usual status (400, 401, 408, 413, 429, 503) -> what this client stands.
 Refuse = Callable[[Rejection, int], Answer]
 
 
@@ -65,8 +65,9 @@ class Route:
     read: Read
     busy_status: int = 429  # for "too many"; 503 where the client would lose the event on a 429
     bare: bool = True  # also without the prefix
-    oversize_status: int = 413  # for a body that is too large; 422 where the client would send a 413 for ever
-    refuse: Refuse | None = None  # answers a request that `read` never saw; None: the error as JSON
+    refuse: Refuse | None = (
+        None  # answers a request that `read` never saw; None: the error as JSON, the GIF on a GET
+    )
 
 
 def json_answer(content: Any, status: int = 200, headers: HeaderList | None = None) -> Answer:

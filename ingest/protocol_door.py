@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 
 from ingest import answers
@@ -11,7 +12,7 @@ from ingest.arrival import read_body
 from ingest.body import inflate
 from ingest.client import Client, Headers
 from ingest.doors import read_key
-from ingest.fields import Rejection, Unacceptable
+from ingest.fields import Unacceptable
 from ingest.intake import Intake, all_kept
 from ingest.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer
 from ingest.sites import Sender
@@ -65,7 +66,7 @@ class ProtocolDoor:
             return await self._keep(route, reading, headers.get(b"origin"), now_ms)
         except Unacceptable as problem:
             intake.refuse(problem.rejection, sender.site if sender else "", now_ms)
-            return _refusal(route, scope["method"], headers, problem)
+            return refuse(route, scope["method"], headers, problem)
 
     def _ask(
         self,
@@ -126,23 +127,23 @@ class ProtocolDoor:
         return answers.cors_headers(origin, self._intake.sites.is_origin_declared(origin.decode("latin-1")))
 
 
-def refuse(route: Route, why: Rejection, status: int) -> Answer:
-    """The answer to a request that is not taken, in the form its client stands; "later" says when."""
-    answer = (route.refuse or error_answer)(why, status)
-    return (
-        replace(answer, headers=[*answer.headers, *answers.RETRY]) if answer.status in (429, 503) else answer
-    )
+def refuse(route: Route, method: str, headers: Headers, problem: Unacceptable) -> Answer:
+    """The answer to a request that is not taken, in the form its client stands; "later" says when.
 
-
-def _refusal(route: Route, method: str, headers: Headers, problem: Unacceptable) -> Answer:
-    """A request refused as a whole: in the protocol's own status for "too many", and as a picture for a picture."""
-    status = answers.status_of(problem.rejection)
-    status = {429: route.busy_status, 413: route.oversize_status}.get(status, status)
-    retry = answers.retry_headers(problem)
-    if method == "GET" and b"text/html" not in headers.get(b"accept", b""):
+    A GET is a picture in a page, unless a browser asks for a page: its body is the GIF, and headers say what is wrong.
+    """
+    why = problem.rejection
+    status = answers.status_of(why)
+    if status == 429:
+        status = route.busy_status
+    if route.refuse is not None:
+        answer = route.refuse(why, status)
+    elif method == "GET" and b"text/html" not in headers.get(b"accept", b""):
         answer = gif_answer(status)
-        return Answer(status, answer.body, answer.headers + answers.why_headers(problem.rejection) + retry)
-    return error_answer(problem.rejection, status, retry)
+        answer = replace(answer, headers=[*answer.headers, *answers.why_headers(why)])
+    else:
+        answer = error_answer(why, status)
+    return replace(answer, headers=[*answer.headers, *answers.retry_headers(problem)])
 
 
 async def send_answer(send: Send, answer: Answer, more: HeaderList) -> None:

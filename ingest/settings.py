@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.settings import FromEnv, setting
+from schemas.settings import FromEnv, SettingError, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,36 @@ class EdgeSettings(FromEnv):
         "FAIRPIXEL_TRUSTED_PROXIES",
         0,
         "proxies in front of the edge whose X-Forwarded-For is believed, counted from the right",
+    )
+    proxy_header: str = setting(
+        "FAIRPIXEL_PROXY_HEADER",
+        "X-Forwarded-For",
+        "the header those proxies write: X-Forwarded-For or Forwarded; no other is believed",
+    )
+    tls_cert: str = setting(
+        "FAIRPIXEL_TLS_CERT",
+        "",
+        "certificate chain (PEM) to serve HTTPS with; empty: HTTP, for a proxy in front",
+    )
+    tls_key: str = setting("FAIRPIXEL_TLS_KEY", "", "its private key (PEM, PKCS#8, without a password)")
+    tls_min: str = setting("FAIRPIXEL_TLS_MIN", "1.2", "lowest version of TLS that is spoken: 1.2 or 1.3")
+    network_rate_max: int = setting(
+        "FAIRPIXEL_INGEST_NETWORK_RATE_MAX",
+        5_000,
+        "requests a second of one network (/24, /48) at one worker; beyond it 429; 0: no limit",
+    )
+    rate_burst_seconds: int = setting(
+        "FAIRPIXEL_INGEST_RATE_BURST_SECONDS", 5, "so many seconds of a rate may come at once after a silence"
+    )
+    header_seconds_max: int = setting(
+        "FAIRPIXEL_INGEST_HEADER_SECONDS_MAX",
+        30,
+        "a connection is closed when its next request's header has not come whole after so many s; at most 60",
+    )
+    body_seconds_max: int = setting(
+        "FAIRPIXEL_INGEST_BODY_SECONDS_MAX",
+        30,
+        "a body that has not come whole after so many s is refused: 400",
     )
     pack_age_ms_max: int = setting(
         "FAIRPIXEL_INGEST_PACK_AGE_MS_MAX", 10, "longest wait of a pack for more events, ms"
@@ -41,3 +71,21 @@ class EdgeSettings(FromEnv):
         2_000_000_000,
         "size of a worker's spool; when it is full the edge answers 503",
     )
+
+    def __post_init__(self) -> None:
+        """Raises SettingError for a value that is none of those it may be."""
+        for variable, value, known in (
+            ("FAIRPIXEL_PROXY_HEADER", self.proxy_header.lower(), ("x-forwarded-for", "forwarded")),
+            ("FAIRPIXEL_TLS_MIN", self.tls_min, ("1.2", "1.3")),
+        ):
+            if value not in known:
+                raise SettingError(f'{variable}: expected {" or ".join(known)}, got "{value}"')
+        if not 1 <= self.header_seconds_max <= 60:
+            raise SettingError(
+                f"FAIRPIXEL_INGEST_HEADER_SECONDS_MAX: expected 1 to 60 seconds, got {self.header_seconds_max}"
+            )
+        if bool(self.tls_cert) != bool(self.tls_key):
+            given, missing = ("CERT", "KEY") if self.tls_cert else ("KEY", "CERT")
+            raise SettingError(
+                f"FAIRPIXEL_TLS_{given} is set and FAIRPIXEL_TLS_{missing} is not: HTTPS needs both"
+            )

@@ -20,6 +20,7 @@ class Sender:
     site: str
     trust: str  # PUBLIC or SECRET
     origins: frozenset[str] = frozenset()  # lower case, such as https://shop.example; empty: any
+    events_per_second_max: int = 0  # of all public keys of the site together; 0: no limit
 
     def may_come_from(self, origin: str) -> bool:
         """Whether a page of this web origin may send."""
@@ -40,7 +41,7 @@ class Sites:
         for name, site in config.sites.items():
             origins = frozenset(form for origin in site.origins for form in _forms(origin))
             for key in config.public_keys(name):
-                public[key] = Sender(name, PUBLIC, origins)
+                public[key] = Sender(name, PUBLIC, origins, site.events_per_second_max or 0)
             if key := secret_keys.get(name, ""):
                 secret[sha256(key.encode()).digest()] = (key, Sender(name, SECRET, origins))
         return cls(public, secret)
@@ -53,6 +54,13 @@ class Sites:
         encoded = key.encode("utf-8", "surrogatepass")
         known, sender = self._secret.get(sha256(encoded).digest(), ("", None))
         return sender if sender is not None and hmac.compare_digest(known.encode(), encoded) else None
+
+    def secret_of(self, site: str) -> tuple[str, Sender]:
+        """A site's secret key and whom it stands for, to check a signature with; the key is "" where it has none."""
+        for key, sender in self._secret.values():
+            if sender.site == site:
+                return key, sender
+        return "", Sender(site, PUBLIC)
 
     def is_origin_declared(self, origin: str) -> bool:
         """Whether any site takes hits from pages of this origin: all a preflight can ask, as it carries no key."""

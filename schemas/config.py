@@ -37,6 +37,11 @@ class Site(_Section):
         default=(), description="keys anyone can read from a page; the site's name if none"
     )
     origins: tuple[Name, ...] = Field(default=(), description="web origins that may send; empty: any")
+    events_per_second_max: int | None = Field(
+        default=None,
+        ge=1,
+        description="events a second of its public keys together, each edge worker; beyond it 429; absent: no limit",
+    )
     default_consent: Literal["granted", "unknown", "denied"] = Field(
         default="unknown", description="what holds for measurement when nobody said anything"
     )
@@ -58,6 +63,13 @@ class Site(_Section):
         default=None, ge=1, description="how long rows are kept; absent: no limit"
     )
     child_directed: bool = Field(default=False, description="aggregate only: every event is anonymous")
+    click_hosts: tuple[Name, ...] = Field(
+        default=(),
+        description="hosts a mail's click may lead to without a signed target; .shop.example: all below",
+    )
+    sendgrid_public_key: str = Field(
+        default="", description="verification key of SendGrid's Event Webhook; empty: closed"
+    )
 
 
 class Alerts(_Section):

@@ -48,6 +48,29 @@ DROP_REASON_MEANING: dict[DropReason, str] = {
 }
 
 
+class RefusalReason(StrEnum):
+    """Why the edge did not take a request or an event; these counts travel in raw packs, beside `accepted`."""
+
+    INVALID = "invalid"
+    OVERSIZE = "oversize"
+    ORIGIN_REFUSED = "origin_refused"
+    UNKNOWN_KEY = "unknown_key"
+    RATE_LIMITED = "rate_limited"
+    BAD_SIGNATURE = "bad_signature"
+    UNAVAILABLE = "unavailable"
+
+
+REFUSAL_REASON_MEANING: dict[RefusalReason, str] = {
+    RefusalReason.INVALID: "the request or the event cannot be read, or says something impossible",
+    RefusalReason.OVERSIZE: "the body, the query or the event is too large",
+    RefusalReason.ORIGIN_REFUSED: "it came from a page the site did not declare; its sender was answered as any other",
+    RefusalReason.UNKNOWN_KEY: "no site has this key",
+    RefusalReason.RATE_LIMITED: "its network or its site key sent too many at once: 429",
+    RefusalReason.BAD_SIGNATURE: "the signature does not fit the body, or is older than 5 minutes: 401",
+    RefusalReason.UNAVAILABLE: "neither Kafka nor the spool had room: 503",
+}
+
+
 class DeadReason(StrEnum):
     """Why nobody could read a message."""
 

@@ -10,7 +10,7 @@ from pkgutil import iter_modules
 
 import ingest.protocols
 from schemas.config import explain_config
-from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING
+from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING, REFUSAL_REASON_MEANING
 from schemas.metrics import ALL_METRICS
 from schemas.settings import FromEnv, documented_fields
 from schemas.topics import all_topics
@@ -75,6 +75,10 @@ def build_tables() -> dict[str, str]:
         "drop reasons": table(
             ("reason", "meaning"),
             ((f"`{reason}`", meaning) for reason, meaning in DROP_REASON_MEANING.items()),
+        ),
+        "refusal reasons": table(
+            ("reason", "meaning"),
+            ((f"`{reason}`", meaning) for reason, meaning in REFUSAL_REASON_MEANING.items()),
         ),
         "dead reasons": table(
             ("reason", "meaning"),
