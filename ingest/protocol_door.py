@@ -134,8 +134,7 @@ def refuse(route: Route, method: str, headers: Headers, problem: Unacceptable) -
     """
     why = problem.rejection
     status = answers.status_of(why)
-    if status == 429:
-        status = route.busy_status
+    status = {429: route.busy_status, 413: route.oversize_status}.get(status, status)
     if route.refuse is not None:
         answer = route.refuse(why, status)
     elif method == "GET" and b"text/html" not in headers.get(b"accept", b""):
