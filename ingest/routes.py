@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from ingest.intake import Intake
 from ingest.protocol import Route
 from ingest.protocol_door import ProtocolDoor
+from ingest.protocols import snowplow
 
-ROUTES: tuple[Route, ...] = ()
+ROUTES: tuple[Route, ...] = (*snowplow.ROUTES,)
 
 
 def build_doors(
