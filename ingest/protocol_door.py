@@ -66,7 +66,10 @@ class ProtocolDoor:
             return await self._keep(route, reading, headers.get(b"origin"), now_ms)
         except Unacceptable as problem:
             intake.refuse(problem.rejection, sender.site if sender else "", now_ms)
-            return refuse(route, scope["method"], headers, problem)
+            answer = refuse(route, scope["method"], headers, problem)
+            if answer.status < 400 and not await intake.packer.refusals_kept():  # a success is a promise
+                answer = refuse(route, scope["method"], headers, Unacceptable(*answers.SPOOL_FULL))
+            return answer
 
     def _ask(
         self,
@@ -114,6 +117,8 @@ class ProtocolDoor:
             else:
                 packs.append(intake.packer.add(row))
                 accepted += 1
+        if reading.refusals and reading.answer.status < 400:  # a success promises that the count is kept
+            packs.append(intake.packer.refusals_kept())
         if not await all_kept(packs):
             raise Unacceptable(*answers.SPOOL_FULL)
         intake.counts.events[route.protocol] += accepted
