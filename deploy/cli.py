@@ -16,8 +16,8 @@ ORDER = ("up", "down", "status", "doctor")  # first in --help; the rest by name
 
 
 def command_names() -> list[str]:
-    """Every command, the daily ones first."""
-    found = {path.stem for path in COMMANDS.glob("*.py") if not path.stem.startswith("_")}
+    """Every command, the daily ones first; mail_link.py is `mail-link`."""
+    found = {path.stem.replace("_", "-") for path in COMMANDS.glob("*.py") if not path.stem.startswith("_")}
     return [name for name in ORDER if name in found] + sorted(found.difference(ORDER))
 
 
@@ -29,7 +29,7 @@ def build(names: Sequence[str]) -> typer.Typer:
     )  # fmt: skip
     cli.callback()(_nothing)  # so that one command alone still has to be named
     for name in names:
-        module = importlib.import_module(f"deploy.commands.{name}")
+        module = importlib.import_module(f"deploy.commands.{name.replace('-', '_')}")
         group: typer.Typer | None = getattr(module, "app", None)
         if group is not None:
             cli.add_typer(group, name=name)

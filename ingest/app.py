@@ -23,10 +23,13 @@ from ingest.delivery import Delivery
 from ingest.doors import EventsDoor, PixelDoor
 from ingest.intake import Intake, id_maker
 from ingest.live import Live
+from ingest.mail_doors import mail_doors
+from ingest.mail_webhooks import webhook_routes
 from ingest.outbox import KafkaOutbox
 from ingest.packer import Packer
-from ingest.routes import build_doors
+from ingest.routes import ROUTES, build_doors
 from ingest.settings import EdgeSettings
+from ingest.sockets import cut_off_slow_readers
 from ingest.spool import Spool, SpoolLimits
 from ingest.spool_files import claim_spool
 from schemas import metrics
@@ -108,13 +111,15 @@ class Edge:
             edge=files.folder.name,
             partitions=self._packer.partition_count,
             spooled=files.pack_count,
+            slow_readers=cut_off_slow_readers(self._settings.edge_port, self._edge.answer_seconds_max),
         )
 
     def _build_doors(self) -> dict[str, Door]:
         intake = Intake(self._live, self._packer, self._counts, self._edge, id_maker())
         pixel, events = PixelDoor(intake), EventsDoor(intake)
-        doors, templates = build_doors(intake)
+        doors, templates = build_doors(intake, (*ROUTES, *webhook_routes(lambda: self._live.mail)))
         self._pages.router.routes += [Route(path, door) for path, door in templates.items()]
+        self._pages.router.routes += [Route(path, door) for path, door in mail_doors(intake).items()]
         return {**doors, "/p.gif": pixel, "/p.gif/": pixel, "/v1/events": events, "/v1/events/": events}
 
     async def _stop(self) -> None:

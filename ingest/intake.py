@@ -144,7 +144,9 @@ _REASONS: dict[str, RefusalReason] = {
     "unknown_key": RefusalReason.UNKNOWN_KEY,
     "rate_limited": RefusalReason.RATE_LIMITED,
     "unavailable": RefusalReason.UNAVAILABLE,
-    **dict.fromkeys(SIGNATURE_REJECTIONS, RefusalReason.BAD_SIGNATURE),
+    **dict.fromkeys(
+        (*SIGNATURE_REJECTIONS, "damaged_link", "signature_refused"), RefusalReason.BAD_SIGNATURE
+    ),
 }
 
 

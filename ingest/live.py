@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ingest.mail import MailRules, mail_rules
+from ingest.mail_links import link_key
 from ingest.sites import Sites
 from schemas.config import ConfigError, parse_config
 from schemas.logs import get_logger
@@ -27,6 +29,8 @@ class Live:
         self._environ = environ
         self._config_stamp = self._stamp_config()
         self._ring_stamp: Stamp | None = None
+        self.link_key = b""  # of the links of mails
+        self.mail: Mapping[str, MailRules] = {}  # by site
         self.sites = self._read_sites()
         self.ring = Ring.of({})
         self.refresh_ring()
@@ -79,6 +83,7 @@ class Live:
     def _read_sites(self) -> Sites:
         config = parse_config(self._settings.config_path.read_text("utf-8"))
         secrets = parse_secrets(self._settings.secrets_path.read_text("utf-8"), self._environ)
+        self.link_key, self.mail = link_key(secrets.identity_secret), mail_rules(config, secrets)
         return Sites.of(config, secrets.site_secret_keys)
 
 

@@ -30,6 +30,7 @@ class Flag(IntFlag):
     TIME_CLAMPED = 64  # the claim lay in the future or before the retention
     ID_COLLISION = 128  # same id, other content: kept under its own id
     ID_MADE = 256  # the client sent no id; the edge made one
+    MAIL_SCANNER = 512  # software that checks the links of mails
 
 
 @dataclass(frozen=True, slots=True)

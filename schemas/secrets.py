@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 IDENTITY_SECRET_BYTES = 32
+MAIL_SECRETS = ("mailchimp_secret", "mandrill_key")  # with which these services prove who they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Secrets:
     clickhouse_password: str = field(default="", repr=False)
     identity_secret: bytes = field(default=b"", repr=False)
     site_secret_keys: Mapping[str, str] = field(default_factory=dict, repr=False)  # site -> secret key
+    site_mail_secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
 
 class SecretsError(ValueError):
@@ -47,5 +49,9 @@ def parse_secrets(text: str, environ: Mapping[str, str]) -> Secrets:
         identity_secret=identity,
         site_secret_keys={
             name: str(site.get("secret_key", "")) for name, site in sites.items() if site.get("secret_key")
+        },
+        site_mail_secrets={
+            name: {one: str(site[one]) for one in MAIL_SECRETS if site.get(one)}
+            for name, site in sites.items()
         },
     )

@@ -15,10 +15,12 @@ from streams.memo import Memo
 from streams.rules import Rules
 
 BOT_SCORE_MIN = 50  # from here on an event counts as a bot's
-BROWSER_SOURCES = frozenset({"pixel", "tag", "email", "log", "import"})
+# Those whose agent comes with the event. Not email: the edge judges the agent of a mail's opening and drops it.
+BROWSER_SOURCES = frozenset({"pixel", "tag", "log", "import"})
 NAMED_SCORE, EMPTY_SCORE, WEBDRIVER_SCORE, PREFETCH_SCORE = 100, 60, 80, 30
-WEBDRIVER, PREFETCH = int(Flag.WEBDRIVER), int(Flag.PREFETCH)
-_SIGNALS = WEBDRIVER | PREFETCH
+MAIL_SCANNER_SCORE, MAIL_PREFETCH_SCORE = 100, 60  # a mail that was fetched ahead was opened by nobody
+WEBDRIVER, PREFETCH, MAIL_SCANNER = int(Flag.WEBDRIVER), int(Flag.PREFETCH), int(Flag.MAIL_SCANNER)
+_SIGNALS = WEBDRIVER | PREFETCH | MAIL_SCANNER
 
 
 @cache
@@ -48,9 +50,12 @@ def score_bot(source: str, user_agent: str, flags: int) -> tuple[int, str]:
     if flags & WEBDRIVER:
         signals.append("webdriver")
         score += WEBDRIVER_SCORE
+    if flags & MAIL_SCANNER:
+        signals.append("mail_scanner")
+        score += MAIL_SCANNER_SCORE
     if flags & PREFETCH:
         signals.append("prefetch")
-        score += PREFETCH_SCORE
+        score += MAIL_PREFETCH_SCORE if source == "email" else PREFETCH_SCORE
     return min(score, 100), ",".join(signals)
 
 

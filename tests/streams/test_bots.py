@@ -39,6 +39,22 @@ def test_a_backend_without_an_agent_is_no_bot() -> None:
     assert not any(cleaned(purchase(user_agent="")).is_bot)
 
 
+@pytest.mark.parametrize(
+    ("flags", "signals", "bot"),
+    [
+        (0, "", False),
+        (Flag.MAIL_PROXY, "", False),
+        (Flag.PREFETCH, "prefetch", True),
+        (Flag.MAIL_SCANNER, "mail_scanner", True),
+    ],
+)
+def test_a_mail_without_an_agent_goes_by_the_verdict_of_the_edge(
+    flags: Flag, signals: str, bot: bool
+) -> None:
+    one = cleaned(page_view(source="email", user_agent="", flags=int(flags)))
+    assert (one.bot_signals or [""], one.is_bot or [False]) == ([signals], [bot])
+
+
 def test_a_site_may_leave_bots_out() -> None:
     batch = cleaned(page_view(), page_view(event_id="e2", user_agent=GOOGLEBOT), site='bots = "exclude"')
     assert batch.event_id == ["e1"]
