@@ -12,12 +12,12 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ingest.answers import Receive, Scope, Send
+from ingest.clickhouse import ClickHouse
 from ingest.counts import Counts, EdgeMetrics, render
 from ingest.delivery import Delivery
 from ingest.doors import EventsDoor, PixelDoor
@@ -25,13 +25,16 @@ from ingest.intake import Intake, id_maker
 from ingest.live import Live
 from ingest.mail_doors import mail_doors
 from ingest.mail_webhooks import webhook_routes
+from ingest.native import both_forms, build_starlette, document_routes, trace_routes
 from ingest.outbox import KafkaOutbox
 from ingest.packer import Packer
+from ingest.page_doors import page_doors
 from ingest.routes import ROUTES, build_doors
 from ingest.settings import EdgeSettings
 from ingest.sockets import cut_off_slow_readers
 from ingest.spool import Spool, SpoolLimits
 from ingest.spool_files import claim_spool
+from ingest.trace import Traces, read_identity_secret
 from schemas import metrics
 from schemas.config import ConfigError
 from schemas.logs import configure_logs, get_logger
@@ -61,14 +64,16 @@ class Edge:
         self._live = live
         self._counts = Counts()
         self._doors: dict[str, Door] = {}
-        self._pages = Starlette(
-            routes=[
-                Route("/healthz", self._healthz),
-                Route("/readyz", self._readyz),
-                Route("/metrics", self._metrics),
+        self._traces = Traces(ClickHouse.of(settings), lambda: read_identity_secret(settings, os.environ))
+        self._pages = build_starlette(
+            [
+                *document_routes(),
+                *both_forms("/healthz", self._healthz),
+                *both_forms("/readyz", self._readyz),
+                *both_forms("/metrics", self._metrics),
+                *trace_routes(self._traces, lambda: live.sites),
             ]
         )
-        self._pages.router.redirect_slashes = False
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """One connection event of ASGI; no coroutine of its own, as one more costs each hit 0.1 µs."""
@@ -111,7 +116,6 @@ class Edge:
             edge=files.folder.name,
             partitions=self._packer.partition_count,
             spooled=files.pack_count,
-            slow_readers=cut_off_slow_readers(self._settings.edge_port, self._edge.answer_seconds_max),
         )
 
     def _build_doors(self) -> dict[str, Door]:
@@ -120,11 +124,19 @@ class Edge:
         doors, templates = build_doors(intake, (*ROUTES, *webhook_routes(lambda: self._live.mail)))
         self._pages.router.routes += [Route(path, door) for path, door in templates.items()]
         self._pages.router.routes += [Route(path, door) for path, door in mail_doors(intake).items()]
-        return {**doors, "/p.gif": pixel, "/p.gif/": pixel, "/v1/events": events, "/v1/events/": events}
+        return {
+            **doors,
+            **page_doors(intake),
+            "/p.gif": pixel,
+            "/p.gif/": pixel,
+            "/v1/events": events,
+            "/v1/events/": events,
+        }
 
     async def _stop(self) -> None:
         for task in self._tasks:
             task.cancel()
+        self._traces.close()
         under_way = self._packer.flush()
         try:
             async with asyncio.timeout(STOP_S_MAX):
@@ -138,6 +150,8 @@ class Edge:
 
     async def _keep_fresh(self) -> None:
         """Look at the files again, and send refusal counts on their way when nothing else travels."""
+        while not cut_off_slow_readers(self._settings.edge_port, self._edge.answer_seconds_max):
+            await asyncio.sleep(FIRST_KEYS_S / 10)  # granian listens soon after the start-up
         refresh_at = 0.0
         while True:
             await asyncio.sleep(REFUSALS_S if self._live.ring.keys else FIRST_KEYS_S)

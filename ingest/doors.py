@@ -26,6 +26,9 @@ from ingest.parse import parse_event
 from ingest.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
 from ingest.signature import made_id
 from ingest.sites import Sender
+from ingest.visitors import cookies_of, settle_row
+
+POST_ALLOWED = (b"allow", b"POST, HEAD, OPTIONS")
 
 
 class PixelDoor:
@@ -69,6 +72,10 @@ class PixelDoor:
         elif origin and intake.is_foreign(sender, origin):
             kept = await intake.refuse_origin(sender, now_ms)
         else:
+            if b"cookie" in headers:  # else nobody is known, and there is nothing to end
+                rules = intake.live.visitors[sender.site]
+                row, ended = settle_row(rules, row, cookies_of(scope["headers"]), now_ms)
+                cors = cors + ended
             kept = await intake.packer.add(row)
             intake.counts.events["pixel"] += kept
         if kept and not cors:
@@ -123,8 +130,11 @@ class EventsDoor:
         if scope["method"] == "OPTIONS":
             await answers.send_empty(send, 204, self._intake.preflight(headers))
             return
+        if scope["method"] == "HEAD":  # a look whether the door is there
+            await answers.send_empty(send, 200, [*answers.JSON_HEADERS, POST_ALLOWED])
+            return
         if scope["method"] != "POST":
-            await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", b"POST, OPTIONS")])
+            await answers.send_error(send, 405, answers.WRONG_METHOD, [POST_ALLOWED])
             return
         now_ms = int(time.time() * 1000)
         client = self._intake.client(scope, headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +12,8 @@ from ingest.clickhouse import ClickHouseAway
 from ingest.fields import Rejection
 from ingest.sites import SECRET, Sender
 from schemas.logs import get_logger
+from schemas.secrets import SecretsError, parse_secrets
+from schemas.settings import PlatformSettings
 from schemas.trace import Database, Trace, decisions, trace_event
 
 QUESTIONS_MAX = 2  # asked at the same time; an event's way is looked up by people, not by programs
@@ -73,6 +75,14 @@ class Traces:
 
     def _look_up(self, event_id: str, site: str) -> Trace:
         return trace_event(self._database, event_id, site, self._identity_secret())
+
+
+def read_identity_secret(settings: PlatformSettings, environ: Mapping[str, str]) -> bytes:
+    """The identity secret as it stands now; b"" when it cannot be read."""
+    try:
+        return parse_secrets(settings.secrets_path.read_text("utf-8"), environ).identity_secret
+    except (OSError, SecretsError):
+        return b""
 
 
 def describe(trace: Trace) -> dict[str, Any]:
