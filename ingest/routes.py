@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from ingest.intake import Intake
 from ingest.protocol import Route
 from ingest.protocol_door import ProtocolDoor
-from ingest.protocols import snowplow
+from ingest.protocols import rudderstack, segment, snowplow
 
-ROUTES: tuple[Route, ...] = (*snowplow.ROUTES,)
+ROUTES: tuple[Route, ...] = (*snowplow.ROUTES, *segment.ROUTES, *rudderstack.ROUTES)
 
 
 def build_doors(

@@ -1,0 +1,67 @@
+"""Values of compatible clients, taken where they can be read: an SDK hears no refusal, so a lost field costs less than
+a lost event. What says which event it is, and when, is never read this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ingest.fields import Unacceptable, parse_currency, parse_time, parse_value
+
+NOTHING: Mapping[str, Any] = {}
+
+
+def text(value: object) -> str | None:
+    """Text, else None."""
+    return value if isinstance(value, str) else None
+
+
+def first_text(*values: object) -> str | None:
+    """The first that is a text and not empty."""
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """An object, else an empty one."""
+    return value if isinstance(value, dict) else NOTHING
+
+
+def identifier(value: object) -> str | int | None:
+    """An identifier: text or a whole number, also one written as 7.0; else None."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else None
+    return value if isinstance(value, (str, int)) and not isinstance(value, bool) else None
+
+
+def money(*values: object) -> object:
+    """The first that `fields.parse_value` can read, else None."""
+    for value in values:
+        if value is not None and value != "" and _can(parse_value, value):
+            return value
+    return None
+
+
+def currency(value: object) -> object:
+    """A currency `fields.parse_currency` can read, else None."""
+    return value if _can(parse_currency, value) else None
+
+
+def moment(value: object) -> object:
+    """A time `fields.parse_time` can read, else None; for sent_at only, which corrects and never says when."""
+    return value if _can(parse_time, value) else None
+
+
+def size(width: object, height: object) -> str | None:
+    """`1920x1080`, where both are numbers."""
+    if all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in (width, height)):
+        return f"{width:.0f}x{height:.0f}"
+    return None
+
+
+def _can(parse: Any, value: object) -> bool:
+    try:
+        parse(value, "")
+    except Unacceptable:
+        return False
+    return True
