@@ -8,9 +8,15 @@ from collections.abc import Iterable
 from ingest.intake import Intake
 from ingest.protocol import Route
 from ingest.protocol_door import ProtocolDoor
-from ingest.protocols import rudderstack, segment, snowplow
+from ingest.protocols import matomo, plausible, rudderstack, segment, snowplow
 
-ROUTES: tuple[Route, ...] = (*snowplow.ROUTES, *segment.ROUTES, *rudderstack.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *snowplow.ROUTES,
+    *matomo.ROUTES,
+    *plausible.ROUTES,
+    *segment.ROUTES,
+    *rudderstack.ROUTES,
+)
 
 
 def build_doors(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from hashlib import sha256
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -13,7 +15,22 @@ from ingest.fields import Unacceptable, invalid
 from ingest.protocol import Ask
 
 ITEM_COUNT_MAX = 5_000  # events of one request, as at the native door
-DERIVED_ID_LENGTH = 32  # hex digits: 128 bits
+
+
+@dataclass(slots=True)
+class Said:
+    """What one event says of itself, by its kind."""
+
+    name: object
+    event_id: object = None  # of an order; None: the client's own
+    value: object = None
+    currency: object = None
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+def chosen(item: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The values an item has, under our names. names: their word -> ours."""
+    return {name: item[key] for key, name in names.items() if item.get(key) not in (None, "")}
 
 
 def load_json(text: bytes | str, field: str) -> Any:
@@ -40,16 +57,17 @@ def _finite(digits: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def derive_id(protocol: str, content: Any) -> str:
+def derive_id(secret_key: str, protocol: str, content: Any) -> str:
     """An id made of what the sender says, for protocols without one: a repeated request is the same event.
 
-    Raises Unacceptable where the content is nested too deep to be written.
+    secret_key: of the site; without it nobody can tell from an id what was said. Raises Unacceptable where the content
+    is nested too deep to be written.
     """
     try:
         encoded = orjson.dumps([protocol, content], option=orjson.OPT_SORT_KEYS)
     except TypeError:
         raise invalid("event", "at most 250 levels of nesting") from None
-    return sha256(encoded).hexdigest()[:DERIVED_ID_LENGTH]
+    return blake2b(encoded, key=secret_key.encode()[:64], digest_size=16, person=b"derived id").hexdigest()
 
 
 def is_browser(ask: Ask) -> bool:

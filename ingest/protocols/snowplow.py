@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +18,7 @@ from ingest.fields import Rejection, Unacceptable, invalid, parse_signals, parse
 from ingest.mapping import PIXEL, SERVER, TAG, make_row
 from ingest.pixel import QUERY_LENGTH_MAX, parse_query
 from ingest.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer, text_answer
-from ingest.protocols.payload import ITEM_COUNT_MAX, derive_id, load_json
+from ingest.protocols.payload import ITEM_COUNT_MAX, Said, chosen, derive_id, load_json
 from ingest.protocols.snowplow_json import Entity, consent_of, flatten, read_contexts, read_self_describing
 from ingest.row import Row
 from ingest.sites import Sender
@@ -75,17 +75,6 @@ MAPPING: Mapping[str, str] = MappingProxyType({
     "currency": "`tr_cu`, `currency` of an ecommerce transaction",
     "properties": "`se_*`, `pp_*`, `tr_*`, `ti_*`, the data of `ue_pr` or `ue_px`, contexts as `<name>.<field>`",
 })  # fmt: skip
-
-
-@dataclass(slots=True)
-class Said:
-    """What one event says of itself, by its kind."""
-
-    name: object
-    event_id: object = None  # of an order; None: the tracker's own
-    value: object = None
-    currency: object = None
-    properties: dict[str, Any] = field(default_factory=dict)
 
 
 def read_post(ask: Ask) -> Reading:
@@ -193,7 +182,7 @@ def _read_item(
         protocol=PROTOCOL,
         source=_source(ask, get("p")),
         name=said.name,
-        event_id=said.event_id or get("eid") or _derive_id(item, get("ttm") or get("dtm")),
+        event_id=said.event_id or get("eid") or _derive_id(ask, sender, item, get("ttm") or get("dtm")),
         occurred_at=times[0],
         sent_at=times[1],
         ip=get("ip"),
@@ -230,15 +219,15 @@ def _say(item: Mapping[str, str], data: Entity | None, contexts: list[Entity]) -
         case "pv":
             return Said("page_view")
         case "pp":
-            return Said("page_ping", properties=_chosen(item, PING))
+            return Said("page_ping", properties=chosen(item, PING))
         case "se":
-            return Said(item.get("se_ac"), value=item.get("se_va"), properties=_chosen(item, STRUCTURED))
+            return Said(item.get("se_ac"), value=item.get("se_va"), properties=chosen(item, STRUCTURED))
         case "tr":
             return Said(
-                "purchase", item.get("tr_id"), item.get("tr_tt"), item.get("tr_cu"), _chosen(item, ORDER)
+                "purchase", item.get("tr_id"), item.get("tr_tt"), item.get("tr_cu"), chosen(item, ORDER)
             )
         case "ti":
-            return Said("transaction_item", properties=_chosen(item, ORDER_ITEM))
+            return Said("transaction_item", properties=chosen(item, ORDER_ITEM))
     if data is None:
         raise invalid("e", "pv, pp, se, ue, tr or ti")
     return _self_describing(data, contexts)
@@ -262,10 +251,6 @@ def _self_describing(data: Entity, contexts: list[Entity]) -> Said:
     return Said("purchase", order["transaction_id"], order.get("revenue"), order.get("currency"), properties)
 
 
-def _chosen(item: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
-    return {name: item[key] for key, name in names.items() if item.get(key)}
-
-
 def _times(true: str | None, created: str | None, sent: str | None) -> tuple[int, int]:
     """(occurred_at, sent_at) in ms: a true time is not to be corrected, so it has no time of sending."""
     if true:
@@ -282,11 +267,12 @@ def _source(ask: Ask, platform: str | None) -> str:
     return PIXEL if ask.method == "GET" else SERVER
 
 
-def _derive_id(item: Mapping[str, Any], time: str | None) -> str | None:
+def _derive_id(ask: Ask, sender: Sender, item: Mapping[str, Any], time: str | None) -> str | None:
     """For trackers without `eid`: what they said at a time, but for the time of sending, which a retry changes."""
     if not time:
         return None
-    return derive_id(PROTOCOL, {key: value for key, value in item.items() if key != "stm"})
+    said = {key: value for key, value in item.items() if key != "stm"}
+    return derive_id(ask.sites.secret_of(sender.site)[0], PROTOCOL, said)
 
 
 def _signals(query: Mapping[str, str], said: Mapping[str, str]) -> str:
