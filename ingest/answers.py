@@ -137,13 +137,15 @@ def cors_headers(origin: bytes | None, declared: bool) -> HeaderList:
     ]
 
 
-def preflight_headers(origin: bytes | None, declared: bool, asked: bytes | None) -> HeaderList:
-    """The answer to OPTIONS; `asked` is Access-Control-Request-Headers, given back to declared origins."""
-    allow = [(b"allow", METHODS), (b"content-length", b"0")]
+def preflight_headers(
+    origin: bytes | None, declared: bool, asked: bytes | None, allow: bytes = METHODS
+) -> HeaderList:
+    """The answer to OPTIONS; `allow` is what the address takes; `asked` is Access-Control-Request-Headers, given back to declared origins."""
+    basic = [(b"allow", allow), (b"content-length", b"0")]
     if not origin or not declared:
-        return allow + cors_headers(origin, declared)
+        return basic + cors_headers(origin, declared)
     return [
-        *allow,
+        *basic,
         *cors_headers(origin, declared),
         (b"access-control-allow-methods", METHODS),
         (b"access-control-allow-headers", asked or ALLOWED_HEADERS),

@@ -28,6 +28,7 @@ from ingest.signature import made_id
 from ingest.sites import Sender
 from ingest.visitors import cookies_of, settle_row
 
+PIXEL_ALLOWED = (b"allow", b"GET, HEAD, OPTIONS")
 POST_ALLOWED = (b"allow", b"POST, HEAD, OPTIONS")
 
 
@@ -100,9 +101,9 @@ class PixelDoor:
         if method == "HEAD":  # scanners look without opening: no event
             await answers.send_empty(send, 200, answers.GIF_HEADERS)
         elif method == "OPTIONS":
-            await answers.send_empty(send, 204, self._intake.preflight(headers))
+            await answers.send_empty(send, 204, self._intake.preflight(headers, PIXEL_ALLOWED[1]))
         else:
-            await answers.send_gif(send, 405, answers.WRONG_METHOD, [(b"allow", b"GET, HEAD, OPTIONS")])
+            await answers.send_gif(send, 405, answers.WRONG_METHOD, [PIXEL_ALLOWED])
 
 
 class _Post(NamedTuple):
@@ -128,7 +129,7 @@ class EventsDoor:
         """Answer one request; an event is `accepted` only once Kafka or the spool has it."""
         headers: Headers = dict(scope["headers"])
         if scope["method"] == "OPTIONS":
-            await answers.send_empty(send, 204, self._intake.preflight(headers))
+            await answers.send_empty(send, 204, self._intake.preflight(headers, POST_ALLOWED[1]))
             return
         if scope["method"] == "HEAD":  # a look whether the door is there
             await answers.send_empty(send, 200, [*answers.JSON_HEADERS, POST_ALLOWED])

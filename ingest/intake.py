@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ingest.answers import HeaderList, cors_headers, preflight_headers
+from ingest.answers import METHODS, HeaderList, cors_headers, preflight_headers
 from ingest.arrival import Arrivals
 from ingest.client import Client, Headers, client_ip, read_client
 from ingest.counts import Counts
@@ -108,11 +108,11 @@ class Intake:
             return []
         return cors_headers(origin, sender is not None and sender.may_come_from(_text(origin)))
 
-    def preflight(self, headers: Headers) -> HeaderList:
-        """The headers that answer OPTIONS; it carries no key, so any site's declaration will do."""
+    def preflight(self, headers: Headers, allow: bytes = METHODS) -> HeaderList:
+        """The headers that answer OPTIONS of an address that takes the methods `allow`; it carries no key, so any site's declaration will do."""
         origin = headers.get(b"origin")
         declared = origin is not None and self.sites.is_origin_declared(_text(origin))
-        return preflight_headers(origin, declared, headers.get(b"access-control-request-headers"))
+        return preflight_headers(origin, declared, headers.get(b"access-control-request-headers"), allow)
 
     def refuse(self, why: Rejection, site: str, now_ms: int, count: int = 1) -> None:
         """Count what is not taken; the count travels in the next pack."""

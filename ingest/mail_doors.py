@@ -86,7 +86,7 @@ class _MailDoor:
 
     async def _other_method(self, scope: Scope, send: Send) -> None:
         if scope["method"] == "OPTIONS":
-            await answers.send_empty(send, 204, self._intake.preflight(dict(scope["headers"])))
+            await answers.send_empty(send, 204, self._intake.preflight(dict(scope["headers"]), ALLOW[1]))
         else:
             await answers.send_error(send, 405, answers.WRONG_METHOD, [ALLOW])
 

@@ -34,7 +34,7 @@ class ProtocolDoor:
         headers: Headers = dict(scope["headers"])
         method = scope["method"]
         if method == "OPTIONS":
-            await answers.send_empty(send, 204, self._intake.preflight(headers))
+            await answers.send_empty(send, 204, self._intake.preflight(headers, self._allow))
             return
         route = self._by_method.get(method)
         if route is None:
