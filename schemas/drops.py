@@ -67,7 +67,7 @@ REFUSAL_REASON_MEANING: dict[RefusalReason, str] = {
     RefusalReason.ORIGIN_REFUSED: "it came from a page the site did not declare; its sender was answered as any other",
     RefusalReason.UNKNOWN_KEY: "no site has this key",
     RefusalReason.RATE_LIMITED: "its network or its site key sent too many at once: 429",
-    RefusalReason.BAD_SIGNATURE: "the signature does not fit, or is older than 5 minutes: 401; a damaged mail link: 400",
+    RefusalReason.BAD_SIGNATURE: "the signature does not fit, or is older than 5 minutes: 401; a damaged link: 400",
     RefusalReason.UNAVAILABLE: "neither Kafka nor the spool had room: 503",
     RefusalReason.CLICK_LOST: "the same at a mail's click: its person was sent on to the page, the click is not kept",
 }
