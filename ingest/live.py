@@ -9,6 +9,7 @@ from pathlib import Path
 from ingest.mail import MailRules, mail_rules
 from ingest.mail_links import link_key
 from ingest.sites import Sites
+from ingest.visitors import VisitorRules, visitor_rules
 from schemas.config import ConfigError, parse_config
 from schemas.logs import get_logger
 from schemas.ring import Key, Ring, RingError
@@ -31,6 +32,7 @@ class Live:
         self._ring_stamp: Stamp | None = None
         self.link_key = b""  # of the links of mails
         self.mail: Mapping[str, MailRules] = {}  # by site
+        self.visitors: Mapping[str, VisitorRules] = {}  # by site
         self.sites = self._read_sites()
         self.ring = Ring.of({})
         self.refresh_ring()
@@ -84,6 +86,7 @@ class Live:
         config = parse_config(self._settings.config_path.read_text("utf-8"))
         secrets = parse_secrets(self._settings.secrets_path.read_text("utf-8"), self._environ)
         self.link_key, self.mail = link_key(secrets.identity_secret), mail_rules(config, secrets)
+        self.visitors = visitor_rules(config, secrets.identity_secret)
         return Sites.of(config, secrets.site_secret_keys)
 
 

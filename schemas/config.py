@@ -21,6 +21,8 @@ QUERY_KEYS_DEFAULT = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "u
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+$", max_length=200)]  # no scheme, no port, no path
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; its text gives one line and reason each."""
@@ -37,6 +39,9 @@ class Site(_Section):
         default=(), description="keys anyone can read from a page; the site's name if none"
     )
     origins: tuple[Name, ...] = Field(default=(), description="web origins that may send; empty: any")
+    linked_domains: tuple[Host, ...] = Field(
+        default=(), description="hosts between which a visitor is followed over a link, with consent only"
+    )
     events_per_second_max: int | None = Field(
         default=None,
         ge=1,

@@ -1,0 +1,110 @@
+"""`POST /b`: what the tag saw on a page, many events a request; names the visitor and keeps the cookie.
+
+    {"k": key, "page": chance, "link": token, "sent_at": ms, "common": {...}, "events": [{...}, ...]}
+
+Each event is one of `POST /v1/events`; `common` holds the fields they share. `page` is made from chance by each page
+view and repeated by a retry; `link` is a token of another domain of the site. Both may be left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from ingest import answers
+from ingest.answers import HeaderList
+from ingest.body import EVENT_COUNT_MAX, TOO_LARGE
+from ingest.cookies import Visit
+from ingest.crossdomain import UsedTokens, decode_token, link_key
+from ingest.fields import Rejection, Unacceptable, invalid, parse_time
+from ingest.intake import Intake, all_kept
+from ingest.page_door import PageDoor, PageRequest, Taken
+from ingest.parse import parse_event
+from ingest.row import EVENT_ID, Row
+from ingest.sites import PUBLIC
+from ingest.visitors import CONSENT, host_of, name_visitor, settle
+
+
+class BeaconDoor(PageDoor):
+    """The tag's own door."""
+
+    name = "beacon"
+
+    def __init__(self, intake: Intake) -> None:
+        super().__init__(intake)
+        self._used = UsedTokens()
+
+    async def take(self, request: PageRequest) -> Taken:
+        """`{"accepted": n}`, and `rejected` with the place, field and fix of each event that cannot be read."""
+        intake, sender = self._intake, request.sender
+        if sender.trust != PUBLIC:  # a secret key in a page is no secret
+            raise Unacceptable(*answers.UNKNOWN_KEY)
+        rows, rejected = self._parse(request)
+        for why in rejected:
+            intake.refuse(why["why"], sender.site, request.now_ms)
+        request.event_count = len(rows)
+        if intake.is_full:
+            raise Unacceptable(*answers.SPOOL_FULL)
+        more: HeaderList = []
+        if intake.is_foreign(sender, request.origin):
+            packs = [intake.refuse_origin(sender, request.now_ms) for _ in rows]
+        else:
+            rows, more = self._name_visitors(request, rows)
+            packs = [intake.packer.add(row) for row in rows]
+            intake.charge(sender, len(rows) - 1)
+        if not await all_kept(packs):
+            raise Unacceptable(*answers.SPOOL_FULL)
+        if not intake.is_foreign(sender, request.origin):
+            intake.counts.events[self.name] += len(rows)
+        answer: dict[str, Any] = {"accepted": len(rows)}
+        if rejected:
+            answer["rejected"] = [{"index": one["index"], **one["why"]._asdict()} for one in rejected]
+        return answer, more
+
+    def _parse(self, request: PageRequest) -> tuple[list[Row], list[dict[str, Any]]]:
+        said = request.said
+        common, events = said.get("common") or {}, said.get("events")
+        if not isinstance(events, list) or not isinstance(common, dict):
+            raise invalid("events", "a list of events, with what they share in common")
+        if len(events) > EVENT_COUNT_MAX:
+            raise Unacceptable(*TOO_LARGE)
+        sent_at = parse_time(said.get("sent_at"), "sent_at")
+        rows: list[Row] = []
+        rejected = []
+        for index, item in enumerate(events):
+            whole = {**common, **item} if isinstance(item, dict) else item
+            made = self._intake.make_id()
+            parsed = parse_event(whole, request.sender, request.client, request.now_ms, sent_at, made)
+            if isinstance(parsed, Rejection):
+                rejected.append({"index": index, "why": parsed})
+            else:
+                rows.append(parsed.row)
+        return rows, rejected
+
+    def _name_visitors(self, request: PageRequest, rows: list[Row]) -> tuple[list[Row], HeaderList]:
+        page = request.said.get("page")
+        seed: str = page if isinstance(page, str) else rows[0][EVENT_ID] if rows else ""
+        arrived = self._arrival(request, seed)
+        found = {
+            signals: settle(request.rules, signals, request.cookies, request.now_ms, seed, arrived)
+            for signals in {row[CONSENT] for row in rows}  # nearly always one
+        }
+        headers = [(b"set-cookie", one.set_cookie) for one in found.values() if one.set_cookie]
+        headers.sort(key=lambda pair: b"Max-Age=0" in pair[1])  # the last one holds: a withdrawal
+        return [name_visitor(row, found[row[CONSENT]].visitor) for row in rows], headers
+
+    def _arrival(self, request: PageRequest, page: str) -> Callable[[], Visit | None]:
+        """Asks for the visit that came over a link, once it is known that it may be asked for."""
+
+        @cache
+        def arrived() -> Visit | None:
+            token, host = request.said.get("link"), host_of(request.origin)
+            if not isinstance(token, str) or host not in request.rules.linked_domains:
+                return None
+            found = decode_token(token, host, link_key(request.rules.secret))
+            if found is None or not self._used.claim(token, page, found[1], request.now_ms):
+                return None
+            return found[0]
+
+        return arrived

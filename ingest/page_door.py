@@ -1,0 +1,120 @@
+"""What the doors of our own scripts share: JSON with the site's key inside, under any Content-Type, and its answer."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ingest import answers
+from ingest.answers import HeaderList, Receive, Scope, Send
+from ingest.arrival import read_body
+from ingest.body import UNREADABLE, inflate
+from ingest.client import Client, Headers
+from ingest.doors import read_key
+from ingest.fields import Unacceptable
+from ingest.intake import Intake
+from ingest.sites import Sender
+from ingest.visitors import VisitorRules, cookies_of
+
+
+@dataclass(slots=True)
+class PageRequest:
+    """One request of a page (or, for choices, of a backend)."""
+
+    sender: Sender
+    rules: VisitorRules
+    client: Client
+    origin: bytes | None
+    cookies: bytes
+    said: dict[str, Any]  # the body
+    now_ms: int
+    event_count: int = 1  # to be counted where none of them can be kept
+
+
+Taken = tuple[Any, HeaderList]  # the answer's JSON, further headers
+
+
+class PageDoor:
+    """A plain ASGI callable; what a request means is `take`."""
+
+    name = ""  # in metrics
+    allow = b"POST, OPTIONS"
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    async def take(self, request: PageRequest) -> Taken:
+        """The answer, once everything is kept. Raises Unacceptable."""
+        raise NotImplementedError
+
+    def read(self, request: PageRequest) -> Taken:
+        """The answer to a GET, where the door has one."""
+        raise NotImplementedError
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        intake, method = self._intake, scope["method"]
+        headers: Headers = dict(scope["headers"])
+        origin = headers.get(b"origin")
+        if method == "OPTIONS":
+            await answers.send_empty(send, 204, intake.preflight(headers))
+            return
+        if method.encode() not in self.allow:
+            await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", self.allow)])
+            return
+        now_ms = int(time.time() * 1000)
+        request = None
+        try:
+            body = b"" if method == "GET" else await read_body(receive, intake.arrivals)
+            request = self._open(scope, headers, body, now_ms)
+            answer, more = self.read(request) if method == "GET" else await self.take(request)
+            status, cors = 200, intake.cors(request.sender, origin)
+        except Unacceptable as problem:
+            why, more = problem.rejection, answers.retry_headers(problem)
+            answer, status = why._asdict(), answers.status_of(why)
+            site, count = (request.sender.site, request.event_count) if request else ("", 1)
+            intake.refuse(why, site, now_ms, count)
+            declared = intake.sites.is_origin_declared((origin or b"").decode("latin-1"))
+            cors = answers.cors_headers(origin, declared)  # any site's will do: the key may be unreadable
+        intake.counts.hits[self.name, status] += 1
+        await answers.send_json(send, status, answer, cors + more)
+
+    def _open(self, scope: Scope, headers: Headers, body: bytes, now_ms: int) -> PageRequest:
+        intake, query = self._intake, scope["query_string"]
+        client = intake.client(scope, headers)
+        if wait_s := intake.wait_of(client, None):  # before anything is inflated or parsed
+            raise answers.Limited(wait_s)
+        encoding = headers.get(b"content-encoding", b"").decode("latin-1")
+        said = read_json(inflate(body, encoding)) if body else {}
+        key = said.get("k") or read_key(headers, query.encode() if isinstance(query, str) else query)
+        sender = intake.sites.find(key) if isinstance(key, str) else None
+        if sender is None:
+            raise Unacceptable(*answers.UNKNOWN_KEY)
+        if wait_s := intake.wait_of_sender(sender):
+            raise answers.Limited(wait_s)
+        cookies = cookies_of(scope["headers"]) if b"cookie" in headers else b""
+        rules = intake.live.visitors[sender.site]
+        return PageRequest(sender, rules, client, headers.get(b"origin"), cookies, said, now_ms)
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """A JSON object. Raises Unacceptable for anything else.
+
+    A page's title may hold half a surrogate pair, which JSON.stringify writes as an escape: it becomes a question
+    mark, as one broken character must not cost a beacon.
+    """
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        try:
+            text = json.dumps(json.loads(body), ensure_ascii=False, allow_nan=False)
+            said = orjson.loads(text.encode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            raise Unacceptable(*UNREADABLE) from None
+    if not isinstance(said, dict):
+        raise Unacceptable(*UNREADABLE)
+    return said

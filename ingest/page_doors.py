@@ -1,0 +1,18 @@
+"""All paths of our own tag: its scripts, its beacon, choices and links to other domains; both forms of every slash."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ingest.answers import Receive, Scope, Send
+from ingest.beacon import BeaconDoor
+from ingest.choices import ChoiceDoor, LinkDoor
+from ingest.intake import Intake
+from ingest.tag import ScriptDoor, build_scripts
+
+
+def page_doors(intake: Intake) -> dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]]:
+    """Exact path -> door."""
+    doors = {"/b": BeaconDoor(intake), "/v1/consent": ChoiceDoor(intake), "/v1/link": LinkDoor(intake)}
+    scripts = {f"/{name}": ScriptDoor(script, intake.counts) for name, script in build_scripts().items()}
+    return {**scripts, **doors, **{f"{path}/": door for path, door in doors.items()}}

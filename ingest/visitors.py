@@ -1,0 +1,120 @@
+"""Which visitor an event of a page belongs to, and what its answer does to the cookie. Pure rules over values.
+
+There is a visitor only where the event's own choice grants measurement, however the site's default stands; a choice
+that denies it ends the cookie (design.md, section 5).
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from ingest.cookies import Visit, delete_cookie, derive_visitor, has_cookie, read_visit, set_cookie
+from ingest.row import Row
+from schemas.config import Config
+from schemas.consent import Basis, ConsentPolicy, Decision, decide
+from schemas.identity import site_secret
+
+SEED_LENGTH_MAX = 64  # characters
+VISITOR: Literal[16] = 16  # places in a row
+CONSENT: Literal[19] = 19
+
+
+@dataclass(frozen=True, slots=True)
+class VisitorRules:
+    """One site's."""
+
+    site: str
+    policy: ConsentPolicy  # whose default is unknown: only a person's choice names a visitor
+    linked_domains: frozenset[str] = frozenset()
+    secret: bytes = field(default=b"", repr=False)
+
+
+def visitor_rules(config: Config, identity_secret: bytes) -> Mapping[str, VisitorRules]:
+    """The rules of every site, by its name. The secret is derived: it makes nothing but visitors and links."""
+    return {
+        name: VisitorRules(
+            name,
+            ConsentPolicy(child_directed=site.child_directed),
+            frozenset(host.lower() for host in site.linked_domains),
+            hmac.digest(site_secret(identity_secret, name), b"visitors v1", "sha256"),
+        )
+        for name, site in config.sites.items()
+    }
+
+
+class Settled(NamedTuple):
+    """The visitor, "" for none, and the Set-Cookie header of the answer, if any."""
+
+    visitor: str = ""
+    set_cookie: bytes | None = None
+
+
+def decide_choice(rules: VisitorRules, signals: str) -> Decision:
+    """What the person's own choice says; no header and no default of a site is a choice."""
+    return decide(signals, False, rules.policy)
+
+
+def settle(
+    rules: VisitorRules,
+    signals: str,
+    cookies: bytes,
+    now_ms: int,
+    seed: str = "",
+    arrived: Callable[[], Visit | None] = lambda: None,
+) -> Settled:
+    """Who it is.
+
+    signals: of the event, as `consent.encode_signals` writes them; cookies: the Cookie header; seed: what the page made
+    from chance, "" to make no new visitor; arrived: asked once for the visit that came over a link, with consent only.
+    """
+    decision = decide_choice(rules, signals)
+    if decision.basis is None:
+        return Settled("", delete_cookie(rules.site) if has_cookie(cookies, rules.site) else None)
+    if decision.basis is not Basis.CONSENTED:
+        return Settled()
+    now_s = now_ms // 1000
+    kept = read_visit(cookies, rules.site, now_s)
+    visit = arrived() or kept
+    if visit is None:
+        if not 0 < len(seed) <= SEED_LENGTH_MAX:
+            return Settled()
+        visit = Visit(derive_visitor(rules.secret, seed), now_s, now_s, decision.purposes)
+    same = kept is not None and (kept.visitor, kept.purposes) == (visit.visitor, decision.purposes)
+    if same or not seed:  # a door that makes no visitors changes no cookie but to end it
+        return Settled(visit.visitor)
+    keep = Visit(visit.visitor, visit.since, now_s, decision.purposes)
+    return Settled(visit.visitor, set_cookie(rules.site, keep, now_s))
+
+
+def settle_row(
+    rules: VisitorRules, row: Row, cookies: bytes, now_ms: int
+) -> tuple[Row, list[tuple[bytes, bytes]]]:
+    """A row of a door that makes no visitors, with the visitor its cookie names, and headers for the answer: a choice
+    that denies measurement ends the cookie."""
+    settled = settle(rules, row[CONSENT], cookies, now_ms)
+    headers = [(b"set-cookie", settled.set_cookie)] if settled.set_cookie else []
+    return name_visitor(row, settled.visitor), headers
+
+
+def name_visitor(row: Row, visitor: str) -> Row:
+    """The row with this visitor, where it names none itself."""
+    if not visitor or row[VISITOR]:
+        return row
+    return (*row[:VISITOR], visitor, *row[VISITOR + 1 :])  # type: ignore[return-value]  # as long as before
+
+
+def host_of(origin: bytes | None) -> str:
+    """The host of an Origin header, in lower case and without its port; "" for none."""
+    try:
+        return urlsplit((origin or b"").decode("latin-1")).hostname or ""
+    except ValueError:
+        return ""
+
+
+def cookies_of(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The Cookie header; HTTP/2 may have taken it apart (RFC 9113, section 8.2.3)."""
+    return b"; ".join(value for name, value in headers if name == b"cookie")
