@@ -140,7 +140,10 @@ def cors_headers(origin: bytes | None, declared: bool) -> HeaderList:
 def preflight_headers(
     origin: bytes | None, declared: bool, asked: bytes | None, allow: bytes = METHODS
 ) -> HeaderList:
-    """The answer to OPTIONS; `allow` is what the address takes; `asked` is Access-Control-Request-Headers, given back to declared origins."""
+    """The answer to OPTIONS.
+
+    asked: Access-Control-Request-Headers, given back to declared origins; allow: the methods the address takes.
+    """
     basic = [(b"allow", allow), (b"content-length", b"0")]
     if not origin or not declared:
         return basic + cors_headers(origin, declared)

@@ -109,7 +109,10 @@ class Intake:
         return cors_headers(origin, sender is not None and sender.may_come_from(_text(origin)))
 
     def preflight(self, headers: Headers, allow: bytes = METHODS) -> HeaderList:
-        """The headers that answer OPTIONS of an address that takes the methods `allow`; it carries no key, so any site's declaration will do."""
+        """The headers that answer OPTIONS; it carries no key, so any site's declaration will do.
+
+        allow: the methods the address takes.
+        """
         origin = headers.get(b"origin")
         declared = origin is not None and self.sites.is_origin_declared(_text(origin))
         return preflight_headers(origin, declared, headers.get(b"access-control-request-headers"), allow)

@@ -38,7 +38,7 @@ class ProtocolDoor:
             return
         route = self._by_method.get(method)
         if route is None:
-            if method == "HEAD" and "GET" in self._by_method:  # scanners look without opening: no event
+            if method == "HEAD":  # scanners look without opening: no event
                 await answers.send_empty(send, 200, [answers.NEVER_CACHED])
             else:
                 await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", self._allow)])
