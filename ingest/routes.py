@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from ingest.intake import Intake
 from ingest.protocol import Route
 from ingest.protocol_door import ProtocolDoor
-from ingest.protocols import matomo, plausible, rudderstack, segment, snowplow
+from ingest.protocols import ga4, matomo, plausible, rudderstack, segment, snowplow
 
 ROUTES: tuple[Route, ...] = (
     *snowplow.ROUTES,
     *matomo.ROUTES,
     *plausible.ROUTES,
+    *ga4.ROUTES,
     *segment.ROUTES,
     *rudderstack.ROUTES,
 )

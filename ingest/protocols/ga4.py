@@ -1,0 +1,204 @@
+"""GA4 Measurement Protocol: `POST /mp/collect`, and `/debug/mp/collect`, which stores nothing (wire.md, A4).
+
+`/mp/collect` answers 200 and nothing else, whatever it was sent: what is not taken is counted. `api_secret` is the
+site's secret key, so every event is a backend's. What the debug door finds fatal is what this one refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from ingest.fields import Rejection, Unacceptable, parse_signals
+from ingest.mapping import SERVER, make_row
+from ingest.pixel import parse_query
+from ingest.protocol import Answer, Ask, Reading, Route, error_answer, json_answer
+from ingest.protocols.ga4_rules import SHOWN_MAX, Problem, check_request, find_duplicates, read_micros
+from ingest.protocols.payload import derive_id, load_json
+from ingest.row import Row
+from ingest.sites import SECRET, Sender
+from schemas.consent import SIGNALS
+
+PROTOCOL = "ga4"
+AD_CONSENT = frozenset({"ad_personalization", "ad_user_data"})
+# Parameters with a column of their own.
+COLUMN_PARAMS = frozenset({
+    "event_id", "page_location", "page_referrer", "page_title", "session_id", "value", "currency", "language",
+    "screen_resolution",
+})  # fmt: skip
+DONE = Answer(200, b"", [(b"cache-control", b"no-store")])
+
+MAPPING: Mapping[str, str] = MappingProxyType({
+    "event_id": "`transaction_id` of a purchase; `params.event_id`; else, with `timestamp_micros`, a hash of client,"
+    " name, time, parameters and place in the request; else made by the edge",
+    "site": "`api_secret`, the site's secret key, with a public key of the same site as `measurement_id` or"
+    " `firebase_app_id`",
+    "name": "`name`",
+    "trust": "always secret",
+    "occurred_at": "`timestamp_micros` of the event, else of the request",
+    "ip": "`ip_override`",
+    "user_agent": "`user_agent`",
+    "language": "`language` of the event, else of `device`",
+    "url": "`page_location`",
+    "referrer": "`page_referrer`",
+    "title": "`page_title`",
+    "visitor_id": "`client_id` or `app_instance_id`",
+    "user_id": "`user_id`",
+    "session_id": "`session_id`",
+    "consent": "`consent` as `categories`: advertising says nothing of measurement; `consent`, `gdpr`, `gpp`, `gcs`,"
+    " `gcd` and the like in the query",
+    "screen": "`screen_resolution` of the event, else of `device`",
+    "value_e4": "`value`",
+    "currency": "`currency`",
+    "properties": "every other parameter; `user_properties.<name>`, `user_location.<name>`, `device.<name>`",
+})  # fmt: skip
+
+
+def read_collect(ask: Ask) -> Reading:
+    """Up to 25 events."""
+    query = parse_query(ask.query)
+    site = ""
+    try:
+        sender = _find_sender(ask, query)
+        site = sender.site
+        body = load_json(ask.body, "body")
+        fatal: dict[int | None, Problem] = {}
+        for problem in check_request(body, len(ask.body), ask.now_ms):
+            if problem.fatal:
+                fatal.setdefault(problem.event, problem)
+        if not isinstance(body, dict) or not isinstance(body.get("events"), list) or not body["events"]:
+            raise Unacceptable(*fatal[None].rejection)
+    except Unacceptable as refused:
+        return Reading(DONE, refusals=[(site, refused.rejection)])
+    reading, signals = Reading(DONE), _signals(query, body.get("consent"))
+    for index, event in enumerate(body["events"]):
+        try:
+            if why := fatal.get(None) or fatal.get(index):
+                raise Unacceptable(*why.rejection)
+            reading.rows.append((sender, _read_one(ask, sender, body, event, index, signals)))
+        except Unacceptable as refused:
+            reading.refusals.append((site, refused.rejection))
+    return reading
+
+
+def read_debug(ask: Ask) -> Reading:
+    """What is wrong with a request, in GA4's words; nothing is stored."""
+    problems = []
+    try:
+        _find_sender(ask, parse_query(ask.query))
+    except Unacceptable as problem:
+        problems.append(Problem("api_secret", "VALUE_INVALID", problem.rejection.detail))
+    try:
+        body = load_json(ask.body, "body")
+    except Unacceptable:
+        problems.append(Problem("body", "VALUE_INVALID", "expected JSON in UTF-8"))
+    else:
+        problems += islice(check_request(body, len(ask.body), ask.now_ms), SHOWN_MAX)
+        problems += find_duplicates(ask.body)
+    return Reading(json_answer({"validationMessages": [problem.shown for problem in problems]}))
+
+
+def refuse(why: Rejection, status: int) -> Answer:
+    """Bad input is silent by design; what may still succeed is to come again."""
+    return DONE if status in (400, 401, 413) else error_answer(why, status)
+
+
+ROUTES = (
+    Route(PROTOCOL, "/mp/collect", ("POST",), read_collect, busy_status=503, refuse=refuse),
+    Route(PROTOCOL, "/debug/mp/collect", ("POST",), read_debug, busy_status=503),
+)
+
+
+def _find_sender(ask: Ask, query: Mapping[str, str]) -> Sender:
+    """The site whose secret key and whose public key were given. Raises Unacceptable."""
+    sender = ask.sites.find(query.get("api_secret", ""))
+    stream = ask.sites.find(query.get("measurement_id") or query.get("firebase_app_id") or "")
+    if sender is None or sender.trust != SECRET or stream is None or stream.site != sender.site:
+        raise Unacceptable(
+            "unknown_key",
+            "The keys are not known here.",
+            "api_secret and measurement_id: expected the secret key and a public key of one site",
+        )
+    return sender
+
+
+def _read_one(
+    ask: Ask, sender: Sender, body: Mapping[str, Any], event: Mapping[str, Any], index: int, signals: str
+) -> Row:
+    params = event.get("params") or {}
+    get = params.get
+    device: Any = body.get("device")
+    device = device if isinstance(device, dict) else {}
+    order = get("transaction_id") if event["name"] == "purchase" else None
+    time_ms = read_micros(event.get("timestamp_micros")) or read_micros(body.get("timestamp_micros"))
+    client = body.get("client_id") or body.get("app_instance_id")
+    said = [client, event["name"], time_ms, params, index]
+    return make_row(
+        ask,
+        sender,
+        protocol=PROTOCOL,
+        source=SERVER,
+        name=event["name"],
+        event_id=order or get("event_id") or (_derive_id(ask, sender, said) if time_ms else None),
+        occurred_at=time_ms,
+        ip=body.get("ip_override"),
+        user_agent=body.get("user_agent"),
+        language=get("language") or device.get("language"),
+        url=get("page_location"),
+        referrer=get("page_referrer"),
+        title=get("page_title"),
+        visitor_id=client,
+        user_id=body.get("user_id"),
+        session_id=get("session_id"),
+        signals=signals,
+        screen=get("screen_resolution") or device.get("screen_resolution"),
+        value=get("value"),
+        currency=get("currency"),
+        properties=_properties(params, body, order),
+    )
+
+
+def _properties(params: Mapping[str, Any], body: Mapping[str, Any], order: Any) -> dict[str, Any]:
+    """Parameters without a column, and what the request says of the user, flat: `user_properties.plan`."""
+    own = COLUMN_PARAMS | {"transaction_id"} if order else COLUMN_PARAMS
+    found = {name: value for name, value in params.items() if name not in own}
+    for group in ("user_properties", "user_location", "device"):
+        given = body.get(group)
+        for name, value in given.items() if isinstance(given, dict) else ():
+            if isinstance(value, dict) and "value" in value:
+                value = value["value"]
+            if name not in COLUMN_PARAMS:
+                found[f"{group}.{name}"] = value
+    return found
+
+
+def _derive_id(ask: Ask, sender: Sender, said: list[Any]) -> str:
+    return derive_id(ask.sites.secret_of(sender.site)[0], PROTOCOL, said)
+
+
+def _signals(query: Mapping[str, str], consent: Any) -> str:
+    """The signals of the address, and the request's `consent` as categories.
+
+    Advertising says nothing of measurement, granted or denied: it is a signal that is there and does not decide, so it
+    gives nothing (schemas/consent.py). {"ad_user_data": false} is the form of Segment's categories too.
+    """
+    signals: dict[str, str] = {name: query[name] for name in SIGNALS if query.get(name)}
+    if consent is None or consent == {}:
+        return parse_signals(signals)
+    known = (
+        isinstance(consent, dict) and consent.keys() <= AD_CONSENT and all(map(_is_answer, consent.values()))
+    )
+    if known and "categories" not in signals:
+        granted = {name: consent[name] == "GRANTED" for name in sorted(consent)}
+        signals["categories"] = orjson.dumps(granted).decode()
+    else:
+        signals["categories"] = "unclear"
+    return parse_signals(signals)
+
+
+def _is_answer(value: Any) -> bool:
+    return value in ("GRANTED", "DENIED")
