@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ingest.intake import Intake
 from ingest.protocol import Route
 from ingest.protocol_door import ProtocolDoor
-from ingest.protocols import ga4, matomo, plausible, rudderstack, segment, snowplow
+from ingest.protocols import batch, ga4, matomo, plausible, posthog, rudderstack, segment, snowplow
 
 ROUTES: tuple[Route, ...] = (
     *snowplow.ROUTES,
@@ -17,6 +17,8 @@ ROUTES: tuple[Route, ...] = (
     *ga4.ROUTES,
     *segment.ROUTES,
     *rudderstack.ROUTES,
+    *batch.ROUTES,  # before PostHog's: it shares this path with Segment
+    *posthog.ROUTES,
 )
 
 

@@ -12,12 +12,12 @@ from ingest.protocol import Ask
 from ingest.protocols.categories import consent_signals
 from ingest.protocols.envelope import without_address
 from ingest.protocols.lenient import currency, first_text, identifier, mapping, moment, money, size, text
+from ingest.protocols.orders import find_order
 from ingest.row import Row
 from ingest.sites import Sender
 
 CALLS = frozenset({"identify", "track", "page", "screen", "group", "alias", "merge"})
 VIEWS = frozenset({"page", "screen"})
-PURCHASES = frozenset({"order completed", "completed order", "purchase"})
 # SDKs that run where the person is, so that the request speaks of the person.
 CLIENT_LIBRARIES = frozenset({
     "analytics.js", "analytics-js", "@segment/analytics-next", "RudderLabs JavaScript SDK",
@@ -137,12 +137,8 @@ def _name(call: str, item: Mapping[str, Any], said: Mapping[str, Any]) -> tuple[
     if call != "track":
         return call, message_id
     name = item.get("event")
-    if isinstance(name, str) and name.lower() in PURCHASES:
-        for key in ("order_id", "orderId", "transaction_id"):
-            order_id = identifier(said.get(key))
-            if order_id is not None and order_id != "":
-                return "purchase", order_id
-    return name, message_id
+    order_id = find_order(name, said)
+    return (name, message_id) if order_id is None else ("purchase", order_id)
 
 
 def _referrer(referrer: str | None) -> str | None:
@@ -155,9 +151,9 @@ def _visitor(call: str, item: Mapping[str, Any]) -> str | int | None:
 
 
 def _source(ask: Ask, item: Mapping[str, Any], context: Mapping[str, Any]) -> str:
-    if b"origin" in ask.headers or item.get("channel") in CLIENT_CHANNELS:
+    if b"origin" in ask.headers or text(item.get("channel")) in CLIENT_CHANNELS:
         return TAG
-    return TAG if mapping(context.get("library")).get("name") in CLIENT_LIBRARIES else SERVER
+    return TAG if text(mapping(context.get("library")).get("name")) in CLIENT_LIBRARIES else SERVER
 
 
 def _kept(

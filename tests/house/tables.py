@@ -95,7 +95,7 @@ def build_mapping_tables() -> dict[str, str]:
             ((f"`{field}`", words) for field, words in module.MAPPING.items()),
         )
         for one in iter_modules(ingest.protocols.__path__)
-        if hasattr(module := import_module(f"ingest.protocols.{one.name}"), "MAPPING")
+        if {"MAPPING", "ROUTES"} <= vars(module := import_module(f"ingest.protocols.{one.name}")).keys()
     }
 
 
