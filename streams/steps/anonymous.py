@@ -10,14 +10,16 @@ from typing import Any
 import orjson
 
 from schemas.consent import Basis
+from schemas.event import SYSTEM
 from streams.batch import CleanBatch
+from streams.steps.consent import is_choice
 
 # What the clean pack has on a person or their way here. The contract basis keeps an order, not who looked at what.
 PERSONAL = (
     "visitor", "user", "session", "ip_network", "query",
     "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "os",
 )  # fmt: skip
-_CONSENTED = str(Basis.CONSENTED)
+_CONSENTED, _CONTRACT = str(Basis.CONSENTED), str(Basis.CONTRACT)
 _PERSONAL_NAME = re.compile(
     r"(?i)user|visitor|customer|client|person|member|account|subject|mail|phone|mobile|address|birth|gender"
     r"|first_?name|last_?name|full_?name|surname|session|cookie|device_?id|(?:^|_)(?:ip|uid|name|age|lat|lon|lng)(?:$|_)"
@@ -59,5 +61,9 @@ def forget_persons(batch: CleanBatch) -> CleanBatch:
         return [one if stay or not one else rule(one) for one, stay in zip(column, stays, strict=True)]
 
     columns: dict[str, Any] = {name: where_due(name, lambda _: "") for name in PERSONAL}
+    if SYSTEM in batch.kind and batch.visitor:  # a choice proves nothing without whose it is
+        kept = [basis == _CONTRACT and is_choice(batch, i) for i, basis in enumerate(batch.basis)]
+        visitors = zip(batch.visitor, columns["visitor"], kept, strict=True)
+        columns["visitor"] = [whose if stay else emptied for whose, emptied, stay in visitors]
     columns |= {name: where_due(name, rule) for name, rule in COARSE.items()}
     return replace(batch, **columns)

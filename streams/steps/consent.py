@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from schemas.consent import Basis, Purpose, decide
 from schemas.drops import DropReason
-from schemas.event import Flag
+from schemas.event import CONSENT_CHOICE, SYSTEM, Flag
 from streams.batch import CleanBatch
 from streams.rules import Rules
 
@@ -35,8 +35,23 @@ def require_consent(rules: Rules, batch: CleanBatch) -> CleanBatch:
     """Fill `basis` and `purposes`, drop what has no basis, forget the signals."""
     cases = zip(batch.site, batch.name, batch.trust, batch.consent, batch.flags, strict=True)
     found = rules.memo(basis_of, CASES_MAX).of_all(cases)
+    if SYSTEM in batch.kind:
+        found = [_of_choice(rules, batch, i) if is_choice(batch, i) else one for i, one in enumerate(found)]
     basis = [one[0] for one in found]
     batch = replace(batch, basis=basis, purposes=[one[1] for one in found], consent=[])
     if all(basis):
         return batch
     return batch.drop([None if one else DropReason.NO_CONSENT for one in basis])
+
+
+def is_choice(batch: CleanBatch, i: int) -> bool:
+    """Whether an event is the record of a choice, which the edge's own door alone makes."""
+    return batch.kind[i] == SYSTEM and batch.name[i] == CONSENT_CHOICE
+
+
+def _of_choice(rules: Rules, batch: CleanBatch, i: int) -> tuple[str, str]:
+    """A choice is kept whatever it says: a controller must be able to show it (GDPR, articles 6(1)(c) and 7(1)). On a
+    site for children it is kept without a visitor, like everything there."""
+    if rules.of(batch.site[i]).public.child_directed:
+        return str(Basis.ANONYMOUS), ""
+    return str(Basis.CONTRACT), str(Purpose.NECESSARY)

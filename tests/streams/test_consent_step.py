@@ -1,7 +1,7 @@
 """What may be kept, by what people said and what the site decided."""
 
 from schemas.drops import DropReason
-from schemas.event import Flag
+from schemas.event import Event, Flag
 from streams.batch import CleanBatch
 from tests.streams.make import cleaned, page_view, purchase
 
@@ -77,3 +77,32 @@ def test_properties_that_name_a_person_go_with_the_person() -> None:
     kept = '{"plan":"pro","billing":{"city":"Graz"},"usage":3}'
     assert cleaned(page_view(consent="", properties=said)).properties == [kept]
     assert "user_name" in cleaned(page_view(properties=said)).properties[0]
+
+
+def a_choice(**said: object) -> Event:
+    usual = {"name": "consent_choice", "kind": "system", "consent": "consent=none"}
+    usual["properties"] = '{"purposes":"necessary"}'
+    return page_view(**{**usual, **said})
+
+
+def test_a_choice_is_kept_as_proof_even_when_it_denies_everything() -> None:
+    one = cleaned(a_choice())
+    assert (one.basis, one.purposes) == (["contract"], ["necessary"])
+    assert one.properties == ['{"purposes":"necessary"}']
+
+
+def test_a_kept_choice_says_whose_it_is_and_nothing_else_about_a_person() -> None:
+    consented = cleaned(page_view())
+    assert persons_in(cleaned(a_choice())) == {consented.visitor[0]}
+
+
+def test_a_choice_on_a_site_for_children_names_nobody() -> None:
+    one = cleaned(a_choice(), site="child_directed = true")
+    assert one.basis == ["anonymous"]
+    assert persons_in(one) == set()
+
+
+def test_an_event_that_only_calls_itself_a_choice_is_none() -> None:
+    forged = a_choice(kind="custom")
+    assert cleaned(forged).dropped == {DropReason.NO_CONSENT: 1}
+    assert cleaned(a_choice(name="other")).dropped == {DropReason.NO_CONSENT: 1}
