@@ -150,8 +150,10 @@ class Edge:
 
     async def _keep_fresh(self) -> None:
         """Look at the files again, and send refusal counts on their way when nothing else travels."""
-        while not cut_off_slow_readers(self._settings.edge_port, self._edge.answer_seconds_max):
-            await asyncio.sleep(FIRST_KEYS_S / 10)  # granian listens soon after the start-up
+        for _ in range(100):  # granian listens soon after the start-up
+            if cut_off_slow_readers(self._settings.edge_port, self._edge.answer_seconds_max):
+                break
+            await asyncio.sleep(0.02)
         refresh_at = 0.0
         while True:
             await asyncio.sleep(REFUSALS_S if self._live.ring.keys else FIRST_KEYS_S)

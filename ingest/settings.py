@@ -28,12 +28,6 @@ class EdgeSettings(FromEnv):
         "X-Forwarded-For",
         "the header those proxies write: X-Forwarded-For or Forwarded; no other is believed",
     )
-    tls_cert: str = setting(
-        "FAIRPIXEL_TLS_CERT",
-        "",
-        "certificate chain (PEM) to serve HTTPS with; empty: HTTP, for a proxy in front",
-    )
-    tls_key: str = setting("FAIRPIXEL_TLS_KEY", "", "its private key (PEM, PKCS#8, without a password)")
     tls_min: str = setting("FAIRPIXEL_TLS_MIN", "1.2", "lowest version of TLS that is spoken: 1.2 or 1.3")
     network_rate_max: int = setting(
         "FAIRPIXEL_INGEST_NETWORK_RATE_MAX",
@@ -52,6 +46,11 @@ class EdgeSettings(FromEnv):
         "FAIRPIXEL_INGEST_BODY_SECONDS_MAX",
         30,
         "a body that has not come whole after so many s is refused: 400",
+    )
+    answer_seconds_max: int = setting(
+        "FAIRPIXEL_INGEST_ANSWER_SECONDS_MAX",
+        30,
+        "a client that takes nothing of its answer for so many s is cut off",
     )
     pack_age_ms_max: int = setting(
         "FAIRPIXEL_INGEST_PACK_AGE_MS_MAX", 10, "longest wait of a pack for more events, ms"
@@ -83,9 +82,4 @@ class EdgeSettings(FromEnv):
         if not 1 <= self.header_seconds_max <= 60:
             raise SettingError(
                 f"FAIRPIXEL_INGEST_HEADER_SECONDS_MAX: expected 1 to 60 seconds, got {self.header_seconds_max}"
-            )
-        if bool(self.tls_cert) != bool(self.tls_key):
-            given, missing = ("CERT", "KEY") if self.tls_cert else ("KEY", "CERT")
-            raise SettingError(
-                f"FAIRPIXEL_TLS_{given} is set and FAIRPIXEL_TLS_{missing} is not: HTTPS needs both"
             )

@@ -98,9 +98,23 @@ class PlatformSettings(FromEnv):
     identity_secret: str = setting(
         "FAIRPIXEL_IDENTITY_SECRET", "", "hex secret behind keyed hashes; empty: from secrets.toml"
     )
+    tls_cert: str = setting(
+        "FAIRPIXEL_TLS_CERT",
+        "",
+        "certificate chain (PEM) the edge serves HTTPS with; read at its start; empty: HTTP, behind a proxy",
+    )
+    tls_key: str = setting("FAIRPIXEL_TLS_KEY", "", "its private key (PEM, PKCS#8, without a password)")
     config: str = setting(
         "FAIRPIXEL_CONFIG", "", "the configuration file; empty: fairpixel.toml in the data folder"
     )
+
+    def __post_init__(self) -> None:
+        """Raises SettingError where one of two is given that belong together."""
+        if bool(self.tls_cert) != bool(self.tls_key):
+            given, missing = ("CERT", "KEY") if self.tls_cert else ("KEY", "CERT")
+            raise SettingError(
+                f"FAIRPIXEL_TLS_{missing}: expected a file, as FAIRPIXEL_TLS_{given} names one"
+            )
 
     @property
     def bootstrap(self) -> str:
@@ -115,7 +129,7 @@ class PlatformSettings(FromEnv):
     @property
     def edge_url(self) -> str:
         """The edge's own address on this machine."""
-        return f"http://127.0.0.1:{self.edge_port}"
+        return f"{'https' if self.tls_cert else 'http'}://127.0.0.1:{self.edge_port}"
 
     @property
     def config_path(self) -> Path:

@@ -53,7 +53,7 @@ def platform_programs(settings: PlatformSettings) -> tuple[Program, ...]:
     return (
         *embedded,
         Program(TOPICS, _module("deploy.topics"), 30, 5, once=True),
-        _ours("ingest", "ingest", 70, f"{loopback}:{settings.edge_port}"),
+        _ours("ingest", "ingest", 70, settings.edge_url),
         # As a static member of its group a worker that was killed has its partitions back at once: 3 s, not 6.
         replace(
             _ours("streams", "streams", 60, f"{loopback}:{settings.streams_port}"),
