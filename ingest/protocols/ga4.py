@@ -11,20 +11,17 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-import orjson
-
-from ingest.fields import Rejection, Unacceptable, parse_signals
+from ingest.fields import Rejection, Unacceptable
 from ingest.mapping import SERVER, make_row
 from ingest.pixel import parse_query
 from ingest.protocol import Answer, Ask, Reading, Route, error_answer, json_answer
+from ingest.protocols.categories import read_preferences
 from ingest.protocols.ga4_rules import SHOWN_MAX, Problem, check_request, find_duplicates, read_micros
-from ingest.protocols.payload import derive_id, load_json
+from ingest.protocols.payload import derive_id, join_signals, load_json
 from ingest.row import Row
 from ingest.sites import SECRET, Sender
-from schemas.consent import SIGNALS
 
 PROTOCOL = "ga4"
-AD_CONSENT = frozenset({"ad_personalization", "ad_user_data"})
 # Parameters with a column of their own.
 COLUMN_PARAMS = frozenset({
     "event_id", "page_location", "page_referrer", "page_title", "session_id", "value", "currency", "language",
@@ -74,7 +71,7 @@ def read_collect(ask: Ask) -> Reading:
             raise Unacceptable(*fatal[None].rejection)
     except Unacceptable as refused:
         return Reading(DONE, refusals=[(site, refused.rejection)])
-    reading, signals = Reading(DONE), _signals(query, body.get("consent"))
+    reading, signals = Reading(DONE), join_signals(query, _categories(body.get("consent")))
     for index, event in enumerate(body["events"]):
         try:
             if why := fatal.get(None) or fatal.get(index):
@@ -180,25 +177,15 @@ def _derive_id(ask: Ask, sender: Sender, said: list[Any]) -> str:
     return derive_id(ask.sites.secret_of(sender.site)[0], PROTOCOL, said)
 
 
-def _signals(query: Mapping[str, str], consent: Any) -> str:
-    """The signals of the address, and the request's `consent` as categories.
+def _categories(consent: Any) -> dict[str, Any]:
+    """The request's `consent` as signals.
 
     Advertising says nothing of measurement, granted or denied: it is a signal that is there and does not decide, so it
-    gives nothing (schemas/consent.py). {"ad_user_data": false} is the form of Segment's categories too.
+    gives nothing (schemas/consent.py).
     """
-    signals: dict[str, str] = {name: query[name] for name in SIGNALS if query.get(name)}
-    if consent is None or consent == {}:
-        return parse_signals(signals)
-    known = (
-        isinstance(consent, dict) and consent.keys() <= AD_CONSENT and all(map(_is_answer, consent.values()))
-    )
-    if known and "categories" not in signals:
-        granted = {name: consent[name] == "GRANTED" for name in sorted(consent)}
-        signals["categories"] = orjson.dumps(granted).decode()
-    else:
-        signals["categories"] = "unclear"
-    return parse_signals(signals)
-
-
-def _is_answer(value: Any) -> bool:
-    return value in ("GRANTED", "DENIED")
+    if consent is None:
+        return {}
+    answers = consent.values() if isinstance(consent, dict) else [None]
+    if any(answer not in ("GRANTED", "DENIED") for answer in answers):
+        return {"categories": "unclear"}
+    return read_preferences({name: answer == "GRANTED" for name, answer in consent.items()})

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from ingest.answers import UNKNOWN_KEY, why_headers
+from ingest.answers import why_headers
 from ingest.body import TOO_LARGE
 from ingest.fields import Rejection, Unacceptable, invalid, parse_signals, parse_time
 from ingest.mapping import PIXEL, SERVER, make_row
@@ -176,7 +176,9 @@ def _find_sender(ask: Ask, params: Mapping[str, str], token: str) -> Sender:
     """
     sender = ask.sites.find(params.get("idsite", ""))
     if sender is None:
-        raise Unacceptable(*UNKNOWN_KEY)
+        raise Unacceptable(
+            "unknown_key", "The site key is not known here.", "idsite: expected a public key of a site"
+        )
     trusted = ask.sites.find(params.get("token_auth") or token)
     return (
         trusted if trusted is not None and trusted.trust == SECRET and trusted.site == sender.site else sender

@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
-from ingest.fields import Unacceptable, invalid
+from ingest.fields import Unacceptable, invalid, parse_signals
 from ingest.protocol import Ask
+from schemas.consent import SIGNALS
 
 ITEM_COUNT_MAX = 5_000  # events of one request, as at the native door
 
@@ -68,6 +69,18 @@ def derive_id(secret_key: str, protocol: str, content: Any) -> str:
     except TypeError:
         raise invalid("event", "at most 250 levels of nesting") from None
     return blake2b(encoded, key=secret_key.encode()[:64], digest_size=16, person=b"derived id").hexdigest()
+
+
+def join_signals(query: Mapping[str, str], said: Mapping[str, str]) -> str:
+    """The consent signals of an address and those of a body, as `fields.parse_signals` gives them.
+
+    Two choices that differ are unclear, unless one says none.
+    """
+    signals = {name: query[name] for name in SIGNALS if query.get(name)} | dict(said)
+    choices = {one["consent"] for one in (query, said) if one.get("consent")}
+    if len(choices) > 1:
+        signals["consent"] = "none" if "none" in choices else "unclear"
+    return parse_signals(signals)
 
 
 def is_browser(ask: Ask) -> bool:

@@ -14,15 +14,14 @@ from typing import Any
 
 from ingest.answers import UNKNOWN_KEY
 from ingest.body import TOO_LARGE
-from ingest.fields import Rejection, Unacceptable, invalid, parse_signals, parse_time
+from ingest.fields import Rejection, Unacceptable, invalid, parse_time
 from ingest.mapping import PIXEL, SERVER, TAG, make_row
 from ingest.pixel import QUERY_LENGTH_MAX, parse_query
 from ingest.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer, text_answer
-from ingest.protocols.payload import ITEM_COUNT_MAX, Said, chosen, derive_id, load_json
+from ingest.protocols.payload import ITEM_COUNT_MAX, Said, chosen, derive_id, join_signals, load_json
 from ingest.protocols.snowplow_json import Entity, consent_of, flatten, read_contexts, read_self_describing
 from ingest.row import Row
 from ingest.sites import Sender
-from schemas.consent import SIGNALS
 
 PROTOCOL = "snowplow"
 PAYLOAD_SCHEMA = re.compile(r"iglu:com\.snowplowanalytics\.snowplow/payload_data/jsonschema/1-0-[0-4]")
@@ -194,7 +193,7 @@ def _read_item(
         visitor_id=get("duid") or get("nuid") or get("tnuid") or session.get("userId"),
         user_id=get("uid"),
         session_id=get("sid") or session.get("sessionId"),
-        signals=_signals(query, consent_of(data, contexts)),
+        signals=join_signals(query, consent_of(data, contexts)),
         screen=get("res"),
         viewport=get("vp"),
         timezone=get("tz"),
@@ -234,21 +233,15 @@ def _say(item: Mapping[str, str], data: Entity | None, contexts: list[Entity]) -
 
 
 def _self_describing(data: Entity, contexts: list[Entity]) -> Said:
-    """A self-describing event; of an ecommerce action the order stands in a context, or in the event itself."""
-    action = data.data.get("type") if data.name == "snowplow_ecommerce_action" else data.name
-    if action != "transaction":
-        return Said(action, properties=dict(data.data))
-    orders = [one.data for one in contexts if one.name == "transaction"] or [data.data]
-    order = orders[0]
-    if not order.get("transaction_id"):
-        return Said(
-            "purchase", value=order.get("revenue"), currency=order.get("currency"), properties=dict(data.data)
-        )
-    own = data.data if order is not data.data else {
-        key: value for key, value in order.items() if key not in ("transaction_id", "revenue", "currency")
-    }  # fmt: skip
-    properties = {key: value for key, value in own.items() if key != "type"}
-    return Said("purchase", order["transaction_id"], order.get("revenue"), order.get("currency"), properties)
+    """A self-describing event; of an ecommerce action the order stands in a context, else in the event itself."""
+    is_action = data.name == "snowplow_ecommerce_action"
+    name = data.data.get("type") if is_action else data.name
+    properties = {key: value for key, value in data.data.items() if not (is_action and key == "type")}
+    if name != "transaction":
+        return Said(name, properties=properties)
+    order = next((one.data for one in contexts if one.name == "transaction"), properties)
+    order_id, revenue, currency = (order.pop(key, None) for key in ("transaction_id", "revenue", "currency"))
+    return Said("purchase", order_id, revenue, currency, properties)
 
 
 def _times(true: str | None, created: str | None, sent: str | None) -> tuple[int, int]:
@@ -273,12 +266,3 @@ def _derive_id(ask: Ask, sender: Sender, item: Mapping[str, Any], time: str | No
         return None
     said = {key: value for key, value in item.items() if key != "stm"}
     return derive_id(ask.sites.secret_of(sender.site)[0], PROTOCOL, said)
-
-
-def _signals(query: Mapping[str, str], said: Mapping[str, str]) -> str:
-    """The signals of the address and those of the event; two choices that differ are unclear, unless one says none."""
-    signals = {name: query[name] for name in SIGNALS if query.get(name)} | dict(said)
-    choices = {one["consent"] for one in (query, said) if one.get("consent")}
-    if len(choices) > 1:
-        signals["consent"] = "none" if "none" in choices else "unclear"
-    return parse_signals(signals)

@@ -9,11 +9,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import orjson
-
 from ingest.fields import Unacceptable, invalid
+from ingest.protocols.categories import read_preferences
 from ingest.protocols.payload import load_json
-from schemas.consent import Purpose
 
 SCHEMA = re.compile(r"iglu:([^/]+)/([^/]+)/[^/]+/\d+-\d+-\d+")
 CONTEXT_COUNT_MAX = 200  # contexts of an event; beyond it the event is refused
@@ -22,8 +20,6 @@ LEFT_OUT = frozenset({"openIdfa", "androidIdfa", "appleIdfa", "appleIdfv"})
 COLUMN_CONTEXTS = frozenset({"client_session"})
 # Consent written down without a purpose: known to be there, not understood (design.md, section 5).
 UNCLEAR_CONTEXTS = frozenset({"consent_document", "gdpr"})
-# A choice, given or taken back.
-CONSENT_EVENTS = frozenset({"consent_granted", "consent_withdrawn", "consent_preferences"})
 
 
 class Entity(NamedTuple):
@@ -73,53 +69,46 @@ def flatten(contexts: list[Entity]) -> dict[str, Any]:
 def consent_of(event: Entity | None, contexts: list[Entity]) -> dict[str, str]:
     """The consent signals of an event: `consent` where a choice is clear, `categories` where one is there and is not.
 
-    Clear are `deny_all`, `withdrawn`, `allow_all`, scopes that are our purposes, and a withdrawal of all.
+    Clear are `deny_all`, `withdrawn`, `allow_all`, a withdrawal of all, and a selection of scopes with known names.
     """
-    said = [one for one in (event, *contexts) if one is not None]
-    choices = {_choice(one) for one in said} - {""}
+    found = [_signals_of(one) for one in (event, *contexts) if one is not None]
+    choices = {one["consent"] for one in found if "consent" in one}
+    categories = {one["categories"] for one in found if "categories" in one}
     if "none" in choices:
         return {"consent": "none"}
-    categories = [found for one in said if (found := _categories(one))]
-    if not choices and not categories and not any(one.name in UNCLEAR_CONTEXTS for one in said):
-        return {}
-    if len(choices) == 1 and choices != {"unclear"}:
-        signals = {"consent": choices.pop()}
-    else:
-        signals = {"categories": categories[0] if len(categories) == 1 else "unclear"}
-    if any(one.name in UNCLEAR_CONTEXTS for one in said):
-        signals.setdefault("categories", "unclear")
-    return signals
+    if len(choices) > 1 or len(categories) > 1:
+        return {"categories": "unclear"}
+    signals = {"consent": choices.pop()} if choices else {}
+    return signals | {"categories": categories.pop()} if categories else signals
 
 
-def _choice(one: Entity) -> str:
-    if one.name not in CONSENT_EVENTS:
-        return ""
+def _signals_of(one: Entity) -> dict[str, Any]:
+    if one.name in UNCLEAR_CONTEXTS or one.name == "consent_granted":
+        return {"categories": "unclear"}
     if one.name == "consent_withdrawn":
-        return "none" if one.data.get("all") is True else "unclear"
-    if one.name == "consent_granted":
-        return "unclear"
+        return {"consent": "none"} if one.data.get("all") is True else {"categories": "unclear"}
+    if one.name != "consent_preferences":
+        return {}
     match one.data.get("eventType"):
         case "deny_all" | "withdrawn":
-            return "none"
+            return {"consent": "none"}
         case "allow_all":
-            return "all"
+            return {"consent": "all"}
         case "allow_selected":
-            scopes = _scopes(one)
-            return ",".join(sorted(scopes)) if scopes and scopes <= set(Purpose) else "unclear"
-    return "unclear"
+            return _selected(one.data.get("consentScopes"))
+    return {"categories": "unclear"}
 
 
-def _categories(one: Entity) -> str:
-    """The scopes of a selection in their own words, as {"scope": true}; "" for none."""
-    scopes = _scopes(one) if one.name == "consent_preferences" else set()
-    if not scopes or scopes <= set(Purpose) or one.data.get("eventType") != "allow_selected":
-        return ""
-    return orjson.dumps(dict.fromkeys(sorted(scopes), True)).decode()
-
-
-def _scopes(one: Entity) -> set[str]:
-    given = one.data.get("consentScopes")
-    return {scope.lower() for scope in given if isinstance(scope, str)} if isinstance(given, list) else set()
+def _selected(scopes: object) -> dict[str, Any]:
+    """A selection: what is not in it is denied, which is clear where every name in it is known."""
+    if not isinstance(scopes, list) or not scopes or not all(isinstance(scope, str) for scope in scopes):
+        return {"categories": "unclear"}
+    granted = dict.fromkeys(scopes, True)
+    signals = read_preferences(granted)
+    if "consent" in signals:
+        return signals
+    without = read_preferences(granted | {"measurement": False})
+    return without if "consent" in without else signals
 
 
 def _entity(value: object, field: str) -> Entity:
