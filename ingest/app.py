@@ -20,6 +20,8 @@ from ingest.answers import Receive, Scope, Send
 from ingest.clickhouse import ClickHouse
 from ingest.counts import Counts, EdgeMetrics, render
 from ingest.delivery import Delivery
+from ingest.direct import Direct
+from ingest.direct_inbox import KafkaInbox
 from ingest.doors import EventsDoor, PixelDoor
 from ingest.intake import Intake, id_maker
 from ingest.live import Live
@@ -109,7 +111,9 @@ class Edge:
             os.urandom,
             PackLimits(age_ms_max=self._edge.pack_age_ms_max),
         )
-        self._doors = self._build_doors()
+        intake = Intake(self._live, self._packer, self._counts, self._edge, id_maker())
+        self._doors = self._build_doors(intake)
+        self._direct = Direct(intake, lambda: KafkaInbox(self._settings.bootstrap), os.urandom)
         self._tasks = [asyncio.create_task(self._keep_fresh()), asyncio.create_task(self._keep_partitions())]
         log.info(
             "edge_started",
@@ -118,8 +122,7 @@ class Edge:
             spooled=files.pack_count,
         )
 
-    def _build_doors(self) -> dict[str, Door]:
-        intake = Intake(self._live, self._packer, self._counts, self._edge, id_maker())
+    def _build_doors(self, intake: Intake) -> dict[str, Door]:
         pixel, events = PixelDoor(intake), EventsDoor(intake)
         doors, templates = build_doors(intake, (*ROUTES, *webhook_routes(lambda: self._live.mail)))
         self._pages.router.routes += [Route(path, door) for path, door in templates.items()]
@@ -137,6 +140,7 @@ class Edge:
         for task in self._tasks:
             task.cancel()
         self._traces.close()
+        await self._direct.stop()
         under_way = self._packer.flush()
         try:
             async with asyncio.timeout(STOP_S_MAX):
@@ -180,7 +184,8 @@ class Edge:
 
     async def _healthz(self, _: Request) -> Response:
         """Alive: the loop answers, Kafka's reports are fetched, the spool's writer and all tasks run."""
-        alive = self._delivery.is_healthy and not any(task.done() for task in self._tasks)
+        running = self._direct.is_running and not any(task.done() for task in self._tasks)
+        alive = self._delivery.is_healthy and running
         return JSONResponse({"status": "ok" if alive else "stuck"}, 200 if alive else 503)
 
     async def _readyz(self, _: Request) -> Response:
@@ -191,7 +196,8 @@ class Edge:
         if not self._delivery.can_accept:
             reasons.append("Kafka is away and the spool is full")
         return JSONResponse(
-            {"status": "not ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200
+            {"status": "not ready" if reasons else "ready", "reasons": reasons, "lag": self._direct.lag},
+            503 if reasons else 200,
         )
 
     async def _metrics(self, _: Request) -> Response:
@@ -199,6 +205,7 @@ class Edge:
             metrics.INGEST_SPOOL_PACKS: lambda: self._delivery.spool_packs,
             metrics.INGEST_SPOOL_BYTES: lambda: self._delivery.spool_bytes,
             metrics.INGEST_WAITING: lambda: self._packer.waiting_events,
+            metrics.INGEST_DIRECT_LAG: lambda: self._direct.lag,
         }
         return Response(
             render(EdgeMetrics(self._counts, gauges)), media_type="text/plain; version=0.0.4; charset=utf-8"

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from ingest.body import EVENT_COUNT_MAX, TOO_LARGE
+from ingest.body import EVENT_COUNT_MAX, TOO_LARGE, split_list
 from ingest.client import Client
 from ingest.fields import Rejection, Unacceptable, invalid, parse_choice, parse_id, parse_text
 from ingest.mail import KIND, SOURCE, Judgement, MailRules, judge, verdict_flags
@@ -180,10 +180,10 @@ def _greet(_: Ask) -> Reading:
 
 def _read_list(ask: Ask, site: str, service: str, body: bytes, read: Callable[[Item], MailEvent]) -> Reading:
     try:
-        items = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return _refuse(site, NOT_A_LIST, 400)
-    if not isinstance(items, list):
+        _, items = split_list(body, "events")
+    except Unacceptable as problem:
+        return _refuse(site, problem.rejection, 400)
+    if items is None:
         return _refuse(site, NOT_A_LIST, 400)
     if len(items) > EVENT_COUNT_MAX:
         return _refuse(site, TOO_LARGE, 413)

@@ -83,6 +83,7 @@ class DeadReason(StrEnum):
     NO_KEY = "no_key"
     SEAL_BROKEN = "seal_broken"
     REFUSED_BY_CLICKHOUSE = "refused_by_clickhouse"
+    NOT_AN_EVENT = "not_an_event"
 
 
 DEAD_REASON_MEANING: dict[DeadReason, str] = {
@@ -93,4 +94,5 @@ DEAD_REASON_MEANING: dict[DeadReason, str] = {
     DeadReason.NO_KEY: "the key the pack is sealed under is not in the ring",
     DeadReason.SEAL_BROKEN: "the seal does not fit the content: changed or damaged on the way",
     DeadReason.REFUSED_BY_CLICKHOUSE: "ClickHouse could not read the pack",
+    DeadReason.NOT_AN_EVENT: "a direct message that is no event: no JSON object, no known site, or an impossible field",
 }

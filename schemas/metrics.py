@@ -36,6 +36,9 @@ INGEST_SPOOL_BYTES = Metric(
 INGEST_WAITING = Metric(
     "fairpixel_ingest_waiting_events", "gauge", (), "events whose senders wait for an acknowledgement"
 )
+INGEST_DIRECT_LAG = Metric(
+    "fairpixel_ingest_direct_lag", "gauge", (), "messages of events.direct.v1 this edge has not taken yet"
+)
 STREAMS_PACKS = Metric(
     "fairpixel_streams_packs_total", "counter", ("outcome",), "raw packs handled, by outcome"
 )

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 RAW = "events.raw.v1"
 CLEAN = "events.clean.v1"
 DEAD = "events.dead.v1"
+DIRECT = "events.direct.v1"
 
 HOUR_MS = 3_600_000
 RAW_RETENTION_MS = 48 * HOUR_MS  # the spool's age limit is half of it
 CLEAN_RETENTION_MS = 8 * 24 * HOUR_MS  # above the duplicate window, so a lost cache can be read again
+DIRECT_RETENTION_MS = 48 * HOUR_MS  # clear text: no longer than an edge may be away
 DEAD_RETENTION_MS = 8 * 24 * HOUR_MS  # as long as the keys are kept
 PARTITIONS_EMBEDDED = 2
 RAW_SIZE_MAX = 1_100_000  # bytes; a pack holds at most 900 kB of events before compression
 CLEAN_SIZE_MAX = 4_000_000  # bytes
+DIRECT_SIZE_MAX = 200_000  # bytes; one event, properties and all
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,16 @@ def all_topics(partitions: int = PARTITIONS_EMBEDDED) -> tuple[Topic, ...]:
                 **broker_time,
                 "retention.ms": str(DEAD_RETENTION_MS),
                 "max.message.bytes": str(CLEAN_SIZE_MAX + 1_000),
+            },
+        ),
+        Topic(
+            DIRECT,
+            "events that producers write themselves, one a message, Avro or JSON, in clear text",
+            partitions,
+            {
+                **broker_time,
+                "retention.ms": str(DIRECT_RETENTION_MS),
+                "max.message.bytes": str(DIRECT_SIZE_MAX),
             },
         ),
     )

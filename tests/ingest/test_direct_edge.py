@@ -1,0 +1,134 @@
+"""Producers that write to `events.direct.v1` themselves: a real broker, a real edge, and what stands in the topics."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from ingest.live import read_ring
+from schemas.dead_letter import DeadLetter
+from schemas.direct import encode_direct_event, open_letter
+from schemas.event import Event, Flag
+from schemas.topics import DEAD, DIRECT, PARTITIONS_EMBEDDED
+from tests.ingest.edges import Edge, ends
+from tests.processes import await_that, free_port
+
+
+@pytest.fixture(scope="module")
+def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    with Edge(tmp_path_factory.mktemp("edge"), kafka) as started:
+        yield started
+
+
+def write(bootstrap: str, *messages: bytes, partition: int = 0) -> None:
+    """Messages as a producer of some team writes them, acknowledged when this returns."""
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
+    for message in messages:
+        producer.produce(DIRECT, message, partition=partition)
+    assert producer.flush(20) == 0
+
+
+def as_json(**fields: object) -> bytes:
+    return json.dumps({"site": "demo", **fields}).encode()
+
+
+def await_events(edge: Edge, start: list[TopicPartition], count: int) -> list[Event]:
+    """The direct events of the raw topic since `start`, once there are so many."""
+    await_that(lambda: len(direct(edge, start)) >= count, 20, f"{count} direct events are in the raw topic")
+    return direct(edge, start)
+
+
+def direct(edge: Edge, start: list[TopicPartition]) -> list[Event]:
+    return [event for event in edge.events(start) if event.source == "direct"]
+
+
+def dead_letters(bootstrap: str) -> list[DeadLetter]:
+    """Every dead letter of the direct topic."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "a-test", "log_level": 0})
+    found = []
+    try:
+        for partition in range(PARTITIONS_EMBEDDED):
+            low, high = consumer.get_watermark_offsets(TopicPartition(DEAD, partition), 10)
+            consumer.assign([TopicPartition(DEAD, partition, low)])
+            for _ in range(high - low):
+                message = consumer.poll(10)
+                assert message is not None
+                letter = DeadLetter.from_message(message.value() or b"", message.headers() or [])
+                found += [letter] if letter.topic == DIRECT else []
+    finally:
+        consumer.close()
+    return found
+
+
+def test_json_and_avro_become_rows_with_the_time_of_the_broker(edge: Edge) -> None:
+    start, ids = ends(edge.bootstrap), [uuid.uuid4().hex for _ in range(2)]
+    write(
+        edge.bootstrap,
+        as_json(event="purchase", id=ids[0], value=19.9, currency="EUR", consent="all", properties={"a": 1}),
+        encode_direct_event(
+            {"site": "demo", "event": "purchase", "id": ids[1], "value": "19.90", "currency": "EUR", "consent": "all",
+             "properties": '{"a":1}'}
+        ),
+        as_json(event="page_view"),
+        partition=1,
+    )  # fmt: skip
+    events = await_events(edge, start, 3)
+    by_id = {event.event_id: event for event in events}
+    assert by_id[ids[0]].value_e4 == by_id[ids[1]].value_e4 == 199_000
+    assert by_id[ids[0]].properties == by_id[ids[1]].properties == '{"a":1}'
+    (made,) = [event for event in events if event.event_id not in ids]
+    topic_id, partition, offset = made.event_id.split(".")
+    assert (len(topic_id), partition, made.flags) == (22, "1", int(Flag.ID_MADE))
+    assert offset.isdigit()
+    for event in events:
+        assert (event.site, event.trust, event.protocol, event.occurred_at) == ("demo", "secret", "native", 0)
+        assert abs(event.received_at - time.time() * 1000) < 20_000
+
+
+def test_a_broken_message_is_a_sealed_dead_letter_and_its_neighbours_are_rows(edge: Edge) -> None:
+    start, before = ends(edge.bootstrap), len(dead_letters(edge.bootstrap))
+    broken = [
+        b"\x00garbage of jane@shop.example",
+        as_json(event="page_view", value="much"),
+        json.dumps({"event": "page_view", "site": "nobody's"}).encode(),
+        b"\xc3\x01" + bytes(8),
+    ]
+    good = [as_json(event="page_view", id=uuid.uuid4().hex) for _ in range(2)]
+    write(edge.bootstrap, good[0], *broken, good[1])
+    assert len(await_events(edge, start, 2)) == 2
+    await_that(lambda: len(dead_letters(edge.bootstrap)) >= before + 4, 20, "four dead letters are written")
+    letters = dead_letters(edge.bootstrap)[before:]
+    ring = read_ring(edge.keys)
+    assert [
+        open_letter(letter, ring) for letter in sorted(letters, key=lambda one: one.origin.offset)
+    ] == broken
+    assert sorted(letter.reason for letter in letters) == [
+        "not_an_event", "not_an_event", "not_an_event", "unknown_schema",
+    ]  # fmt: skip
+    assert all(b"jane" not in letter.value for letter in letters)
+
+
+def test_what_was_committed_does_not_come_again_after_a_stop(edge: Edge, tmp_path: Path) -> None:
+    start, event_id = ends(edge.bootstrap), uuid.uuid4().hex
+    write(edge.bootstrap, as_json(event="page_view", id=event_id))
+    await_events(edge, start, 1)
+    edge.stop()
+    edge.start()
+    write(edge.bootstrap, as_json(event="page_view", id=f"{event_id}-2"))
+    await_events(edge, start, 2)
+    assert [event.event_id for event in direct(edge, start)] == [event_id, f"{event_id}-2"]
+
+
+def test_without_kafka_the_edge_stands_and_stops(tmp_path: Path) -> None:
+    with Edge(tmp_path, f"127.0.0.1:{free_port()}") as edge:
+        assert edge.get("/p.gif?k=demo")[0] == 200
+        assert edge.get("/healthz")[0] == 200
+        began = time.monotonic()
+        edge.stop()
+        assert time.monotonic() - began < 10
