@@ -1,0 +1,152 @@
+"""A real edge under its guard: rates, signatures, replays and full buckets, from the request to the counted refusal."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ingest.signature import sign
+from tests.ingest.edges import SECRET_KEY, Edge, ends
+from tests.processes import await_that
+
+
+@pytest.fixture(scope="module")
+def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    env = {
+        "FAIRPIXEL_INGEST_NETWORK_RATE_MAX": "5",
+        "FAIRPIXEL_INGEST_RATE_BURST_SECONDS": "2",
+        "FAIRPIXEL_TRUSTED_PROXIES": "1",
+    }
+    guarded = Edge(tmp_path_factory.mktemp("guarded"), kafka, env=env)
+    config = guarded.data / "fairpixel.toml"
+    config.write_text(config.read_text() + "[sites.tight]\nevents_per_second_max = 2\n")
+    with guarded as started:
+        yield started
+
+
+_networks = iter(range(1, 250))
+
+
+@pytest.fixture
+def network() -> str:
+    """An address of a network that no other test uses."""
+    return f"198.51.{next(_networks)}.1"
+
+
+def refusals(edge: Edge, start: list[Any]) -> Counter[tuple[str, str]]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for pack in edge.packs(start):
+        for one in pack.refusals:
+            counts[one.site, one.reason] += one.count
+    return counts
+
+
+def test_a_network_over_its_rate_waits_and_another_does_not(edge: Edge, network: str) -> None:
+    start = ends(edge.bootstrap)
+    answers = [edge.get("/p.gif?k=demo", **{"X-Forwarded-For": network}) for _ in range(40)]
+    statuses = Counter(status for status, _, _ in answers)
+    assert statuses[200] >= 10
+    assert statuses[429] >= 10
+    status, body, headers = next(one for one in answers if one[0] == 429)
+    assert (len(body), headers["x-fairpixel-code"]) == (43, "rate_limited")
+    assert int(headers["retry-after"]) >= 1
+    forged = {"X-Forwarded-For": f"203.0.113.9, {network}"}  # what stands further left is a claim
+    status, answer, headers = edge.request(
+        "POST", "/v1/events", b"not parsed", {**forged, "Authorization": "Bearer demo"}
+    )
+    assert (status, json.loads(answer)["code"]) == (429, "rate_limited")
+    assert int(headers["retry-after"]) >= 1
+    assert edge.get("/p.gif?k=demo", **{"X-Forwarded-For": "203.0.113.9"})[0] == 200
+    await_that(
+        lambda: refusals(edge, start)["demo", "rate_limited"] == statuses[429] + 1, 8, "each is counted"
+    )
+    assert len(edge.events(start)) == statuses[200] + 1
+    await_that(lambda: edge.get("/p.gif?k=demo", **forged)[0] == 200, 5, "its bucket fills again")
+
+
+@pytest.mark.parametrize("key_in", ["header", "body"])
+def test_a_site_over_its_rate_is_told_before_its_events_are_taken(
+    edge: Edge, network: str, key_in: str
+) -> None:
+    def post(count: int) -> int:
+        batch: dict[str, Any] = {"events": [{"event": "x"}] * count}
+        headers = {"X-Forwarded-For": network}
+        if key_in == "header":
+            headers["Authorization"] = "Bearer tight"
+        else:
+            batch["k"] = "tight"
+        return edge.request("POST", "/v1/events", json.dumps(batch).encode(), headers)[0]
+
+    await_that(lambda: post(1) == 200, 8, "the bucket holds an event")
+    await_that(lambda: post(8) == 200, 8, "a body is let in whole")
+    assert post(1) == 429  # it owes for the events of that body
+    assert edge.get("/p.gif?k=tight", **{"X-Forwarded-For": "198.51.250.1"})[0] == 429
+    assert edge.get("/p.gif?k=demo", **{"X-Forwarded-For": "198.51.250.1"})[0] == 200
+
+
+def signed(body: bytes, at_s: float | None = None, key: str = SECRET_KEY, **headers: str) -> dict[str, str]:
+    return {
+        "Authorization": "Bearer demo",
+        "X-Fairpixel-Signature": sign(key, int(at_s or time.time()), body),
+        **headers,
+    }
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_signed_body_has_the_trust_of_the_secret_key_and_a_replay_has_the_same_ids(
+    edge: Edge, network: str, packed: bool
+) -> None:
+    body = json.dumps(
+        [
+            {"event": "purchase", "id": f"o-{packed}", "context": {"ip": "192.0.2.44"}},
+            {"event": "x"},
+            {"event": "x"},
+        ]
+    ).encode()
+    if packed:
+        body = gzip.compress(body)
+    headers, start = signed(body, **{"X-Forwarded-For": network}), ends(edge.bootstrap)
+    first, again = (edge.request("POST", "/v1/events", body, headers) for _ in range(2))
+    assert (first[0], first[1]) == (200, again[1])
+    events = edge.events(start)
+    assert {event.trust for event in events} == {"secret"}
+    assert Counter(event.event_id for event in events).most_common()[0][1] == 2
+    assert len({event.event_id for event in events}) == 3
+    assert "192.0.2.44" in {event.ip for event in events}
+
+
+@pytest.mark.parametrize(
+    ("age_s", "key", "changed", "code"),
+    [
+        (0, "sk-of-nobody", b"", "signature_wrong"),
+        (0, SECRET_KEY, b" ", "signature_wrong"),
+        (400, SECRET_KEY, b"", "signature_expired"),
+        (-400, SECRET_KEY, b"", "signature_expired"),
+    ],
+)
+def test_a_signature_that_does_not_hold_is_refused_and_counted(
+    edge: Edge, network: str, age_s: int, key: str, changed: bytes, code: str
+) -> None:
+    start, body = ends(edge.bootstrap), b'{"event": "x"}'
+    headers = signed(body, time.time() - age_s, key, **{"X-Forwarded-For": network})
+    status, answer, _ = edge.request("POST", "/v1/events", body + changed, headers)
+    assert (status, json.loads(answer)["code"]) == (401, code)
+    assert SECRET_KEY not in answer.decode()
+    await_that(lambda: refusals(edge, start)["demo", "bad_signature"] == 1, 8, "it is counted")
+    assert edge.events(start) == []
+
+
+def test_a_bomb_is_survived_at_every_door(edge: Edge) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    doors = ("/v1/events", "/v1/batch", "/b", "/matomo.php", "/mp/collect", "/v1/consent")
+    for number, path in enumerate(doors):
+        headers = {"X-Forwarded-For": f"198.52.{number}.1", "Authorization": "Bearer demo"}
+        status, answer, _ = edge.request("POST", f"{path}?k=demo", bomb, headers)
+        assert status < 500, (path, status, answer[:200])
+    assert edge.get("/healthz")[0] == 200
