@@ -17,6 +17,7 @@ from ingest.pixel import parse_query
 from ingest.protocol import Answer, Ask, Reading, Route, error_answer, json_answer
 from ingest.protocols.categories import read_preferences
 from ingest.protocols.ga4_rules import SHOWN_MAX, Problem, check_request, find_duplicates, read_micros
+from ingest.protocols.lenient import currency, first_text, identifier, mapping, money, text
 from ingest.protocols.payload import derive_id, join_signals, load_json
 from ingest.row import Row
 from ingest.sites import SECRET, Sender
@@ -128,53 +129,48 @@ def _read_one(
 ) -> Row:
     params = event.get("params") or {}
     get = params.get
-    device: Any = body.get("device")
-    device = device if isinstance(device, dict) else {}
+    device = mapping(body.get("device"))
     order = get("transaction_id") if event["name"] == "purchase" else None
     time_ms = read_micros(event.get("timestamp_micros")) or read_micros(body.get("timestamp_micros"))
     client = body.get("client_id") or body.get("app_instance_id")
     said = [client, event["name"], time_ms, params, index]
+    derived = derive_id(ask.sites.secret_of(sender.site)[0], PROTOCOL, said) if time_ms else None
     return make_row(
         ask,
         sender,
         protocol=PROTOCOL,
         source=SERVER,
         name=event["name"],
-        event_id=order or get("event_id") or (_derive_id(ask, sender, said) if time_ms else None),
+        event_id=next((one for one in (order, get("event_id")) if one not in (None, "")), derived),
         occurred_at=time_ms,
         ip=body.get("ip_override"),
-        user_agent=body.get("user_agent"),
-        language=get("language") or device.get("language"),
-        url=get("page_location"),
-        referrer=get("page_referrer"),
-        title=get("page_title"),
+        user_agent=text(body.get("user_agent")),
+        language=first_text(get("language"), device.get("language")),
+        url=text(get("page_location")),
+        referrer=text(get("page_referrer")),
+        title=text(get("page_title")),
         visitor_id=client,
         user_id=body.get("user_id"),
-        session_id=get("session_id"),
+        session_id=identifier(get("session_id")),
         signals=signals,
-        screen=get("screen_resolution") or device.get("screen_resolution"),
-        value=get("value"),
-        currency=get("currency"),
-        properties=_properties(params, body, order),
+        screen=first_text(get("screen_resolution"), device.get("screen_resolution")),
+        value=money(get("value")),
+        currency=currency(get("currency")),
+        properties=_properties(params, body, order not in (None, "")),
     )
 
 
-def _properties(params: Mapping[str, Any], body: Mapping[str, Any], order: Any) -> dict[str, Any]:
+def _properties(params: Mapping[str, Any], body: Mapping[str, Any], is_order: bool) -> dict[str, Any]:
     """Parameters without a column, and what the request says of the user, flat: `user_properties.plan`."""
-    own = COLUMN_PARAMS | {"transaction_id"} if order else COLUMN_PARAMS
+    own = COLUMN_PARAMS | {"transaction_id"} if is_order else COLUMN_PARAMS
     found = {name: value for name, value in params.items() if name not in own}
     for group in ("user_properties", "user_location", "device"):
-        given = body.get(group)
-        for name, value in given.items() if isinstance(given, dict) else ():
+        for name, value in mapping(body.get(group)).items():
             if isinstance(value, dict) and "value" in value:
                 value = value["value"]
             if name not in COLUMN_PARAMS:
                 found[f"{group}.{name}"] = value
     return found
-
-
-def _derive_id(ask: Ask, sender: Sender, said: list[Any]) -> str:
-    return derive_id(ask.sites.secret_of(sender.site)[0], PROTOCOL, said)
 
 
 def _categories(consent: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ingest.fields import Rejection, Unacceptable, invalid, parse_signals, parse
 from ingest.mapping import PIXEL, SERVER, make_row
 from ingest.pixel import QUERY_LENGTH_MAX, parse_query
 from ingest.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer, json_answer
+from ingest.protocols.lenient import money
 from ingest.protocols.matomo_events import say
 from ingest.protocols.payload import ITEM_COUNT_MAX, derive_id, is_browser, load_json
 from ingest.row import Row
@@ -209,7 +210,7 @@ def _read_one(ask: Ask, sender: Sender, params: Mapping[str, str], index: int) -
         user_id=get("uid"),
         signals=parse_signals(params),
         screen=get("res"),
-        value=said.value,
+        value=money(said.value),
         properties=said.properties | ({name: params[name] for name in PLACE if get(name)} if secret else {}),
     )
 

@@ -18,6 +18,7 @@ from ingest.fields import Rejection, Unacceptable, invalid, parse_time
 from ingest.mapping import PIXEL, SERVER, TAG, make_row
 from ingest.pixel import QUERY_LENGTH_MAX, parse_query
 from ingest.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer, text_answer
+from ingest.protocols.lenient import currency, identifier, moment, money
 from ingest.protocols.payload import ITEM_COUNT_MAX, Said, chosen, derive_id, join_signals, load_json
 from ingest.protocols.snowplow_json import Entity, consent_of, flatten, read_contexts, read_self_describing
 from ingest.row import Row
@@ -190,15 +191,15 @@ def _read_item(
         url=get("url"),
         referrer=get("refr"),
         title=get("page"),
-        visitor_id=get("duid") or get("nuid") or get("tnuid") or session.get("userId"),
+        visitor_id=get("duid") or get("nuid") or get("tnuid") or identifier(session.get("userId")),
         user_id=get("uid"),
-        session_id=get("sid") or session.get("sessionId"),
+        session_id=get("sid") or identifier(session.get("sessionId")),
         signals=join_signals(query, consent_of(data, contexts)),
         screen=get("res"),
         viewport=get("vp"),
         timezone=get("tz"),
-        value=said.value,
-        currency=said.currency,
+        value=money(said.value),
+        currency=currency(said.currency),
         properties=said.properties,
     )
 
@@ -240,15 +241,15 @@ def _self_describing(data: Entity, contexts: list[Entity]) -> Said:
     if name != "transaction":
         return Said(name, properties=properties)
     order = next((one.data for one in contexts if one.name == "transaction"), properties)
-    order_id, revenue, currency = (order.pop(key, None) for key in ("transaction_id", "revenue", "currency"))
-    return Said("purchase", order_id, revenue, currency, properties)
+    order_id, revenue, unit = (order.pop(key, None) for key in ("transaction_id", "revenue", "currency"))
+    return Said("purchase", order_id, revenue, unit, properties)
 
 
 def _times(true: str | None, created: str | None, sent: str | None) -> tuple[int, int]:
     """(occurred_at, sent_at) in ms: a true time is not to be corrected, so it has no time of sending."""
     if true:
         return parse_time(true, "ttm"), 0
-    occurred_at, sent_at = parse_time(created, "dtm"), parse_time(sent, "stm")
+    occurred_at, sent_at = parse_time(created, "dtm"), parse_time(moment(sent), "stm")
     if sent_at and 0 < occurred_at - sent_at < SENT_EARLY_MS_MAX:
         sent_at = occurred_at
     return occurred_at, sent_at
