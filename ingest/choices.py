@@ -111,7 +111,7 @@ def purposes_of(request: PageRequest, signals: str) -> tuple[Purpose, ...]:
 
 
 def _answered(purposes: tuple[Purpose, ...]) -> dict[str, bool]:
-    return {purpose: purpose in purposes or purpose is Purpose.NECESSARY for purpose in Purpose}
+    return {purpose.value: purpose in purposes or purpose is Purpose.NECESSARY for purpose in Purpose}
 
 
 class LinkDoor(PageDoor):

@@ -35,7 +35,11 @@ def encode_token(visit: Visit, host: str, key: bytes, nonce: bytes, now_ms: int)
     """A token that takes this visitor to `host`. nonce: 12 random bytes, never used twice under a key."""
     body = _BODY.pack(bytes.fromhex(visit.visitor), visit.since, now_ms)
     sealed = AESGCM(key).encrypt(nonce, body, host.lower().encode())
-    return base64.urlsafe_b64encode(nonce + sealed).rstrip(b"=").decode()
+    return _text(nonce + sealed)
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def decode_token(token: str, host: str, key: bytes) -> tuple[Visit, int] | None:
@@ -44,6 +48,8 @@ def decode_token(token: str, host: str, key: bytes) -> tuple[Visit, int] | None:
         return None
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        if _text(raw) != token:  # other letters for the same bytes would be a second use
+            return None
         body = AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], host.lower().encode())
         visitor, since, made_at = _BODY.unpack(body)
     except (binascii.Error, ValueError, InvalidTag, struct.error):

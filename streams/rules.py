@@ -61,9 +61,7 @@ _AGGREGATE_ONLY = ConsentPolicy(child_directed=True)
 
 def build_rules(config: Config, identity_secret: bytes) -> Rules:
     """Prepare the rules of a configuration."""
-    text = config.model_dump_json(
-        include={"sites"}, exclude_defaults=True
-    )  # a new setting changes no old rule
+    text = config.model_dump_json(include={"sites"}, exclude_defaults=True)
     version = f"{CODE_VERSION}-{blake2b(text.encode(), digest_size=4).hexdigest()}"
     sites = {
         name: _site_rules(site, site_secret(identity_secret, name)) for name, site in config.sites.items()
