@@ -194,9 +194,14 @@ class Edge:
         if not self._live.ring.keys:
             reasons.append("no key in the ring yet: the program streams makes the first")
         if not self._delivery.can_accept:
-            reasons.append("Kafka is away and the spool is full")
+            reasons.append("Kafka is away and the spool takes nothing more")
         return JSONResponse(
-            {"status": "not ready" if reasons else "ready", "reasons": reasons, "lag": self._direct.lag},
+            {
+                "status": "not ready" if reasons else "ready",
+                "reasons": reasons,
+                "warnings": self._delivery.warnings,
+                "lag": self._direct.lag,
+            },
             503 if reasons else 200,
         )
 
@@ -204,6 +209,7 @@ class Edge:
         gauges: dict[metrics.Metric, Callable[[], float]] = {
             metrics.INGEST_SPOOL_PACKS: lambda: self._delivery.spool_packs,
             metrics.INGEST_SPOOL_BYTES: lambda: self._delivery.spool_bytes,
+            metrics.INGEST_SPOOL_FILL: lambda: self._delivery.spool_fill,
             metrics.INGEST_WAITING: lambda: self._packer.waiting_events,
             metrics.INGEST_DIRECT_LAG: lambda: self._direct.lag,
         }

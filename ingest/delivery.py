@@ -93,6 +93,23 @@ class Delivery:
         return self._direct or not self._spool.is_full(_now_ms())
 
     @property
+    def warnings(self) -> list[str]:
+        """What somebody should look at before it is too late."""
+        found = []
+        if self._spool.trouble:
+            found.append(f"the spool's disk takes nothing: {self._spool.trouble}; make room in {self._root}")
+        if self._spool.fill >= WARN_AT:
+            found.append(
+                f"the spool is {self._spool.fill:.0%} full; at 100% hits are refused: is Kafka away?"
+            )
+        return found
+
+    @property
+    def spool_fill(self) -> float:
+        """How full the spool is by size, 0 to 1."""
+        return self._spool.fill
+
+    @property
     def is_healthy(self) -> bool:
         """Whether everything that should run does, and came round within the last seconds."""
         return (

@@ -14,6 +14,8 @@ Notify = Callable[
     [Callable[[], None]], object
 ]  # runs a function on the owner's thread, such as loop.call_soon_threadsafe
 
+PROBE_S = 1.0  # how often a disk that took nothing is tried again
+
 log = get_logger()
 
 
@@ -36,6 +38,7 @@ class Spool:
         self._pending_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
+        self.trouble = ""  # why the disk takes nothing, in the system's words; "" while it does
         self._oldest_ms = files.oldest_ms
         self._thread = threading.Thread(target=self._write, name="spool", daemon=True)
         self._thread.start()
@@ -50,8 +53,8 @@ class Spool:
             self._oldest_ms = record.at_ms
 
     def is_full(self, now_ms: int) -> bool:
-        """Whether the spool takes nothing more: too large, or its oldest pack too old."""
-        if self.files.size_bytes + self._pending_bytes >= self._limits.size_bytes_max:
+        """Whether the spool takes nothing more: too large, its oldest pack too old, or the disk takes nothing."""
+        if self.trouble or self.files.size_bytes + self._pending_bytes >= self._limits.size_bytes_max:
             return True
         return bool(self._oldest_ms) and now_ms - self._oldest_ms > self._limits.age_ms_max
 
@@ -81,17 +84,32 @@ class Spool:
         while True:
             with self._changed:
                 while not self._pending and not self._closing:
-                    self._changed.wait()
+                    if not self._changed.wait(PROBE_S if self.trouble else None):
+                        break
                 group, self._pending = self._pending, []
-            if not group:
+            if group:
+                kept = self._try(lambda group=group: self.files.append([record for record, _ in group]))  # type: ignore[misc]
+                self._notify(lambda group=group, kept=kept: self._settle(group, kept))  # type: ignore[misc]
+            elif self._closing:
                 return
-            try:
-                self.files.append([record for record, _ in group])  # one fsync for all that came meanwhile
-                kept = True
-            except OSError as error:
-                log.error("spool_write_failed", reason=error.strerror, packs=len(group))
-                kept = False
-            self._notify(lambda group=group, kept=kept: self._settle(group, kept))  # type: ignore[misc]
+            else:
+                self._try(self.files.probe)
+
+    def _try(self, write: Callable[[], None]) -> bool:
+        """One write to the disk; its trouble is logged when it begins and when it ends, not each second."""
+        try:
+            write()
+        except OSError as error:
+            if not self.trouble:
+                log.error(
+                    "spool_write_failed", reason=error.strerror, next="503 until the disk takes packs again"
+                )
+            self.trouble = error.strerror or type(error).__name__
+            return False
+        if self.trouble:
+            log.info("spool_writes_again")
+        self.trouble = ""
+        return True
 
     def _settle(self, group: list[tuple[Record, OnKept]], kept: bool) -> None:
         with self._changed:

@@ -22,6 +22,7 @@ from zlib import crc32
 from schemas.logs import get_logger
 
 SEGMENT_BYTES_MAX = 8_000_000  # so at most this much is sent again after a crash
+PROBE_BYTES = 1_000_000  # as much room as a few packs take
 HEADER = struct.Struct(
     ">IIHQ"
 )  # length of the message, CRC-32 of what follows the CRC, partition, ms since 1970
@@ -78,6 +79,16 @@ class SpoolFiles:
             if self._sizes[path] >= SEGMENT_BYTES_MAX:
                 self._end_segment()
 
+    def probe(self) -> None:
+        """Write and remove a file of PROBE_BYTES. Raises OSError where the disk takes it not."""
+        path = self.folder / "probe"
+        try:
+            with FileIO(path, "wb") as file:
+                _write_all(file, bytes(PROBE_BYTES))
+                os.fsync(file.fileno())
+        finally:
+            path.unlink(missing_ok=True)
+
     def read(self, bytes_max: int) -> list[Record]:
         """The oldest packs, of one segment; none when the spool is empty. `release` takes them out."""
         with self._lock:
@@ -131,9 +142,14 @@ class SpoolFiles:
 
     def _begin_segment(self) -> FileIO:
         path = self.folder / f"{self._next_number:012d}.seg"
-        self._next_number += 1
         output = FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
-        _sync_folder(self.folder)  # the name must survive too
+        self._next_number += 1
+        try:
+            _sync_folder(self.folder)  # the name must survive too
+        except OSError:
+            output.close()
+            path.unlink(missing_ok=True)
+            raise
         self._segments.append(path)
         self._sizes[path] = self._counts[path] = 0
         self._output = output
@@ -153,6 +169,10 @@ class SpoolFiles:
                 output.close()
         except OSError:
             log.error("spool_segment_torn", segment=path.name)
+        if not size:  # a disk that stays full must not fill with empty files
+            self._segments.remove(path)
+            del self._sizes[path], self._counts[path]
+            path.unlink(missing_ok=True)
 
     def _remove_first(self) -> None:
         path = self._segments.pop(0)

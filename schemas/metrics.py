@@ -33,6 +33,12 @@ INGEST_SPOOL_PACKS = Metric(
 INGEST_SPOOL_BYTES = Metric(
     "fairpixel_ingest_spool_bytes", "gauge", (), "size of the spool; at its limit the edge answers 503"
 )
+INGEST_SPOOL_FILL = Metric(
+    "fairpixel_ingest_spool_fill",
+    "gauge",
+    (),
+    "how full the spool is, 0 to 1; above 0.8 somebody must look why Kafka is away, at 1 the edge answers 503",
+)
 INGEST_WAITING = Metric(
     "fairpixel_ingest_waiting_events", "gauge", (), "events whose senders wait for an acknowledgement"
 )

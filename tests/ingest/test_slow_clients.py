@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from statistics import median
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_many_slow_clients_are_cut_off_while_neighbours_are_answered(
 ) -> None:
     slow = [connect(edge, first) for _ in range(200)]
     ended: dict[socket.socket, bytes] = {}
-    deadline, slowest = time.monotonic() + 15, 0.0
+    deadline, waits = time.monotonic() + 15, []
     while len(ended) < len(slow):
         assert time.monotonic() < deadline, f"{len(slow) - len(ended)} are not cut off"
         for one in slow:
@@ -76,10 +77,10 @@ def test_many_slow_clients_are_cut_off_while_neighbours_are_answered(
                 ended[one] = came
         begun = time.monotonic()
         assert edge.get("/p.gif?k=demo")[0] == 200
-        slowest = max(slowest, time.monotonic() - begun)
+        waits.append(time.monotonic() - begun)
     for one in slow:
         one.close()
-    assert slowest < 1
+    assert median(waits) < 0.5
     assert all(came.startswith(answer) for came in ended.values())
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest import spool_files
+from ingest import spool, spool_files
 from ingest.pack import close_pack
 from ingest.reseal import KEY_AGE_MS_MAX, reseal
 from ingest.spool import Spool, SpoolLimits
@@ -230,6 +230,41 @@ def test_a_failed_write_is_told_to_those_who_wait(tmp_path: Path, monkeypatch: p
     spool.append(records(1)[0], kept.append)
     await_that(lambda: kept == [False], 3, "the sender hears of it")
     spool.close()
+
+
+def test_a_full_disk_takes_nothing_until_there_is_room_and_leaves_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "PROBE_S", 0.01)
+    real, full, tries = spool_files._write_all, [True], [0]
+
+    def write(output, data: bytes) -> None:  # type: ignore[no-untyped-def]
+        tries[0] += 1
+        if full[0]:
+            real(output, data[:50])
+            raise OSError(28, "No space left on device")
+        real(output, data)
+
+    files = SpoolFiles(tmp_path / "edge-1")
+    files.append(records(2))
+    monkeypatch.setattr(spool_files, "_write_all", write)
+    one = Spool(files, SpoolLimits(10**9, DAY_MS), lambda function: function())
+    kept: list[bool] = []
+    one.append(records(1, start=2)[0], kept.append)
+    await_that(lambda: kept == [False], 3, "the sender hears of it")
+    assert one.trouble == "No space left on device"
+    assert one.is_full(NOW_MS)
+    await_that(lambda: tries[0] > 5, 3, "it is tried again and again")
+    one.append(records(1, start=3)[0], kept.append)
+    await_that(lambda: kept == [False, False], 3, "the next sender hears of it too")
+    assert len(list((tmp_path / "edge-1").iterdir())) == 2  # the lock and the segment of before
+    full[0] = False
+    await_that(lambda: not one.trouble, 3, "there is room again, without any traffic")
+    assert not one.is_full(NOW_MS)
+    one.append(records(1, start=4)[0], kept.append)
+    await_that(lambda: kept == [False, False, True], 3, "packs are kept again")
+    one.close()
+    assert drain(SpoolFiles(tmp_path / "edge-1")) == records(2) + records(1, start=4)
 
 
 OLD = Key(NOW_MS - 5 * DAY_MS, b"\x07" * 8, b"\x08" * 32)
