@@ -197,10 +197,9 @@ def _read(message: DirectMessage, sites: Sites, now_ms: int) -> Row | Dead:
 
 
 def _site_of(name: object, key: object, sites: Sites) -> str:
-    """The site that is named, "" for none or for two that differ."""
-    named = {sender.site for sender in sites.public.values() if sender.site == name}
-    if isinstance(key, str) and (sender := sites.find(key)):
-        named |= {sender.site}
-    elif key is not None or (name is not None and not named):
-        return ""
-    return named.pop() if len(named) == 1 else ""
+    """The site that is named, "" for none of ours or for two that differ."""
+    if key is not None:
+        sender = sites.find(key) if isinstance(key, str) else None
+        return sender.site if sender is not None and name in (None, sender.site) else ""
+    known = isinstance(name, str) and any(sender.site == name for sender in sites.public.values())
+    return str(name) if known else ""

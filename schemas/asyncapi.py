@@ -7,14 +7,19 @@ from typing import Any
 
 from schemas.avro_codec import load_schema
 from schemas.drops import DEAD_REASON_MEANING
-from schemas.topics import CLEAN, DEAD, RAW, Topic, all_topics
+from schemas.topics import CLEAN, DEAD, DIRECT, RAW, Topic, all_topics
 
 Part = dict[str, Any]
 
 AVRO = "application/vnd.apache.avro+json;version=1.9.0"
 CODEC = "Avro single-object encoding: two marker bytes, the schema's CRC-64-AVRO fingerprint, the record."
-WRITERS: Mapping[str, tuple[str, ...]] = {RAW: ("edge",), CLEAN: ("streams",), DEAD: ("streams", "sinks")}
-READERS: Mapping[str, tuple[str, ...]] = {RAW: ("streams",), CLEAN: ("streams", "sinks")}
+WRITERS: Mapping[str, tuple[str, ...]] = {
+    RAW: ("edge",),
+    CLEAN: ("streams",),
+    DEAD: ("edge", "streams", "sinks"),
+    DIRECT: ("producers",),
+}
+READERS: Mapping[str, tuple[str, ...]] = {RAW: ("streams",), CLEAN: ("streams", "sinks"), DIRECT: ("edge",)}
 
 
 def build_asyncapi() -> Part:
@@ -78,7 +83,8 @@ def _operation(topic: Topic, action: str, program: str) -> Part:
 
 
 def _message_of(topic: Topic) -> str:
-    return {RAW: "RawPack", CLEAN: "CleanPack", DEAD: "DeadLetter"}.get(topic.name, topic.name)
+    known = {RAW: "RawPack", CLEAN: "CleanPack", DEAD: "DeadLetter", DIRECT: "DirectEvent"}
+    return known.get(topic.name, topic.name)
 
 
 def _messages(topics: tuple[Topic, ...]) -> Part:
@@ -112,6 +118,12 @@ def _messages(topics: tuple[Topic, ...]) -> Part:
                 },
             },
             "payload": {"type": "string", "contentEncoding": "binary"},
+        },
+        "DirectEvent": {
+            "title": "one event of a producer that may write to the topic",
+            "contentType": "avro/binary",
+            "description": f"{CODEC} Or JSON: the event of POST /v1/events with `site`, a site's name, beside it.",
+            "payload": _avro("direct_event.v1"),
         },
     }
     others = {

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.commands._replay_direct import is_readable, replay_direct, send
 from deploy.errors import Trouble
 
 if TYPE_CHECKING:
     from schemas.ring import Ring
     from streams.log_reader import LogReader
     from streams.replay import Found
-
-SEND_S_MAX = 30.0
 
 
 def run(
@@ -73,6 +72,7 @@ def run(
 
 def _replay(log: LogReader, bootstrap: str, found: Found, ring: Ring, file: Path | None) -> str:
     """Put one back on the partition it came from. Raises Trouble when that would be of no use."""
+    from schemas.topics import DIRECT
     from streams.replay import can_go_back, has_rows_already, why_unreadable
 
     letter = found.letter
@@ -80,6 +80,8 @@ def _replay(log: LogReader, bootstrap: str, found: Found, ring: Ring, file: Path
         raise Trouble(
             "It is not a dead letter of this platform.", "Nothing needs to be done: nobody waits for it."
         )
+    if letter.topic == DIRECT:
+        return f"{_place(found)}: {replay_direct(bootstrap, letter, ring, file)}"
     if not can_go_back(letter):
         raise Trouble(
             "It is a clean pack, and its place in the clean log is behind us.",
@@ -101,28 +103,10 @@ def _replay(log: LogReader, bootstrap: str, found: Found, ring: Ring, file: Path
         )
     if has_rows_already(log, letter.origin.partition, found.time_ms, time.time_ns() // 1_000_000, value):
         return f"{_place(found)}: its rows stand already; nothing was sent."
-    _send(bootstrap, letter.topic, letter.origin.partition, value)
+    send(bootstrap, letter.topic, letter.origin.partition, value)
     return (
         f"{_place(found)}: back on {letter.topic}, partition {letter.origin.partition}, {len(value)} bytes."
     )
-
-
-def _send(bootstrap: str, topic: str, partition: int, value: bytes) -> None:
-    from confluent_kafka import KafkaError, Message, Producer
-
-    failed: list[str] = []
-
-    def report(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            failed.append(error.str())
-
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 0})
-    producer.produce(topic, value, partition=partition, on_delivery=report)
-    if producer.flush(SEND_S_MAX) or failed:
-        raise Trouble(
-            f"Kafka did not take the message: {failed[0] if failed else 'no answer'}.",
-            "See fairpixel status.",
-        )
 
 
 def _print_list(found: list[Found], ring: Ring) -> None:
@@ -145,7 +129,9 @@ def _print_list(found: list[Found], ring: Ring) -> None:
             table.add_row(_place(one), since, "", "not a dead letter", str(one.size), "")
             continue
         origin = f"{letter.topic} {letter.origin.partition}/{letter.origin.offset}"
-        readable = can_go_back(letter) and why_unreadable(letter.value, ring) is None
+        readable = is_readable(letter, ring) or (
+            can_go_back(letter) and why_unreadable(letter.value, ring) is None
+        )
         table.add_row(
             _place(one), since, origin, str(letter.reason), str(one.size), "readable" if readable else ""
         )

@@ -1,0 +1,105 @@
+"""The way back for dead letters of the direct topic, and how a message goes back to any topic."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.errors import Trouble
+
+if TYPE_CHECKING:
+    from schemas.dead_letter import DeadLetter
+    from schemas.ring import Ring
+
+SEND_S_MAX = 30.0
+
+
+def replay_direct(bootstrap: str, letter: DeadLetter, ring: Ring, file: Path | None) -> str:
+    """Open the letter, or take the mended message, and write it to the direct topic; what was done, as a sentence.
+
+    The message says where it lay first, so an event without an id keeps the id of that place however often it is
+    replayed. Raises Trouble where it would become a dead letter again.
+    """
+    from schemas.avro_codec import PackError
+    from schemas.direct import ORIGIN_HEADER, encode_origin, open_letter
+
+    try:
+        value = file.read_bytes() if file is not None else open_letter(letter, ring)
+    except PackError as error:
+        raise Trouble(
+            f"It cannot be opened: {error.reason}.",
+            "Restore the key ring's folder, or give the message mended: --file.",
+        ) from None
+    except OSError as error:
+        raise Trouble(
+            f"{file} cannot be read: {error.strerror}.", "Name a file with the mended message."
+        ) from None
+    why = _why_refused(value)
+    if why:
+        raise Trouble(
+            f"It would become a dead letter again: {why}.",
+            "Give it mended (--file), or add its site to fairpixel.toml, then replay.",
+        )
+    headers = [(ORIGIN_HEADER, encode_origin(letter.origin))]
+    send(bootstrap, letter.topic, letter.origin.partition, value, headers)
+    return f"back on {letter.topic}, partition {letter.origin.partition}, {len(value)} bytes."
+
+
+def is_readable(letter: DeadLetter, ring: Ring) -> bool:
+    """Whether it is a direct message that the edge would take by now."""
+    from schemas.avro_codec import PackError
+    from schemas.direct import open_letter
+    from schemas.topics import DIRECT
+
+    if letter.topic != DIRECT:
+        return False
+    try:
+        return not _why_refused(open_letter(letter, ring))
+    except PackError:
+        return False
+
+
+def send(
+    bootstrap: str, topic: str, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
+) -> None:
+    """Write one message and wait for the brokers' word. Raises Trouble."""
+    from confluent_kafka import KafkaError, Message, Producer
+
+    failed: list[str] = []
+
+    def report(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failed.append(error.str())
+
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 0})
+    producer.produce(topic, value, partition=partition, headers=list(headers), on_delivery=report)
+    if producer.flush(SEND_S_MAX) or failed:
+        raise Trouble(
+            f"Kafka did not take the message: {failed[0] if failed else 'no answer'}.",
+            "See fairpixel status.",
+        )
+
+
+def _why_refused(value: bytes) -> str:
+    """What the edge would say of the message with today's configuration; "" where it would take it."""
+    import time
+
+    from ingest.direct import Dead, read_direct
+    from ingest.direct_inbox import DirectMessage
+    from ingest.sites import Sites
+    from schemas.config import ConfigError, parse_config
+    from schemas.links import Origin
+    from schemas.secrets import SecretsError, parse_secrets
+    from schemas.settings import PlatformSettings
+
+    settings = PlatformSettings.from_env(os.environ)
+    try:
+        secrets = parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ)
+        sites = Sites.of(parse_config(settings.config_path.read_text("utf-8")), secrets.site_secret_keys)
+    except (OSError, ConfigError, SecretsError):
+        raise Trouble("The configuration cannot be read.", "Check with: fairpixel config check") from None
+    now_ms = time.time_ns() // 1_000_000
+    found = read_direct(DirectMessage(Origin("", 0, 0), now_ms, value), sites, now_ms)
+    return found.rejection.detail or str(found.reason) if isinstance(found, Dead) else ""
