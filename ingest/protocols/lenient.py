@@ -19,7 +19,10 @@ def text(value: object) -> str | None:
 
 def first_text(*values: object) -> str | None:
     """The first that is a text and not empty."""
-    return next((value for value in values if isinstance(value, str) and value), None)
+    for value in values:
+        if value and isinstance(value, str):
+            return value
+    return None
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -47,16 +50,21 @@ def currency(value: object) -> object:
     return value if _can(parse_currency, value) else None
 
 
-def moment(value: object) -> object:
-    """A time `fields.parse_time` can read, else None; for sent_at only, which corrects and never says when."""
-    return value if _can(parse_time, value) else None
+def moment(value: object) -> int:
+    """A time as `fields.parse_time` reads it, else 0; for sent_at only, which corrects and never says when."""
+    if not value:
+        return 0
+    try:
+        return parse_time(value, "")
+    except Unacceptable:
+        return 0
 
 
 def size(width: object, height: object) -> str | None:
     """`1920x1080`, where both are numbers."""
-    if all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in (width, height)):
-        return f"{width:.0f}x{height:.0f}"
-    return None
+    if type(width) not in (int, float) or type(height) not in (int, float):
+        return None
+    return f"{width:.0f}x{height:.0f}"
 
 
 def _can(parse: Any, value: object) -> bool:

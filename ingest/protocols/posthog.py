@@ -21,7 +21,7 @@ from ingest.protocols.envelope import (
     refuse_whole,
     rows_and_refusals,
 )
-from ingest.protocols.lenient import first_text, mapping
+from ingest.protocols.lenient import first_text, mapping, moment
 from ingest.protocols.posthog_events import MAPPING, RECORDING, Events
 from ingest.sites import Sender
 
@@ -70,7 +70,9 @@ def _read(ask: Ask, items: list[Any], sender: Sender | None, sent_at: object) ->
     def sender_of(item: Any) -> Sender | None:
         return sender or ask.sites.find(_own_key(mapping(item)) or "")
 
-    return read_items(ask, items, sender_of, Events(ask, sent_at).read, EVENT_COUNT_MAX, INFLATED_BYTES_MAX)
+    return read_items(
+        ask, items, sender_of, Events(ask, moment(sent_at)).read, EVENT_COUNT_MAX, INFLATED_BYTES_MAX
+    )
 
 
 def _own_key(item: Mapping[str, Any]) -> str | None:

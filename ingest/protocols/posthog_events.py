@@ -11,7 +11,7 @@ from ingest.mapping import SERVER, TAG, make_row
 from ingest.protocol import Ask
 from ingest.protocols.categories import consent_signals
 from ingest.protocols.envelope import without_address
-from ingest.protocols.lenient import currency, first_text, identifier, mapping, moment, money, size, text
+from ingest.protocols.lenient import currency, first_text, identifier, mapping, money, size, text
 from ingest.protocols.orders import find_order
 from ingest.row import Row
 from ingest.sites import Sender
@@ -87,7 +87,7 @@ class Events:
     """The events of one request: what they share."""
 
     ask: Ask
-    sent_at: object = None
+    sent_at: int = 0  # of the request, ms; 0: none
 
     def read(self, sender: Sender, item: Mapping[str, Any]) -> Row:
         """One event. Raises Unacceptable naming the field."""
@@ -120,7 +120,7 @@ class Events:
             event_id=order_id if order_id is not None else item.get("uuid") or said.get("$insert_id"),
             kind="identify" if name == "identify" and event != "identify" else "",
             occurred_at=item.get("timestamp") or _seconds(said.get("$time")),
-            sent_at=None if uncorrected else moment(self.sent_at),
+            sent_at=0 if uncorrected else self.sent_at,
             ip=text(said.get("$ip")) if ask is self.ask else None,
             user_agent=text(said.get("$raw_user_agent")),
             language=text(said.get("$browser_language")),

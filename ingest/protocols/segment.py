@@ -64,7 +64,7 @@ def read_calls(dialect: Dialect, call: str, source: str, ask: Ask) -> Reading:
     sender = _find_sender(ask, header_key, fields, items)
     if sender is None:
         return refuse_whole(UNKNOWN_KEY, 401)
-    calls = Calls(ask, dialect.protocol, fields, call if one_call else "", source)
+    calls = Calls.of(ask, dialect.protocol, fields, call if one_call else "", source)
     return _answer(dialect, ask, sender, items, calls, one_call)
 
 
@@ -98,7 +98,7 @@ def read_pixel(dialect: Dialect, call: str, ask: Ask) -> Reading:
     """`GET .../pixel/...`: the GIF whatever happens; the event in `data`, base64 of JSON, or in dotted parameters."""
     item = _pixel_item(ask.query)
     sender = ask.sites.find(first_text(item.get("writeKey")) or "") or ask.sites.find(basic_user(ask.headers))
-    calls = Calls(ask, dialect.protocol, {}, call, PIXEL)
+    calls = Calls.of(ask, dialect.protocol, {}, call, PIXEL)
     read = read_items(ask, [item], lambda _: sender, calls.read, 1)
     return Reading(gif_answer(), *rows_and_refusals(read))
 

@@ -70,16 +70,22 @@ class Calls:
 
     ask: Ask
     protocol: str
-    fields: Mapping[str, Any]  # of the batch, beside the list
+    context: Mapping[str, Any]  # of the batch, under each call's own
+    sent_at: int  # of the batch, ms; 0: none
     call: str = ""  # as the path names it; "": each names its own
     source: str = ""  # as the path decides it; "": as each call shows
+
+    @classmethod
+    def of(cls, ask: Ask, protocol: str, fields: Mapping[str, Any], call: str, source: str) -> Calls:
+        """fields: of the batch, beside the list."""
+        return cls(ask, protocol, mapping(fields.get("context")), moment(fields.get("sentAt")), call, source)
 
     def read(self, sender: Sender, item: Mapping[str, Any]) -> Row:
         """One call. Raises Unacceptable naming the field."""
         call = self.call or item.get("type") or ("track" if "event" in item else None)
         if not isinstance(call, str) or call not in CALLS:
             raise invalid("type", f"one of {', '.join(sorted(CALLS))}")
-        context = {**mapping(self.fields.get("context")), **mapping(item.get("context"))}
+        context = {**self.context, **mapping(item.get("context"))}
         said = _properties(item)
         page, screen = mapping(context.get("page")), mapping(context.get("screen"))
         own = said if call in VIEWS else {}
@@ -96,7 +102,7 @@ class Calls:
             event_id=event_id,
             kind="identify" if call == "identify" else "",
             occurred_at=item.get("timestamp") or item.get("originalTimestamp"),
-            sent_at=moment(item.get("sentAt")) or moment(self.fields.get("sentAt")),
+            sent_at=moment(item.get("sentAt")) or self.sent_at,
             ip=ip,
             user_agent=text(context.get("userAgent")),
             language=text(context.get("locale")),
