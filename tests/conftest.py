@@ -34,6 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-seed", dest="fault_seed", type=int, default=1, help="the first of the seeds")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders in one piece, whatever the random order: a platform that a folder shares starts once, not once a file."""
+    place = {folder: n for n, folder in enumerate(dict.fromkeys(item.path.parent for item in items))}
+    items.sort(key=lambda item: place[item.path.parent])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Names what was left out for want of a program, and how to get it."""
     reasons = (report.longrepr[2] for report in terminalreporter.getreports("skipped"))
