@@ -7,6 +7,7 @@ answered 202 too, with `x-plausible-dropped` and the reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from ipaddress import ip_network
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from ingest.mapping import SERVER, TAG, make_row
 from ingest.pixel import parse_query
 from ingest.protocol import Answer, Ask, Reading, Route, json_answer, text_answer
 from ingest.protocols.payload import is_browser, load_json
+from ingest.protocols.resent import Resent
 from ingest.row import Row
 from ingest.sites import SECRET, Sender
 from schemas.consent import SIGNALS
@@ -36,7 +38,8 @@ ORDER_IDS = ("order_id", "orderId", "order id", "Order ID", "transaction_id", "t
 NAMES: Mapping[str, str] = {"pageview": "page_view"}
 
 MAPPING: Mapping[str, str] = MappingProxyType({
-    "event_id": "of an order its property `order_id` or `transaction_id`; the protocol has none, so the edge makes it",
+    "event_id": "of an order its property `order_id` or `transaction_id`; the protocol has none, so the edge makes it,"
+    " the same one for what a browser sends again within a second",
     "site": "`domain` or `d`, else the host of the url; one event for each of a list",
     "name": "`name` or `n`; `pageview` is `page_view`; with `revenue` and an order id `purchase`",
     "source": "`tag` from a browser, else `server`",
@@ -52,8 +55,8 @@ MAPPING: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 
 
-def read(ask: Ask) -> Reading:
-    """One event for each domain it names."""
+def read(ask: Ask, resent: Resent | None = None) -> Reading:
+    """One event for each domain it names. resent: what browsers sent a moment ago."""
     secret = _secret_sender(ask)
     if secret is not None and ask.headers.get(b"x-debug-request", b"").lower() == b"true":
         return Reading(text_answer(_network(ask.client.ip)))  # nothing is stored, as there
@@ -67,7 +70,7 @@ def read(ask: Ask) -> Reading:
     reading.refusals.extend(("", UNKNOWN_KEY) for sender in senders if sender is None)
     for sender in filter(None, senders):
         try:
-            reading.rows.append((sender, _read_one(ask, sender, body)))
+            reading.rows.append((sender, _read_one(ask, sender, body, resent)))
         except Unacceptable as problem:
             reading.refusals.append((sender.site, problem.rejection))
     if not reading.rows and (wrong := [why for site, why in reading.refusals if site]):
@@ -91,7 +94,7 @@ def refuse(why: Rejection, status: int) -> Answer:
 
 
 ROUTES = (
-    Route(PROTOCOL, "/api/event", ("POST",), read, busy_status=503, refuse=refuse),
+    Route(PROTOCOL, "/api/event", ("POST",), partial(read, resent=Resent()), busy_status=503, refuse=refuse),
     Route(PROTOCOL, "/api/health", ("GET",), read_health),
 )
 
@@ -171,7 +174,7 @@ def _host(url: str) -> str:
         return ""
 
 
-def _read_one(ask: Ask, sender: Sender, body: Mapping[str, Any]) -> Row:
+def _read_one(ask: Ask, sender: Sender, body: Mapping[str, Any], resent: Resent | None) -> Row:
     name, url = _name(body), _url(body)
     referrer = _first(body, "referrer", "r")
     properties = _properties(body)
@@ -185,13 +188,14 @@ def _read_one(ask: Ask, sender: Sender, body: Mapping[str, Any]) -> Row:
         properties = {key: value for key, value in properties.items() if key not in ORDER_IDS}
         properties |= {"original_event": name}
         name = "purchase"
+    made = resent.id_of(ask, sender.site, PROTOCOL) if resent is not None else None
     return make_row(
         ask,
         sender,
         protocol=PROTOCOL,
         source=TAG if is_browser(ask) and sender.trust != SECRET else SERVER,
         name=NAMES.get(name, name),
-        event_id=str(order) if order is not None else None,
+        event_id=str(order) if order is not None else made,
         url=url,
         referrer=referrer[:REFERRER_LENGTH_MAX] if isinstance(referrer, str) else None,
         signals=_signals(ask, body),
