@@ -1,7 +1,8 @@
-"""Lines of a web server's access log in the combined format → rows; each line is one event named `request`.
+"""Lines of access logs → rows: ids from content, the parts all formats share, and the combined format and its kin.
 
-`kind` is page for what a person would call a page view (a GET answered with 2xx or 304 whose path names no asset),
-custom for the rest. The name is not page_view: a site with a pixel and a log would count each view twice.
+Each line is one event named `request`. `kind` is page for what a person would call a page view (a GET answered with
+2xx or 304 whose path names no asset), custom for the rest. The name is not page_view: a site with a pixel and a log
+would count each view twice.
 """
 
 from __future__ import annotations
@@ -9,23 +10,27 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Protocol
+from typing import Final, Protocol, TypeAlias
 
-from ingest.fields import TRUSTED_AHEAD_MS_MAX, TRUSTED_TIME_MS_MIN
+from ingest.fields import LANGUAGE_LENGTH_MAX, TRUSTED_AHEAD_MS_MAX, TRUSTED_TIME_MS_MIN
 from ingest.row import Row
 from ingest.sites import SECRET
-from schemas.event import EVENT_ID_LENGTH_MAX, TEXT_LENGTH_MAX
+from schemas.event import EVENT_FIELDS, EVENT_ID_LENGTH_MAX, TEXT_LENGTH_MAX
 
 NAME = "request"
 SOURCE = "log"
 LINE_BYTES_MAX = 32_000  # a longer line is no line of a web server
-_QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
-_LINE = re.compile(
-    rf"(\S+) \S+ (\S+) \[([^\]]{{26}})\] {_QUOTED} (\d{{3}}) (\d+|-) {_QUOTED} {_QUOTED}(?: .*)?", re.DOTALL
-)  # 1.2 µs a line
+QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
+_COMMON = rf"(\S+) \S+ (\S+) \[([^\]]{{26}})\] {QUOTED} (\d{{3}}) (\d+|-)"
+_LINE = re.compile(rf"{_COMMON} {QUOTED} {QUOTED}(?: .*)?", re.DOTALL)  # 1.2 µs a line
+_COMMON_LINE = re.compile(_COMMON)
+_VHOST = re.compile(r"([^\s:]+)(?::(\d{1,5}))? ")  # what stands before a line of vhost_combined
 _MONTHS = dict(Jan=1, Feb=2, Mar=3, Apr=4, May=5, Jun=6, Jul=7, Aug=8, Sep=9, Oct=10, Nov=11, Dec=12)  # noqa: C408
 _TIME = re.compile(r"(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})", re.ASCII)
 _PAGE_ENDINGS = frozenset({"html", "htm", "xhtml", "shtml", "php", "asp", "aspx", "jsp", "cfm"})
+_PROTOCOL = EVENT_FIELDS.index("protocol")
+_USUAL_PORTS = ("", "80", "443")
+_HOSTS_MAX = 10_000  # virtual hosts whose readers are kept
 _MINUTES_MAX = 20_000  # remembered minutes: two weeks of a log, about 2 MB
 
 
@@ -64,10 +69,72 @@ class LineIds:
         return state.hexdigest()
 
 
-class LineReader(Protocol):
-    """A log format: one line without its end, the event's id → a row, or None where the line cannot be read."""
+SKIPPED: Final[tuple[()]] = ()  # a line that is no request and needs none, such as a header
+ReadLine: TypeAlias = Row | tuple[()] | None
 
-    def __call__(self, line: bytes, event_id: str) -> Row | None: ...
+
+class LineReader(Protocol):
+    """A log format: one line without its end, the event's id → a row, SKIPPED, or None where nobody can read it."""
+
+    now_ms: int  # time of receipt of what is read
+
+    def __call__(self, line: bytes, event_id: str) -> ReadLine: ...
+
+
+def request_row(
+    site: str,
+    event_id: str,
+    protocol: str,
+    now_ms: int,
+    occurred_at: int,
+    *,
+    method: str,
+    path: str,
+    status: str,
+    size: str,
+    url: str,
+    ip: str,
+    user_agent: str,
+    referrer: str = "",
+    user_id: str = "",
+    language: str = "",
+    flags: int = 0,
+) -> Row | None:
+    """The row of one request, None where its time cannot be true. occurred_at: ms since 1970; 0: not readable.
+
+    status, size: digits, or "-"; path: what decides whether the request was for a page.
+    """
+    if not TRUSTED_TIME_MS_MIN <= occurred_at <= now_ms + TRUSTED_AHEAD_MS_MAX:
+        return None
+    return (
+        event_id,
+        site,
+        NAME,
+        "page" if is_page(method, path, status) else "custom",
+        SOURCE,
+        protocol,
+        SECRET,
+        occurred_at,
+        0,
+        now_ms,
+        ip[:EVENT_ID_LENGTH_MAX],
+        user_agent[:TEXT_LENGTH_MAX],
+        language[:LANGUAGE_LENGTH_MAX],
+        url[:TEXT_LENGTH_MAX],
+        referrer[:TEXT_LENGTH_MAX],
+        "",
+        "",
+        user_id[:EVENT_ID_LENGTH_MAX],
+        "",
+        "",
+        flags,
+        "",
+        "",
+        "",
+        0,
+        "",
+        _properties(status, method, size),
+    )
 
 
 class CombinedFormat:
@@ -76,8 +143,8 @@ class CombinedFormat:
     def __init__(self, site: str, host: str, now_ms: int) -> None:
         """host: of the addresses, such as shop.example; "" leaves the path alone. now_ms: the time of receipt."""
         self._site = site
-        self._prefix = f"https://{host}" if host else ""
-        self._now_ms = now_ms
+        self.prefix = f"https://{host}" if host else ""
+        self.now_ms = now_ms
         self._minutes: dict[str, int] = {}
 
     def __call__(self, line: bytes, event_id: str) -> Row | None:
@@ -88,8 +155,8 @@ class CombinedFormat:
         if found is None:
             return None
         ip, user, time_text, request, status, size, referrer, agent = found.groups()
-        occurred_at = self._time_ms(time_text)
-        if not TRUSTED_TIME_MS_MIN <= occurred_at <= self._now_ms + TRUSTED_AHEAD_MS_MAX:
+        occurred_at = self.time_ms(time_text)
+        if not TRUSTED_TIME_MS_MIN <= occurred_at <= self.now_ms + TRUSTED_AHEAD_MS_MAX:
             return None
         method, path = split_request(request)
         return (
@@ -102,11 +169,11 @@ class CombinedFormat:
             SECRET,  # an operator's own file: its times and addresses are taken as they are
             occurred_at,
             0,
-            self._now_ms,
+            self.now_ms,
             "" if ip == "-" else ip[:EVENT_ID_LENGTH_MAX],
             "" if agent == "-" else agent[:TEXT_LENGTH_MAX],
             "",
-            (self._prefix + path)[:TEXT_LENGTH_MAX] if path else "",
+            (self.prefix + path)[:TEXT_LENGTH_MAX] if path else "",
             "" if referrer == "-" else referrer[:TEXT_LENGTH_MAX],
             "",
             "",
@@ -122,8 +189,9 @@ class CombinedFormat:
             _properties(status, method, size),
         )
 
-    def _time_ms(self, text: str) -> int:
-        """ms since 1970; 0 for what is no time. A minute is calculated once, as a log names each many times."""
+    def time_ms(self, text: str) -> int:
+        """ms since 1970 of `17/May/2015:10:05:03 +0000`; 0 for what is no time. A minute is calculated once: a log
+        names each many times."""
         minute = text[:17] + text[20:]
         start = self._minutes.get(minute)
         if start is None:
@@ -134,6 +202,71 @@ class CombinedFormat:
         if not start or seconds[0] != ":" or not seconds[1:].isdecimal() or int(seconds[1:]) > 60:
             return 0
         return start + int(seconds[1:]) * 1000
+
+
+class CommonFormat(CombinedFormat):
+    """The common log format: combined without referrer and agent."""
+
+    def __call__(self, line: bytes, event_id: str) -> Row | None:
+        """See LineReader."""
+        found = (
+            None if len(line) > LINE_BYTES_MAX else _COMMON_LINE.fullmatch(line.decode("utf-8", "replace"))
+        )
+        if found is None:
+            return None
+        ip, user, time_text, request, status, size = found.groups()
+        method, path = split_request(request)
+        return request_row(
+            self._site,
+            event_id,
+            "common",
+            self.now_ms,
+            self.time_ms(time_text),
+            method=method,
+            path=path,
+            status=status,
+            size=size,
+            url=self.prefix + path if path else "",
+            ip=dash(ip),
+            user_agent="",
+            user_id=dash(user),
+        )
+
+
+class VhostFormat:
+    """Apache's vhost_combined: host and port, then a line of the combined format."""
+
+    def __init__(self, site: str, host: str, now_ms: int) -> None:
+        """host: of addresses whose line names none."""
+        self.now_ms = now_ms
+        self._site, self._host = site, host
+        self._readers: dict[str, CombinedFormat] = {}
+
+    def __call__(self, line: bytes, event_id: str) -> Row | None:
+        """See LineReader."""
+        start, space, rest = line.partition(b" ")
+        found = _VHOST.fullmatch(start.decode("utf-8", "replace") + " ") if space else None
+        if found is None:
+            return None
+        row = self._reader(found[1], found[2] or "")(rest, event_id)
+        return None if row is None else (*row[:_PROTOCOL], "vhost_combined", *row[_PROTOCOL + 1 :])  # type: ignore[return-value]
+
+    def _reader(self, host: str, port: str) -> CombinedFormat:
+        scheme = "http" if port in ("80", "8080") else "https"
+        address = f"{scheme}://{dash(host) or self._host}" + (f":{port}" if port not in _USUAL_PORTS else "")
+        reader = self._readers.get(address)
+        if reader is None:
+            reader = CombinedFormat(self._site, "", self.now_ms)
+            reader.prefix = address if dash(host) or self._host else ""
+            if len(self._readers) < _HOSTS_MAX:
+                self._readers[address] = reader
+        reader.now_ms = self.now_ms
+        return reader
+
+
+def dash(value: str) -> str:
+    """A field of a log, "" where it is the dash that stands for nothing."""
+    return "" if value == "-" else value
 
 
 def parse_log_time(text: str) -> int:
@@ -175,7 +308,8 @@ def is_page(method: str, path: str, status: str) -> bool:
 
 
 def _properties(status: str, method: str, size: str) -> str:
-    known = f'"status":{int(status)},"bytes":{0 if size == "-" else min(int(size[:18]), 10**15)}'
-    return (
-        f'{{{known},"method":"{method}"}}' if method else f"{{{known}}}"
-    )  # a method is letters: nothing to escape
+    answered = 0 if status == "-" else int(status)
+    known = f'"status":{answered},"bytes":{0 if size == "-" else min(int(size[:18]), 10**15)}'
+    if not method:
+        return f"{{{known}}}"
+    return f'{{{known},"method":"{method}"}}'  # a method is letters: nothing to escape

@@ -1,27 +1,38 @@
-"""`fairpixel logs import`: puts the lines of web server logs in as events; the same lines twice add nothing."""
+"""`fairpixel logs`: the lines of web server logs as events; the same lines twice add nothing."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import os
+import itertools
+import json
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.commands._log_files import STDIN, open_log, show_progress
+from deploy.commands._log_means import Means, check_format, find_format
 from deploy.errors import Trouble
 
 if TYPE_CHECKING:
     from ingest.log_import import Imported
 
-GZIP_MAGIC = b"\x1f\x8b"
-METADATA_S_MAX = 10.0
-
 app = typer.Typer(no_args_is_help=True, help="Web server logs as events.")
+
+Site = Annotated[str, typer.Option(help="the site whose requests these are")]
+Host = Annotated[
+    str,
+    typer.Option(help="host of addresses whose line names none, such as shop.example; else they are paths"),
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        help="combined, vhost_combined, common, nginx-json, caddy, cloudfront, alb or fairpixel-pixel; "
+        "without it the first lines tell"
+    ),
+]
 
 
 @app.callback()
@@ -33,70 +44,72 @@ def _logs() -> None:
 def import_(
     files: Annotated[
         list[Path],
-        typer.Argument(help="log files, plain or gzip", exists=True, dir_okay=False, readable=True),
+        typer.Argument(
+            help="log files, plain or gzip; - is standard input",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            allow_dash=True,
+        ),
     ],
-    site: Annotated[str, typer.Option(help="the site whose requests these are")],
-    host: Annotated[
-        str, typer.Option(help="host of the addresses, such as shop.example; without it they are paths")
-    ] = "",
-    format: Annotated[
-        str, typer.Option(help="format of the lines; combined is nginx's and Apache's default")
-    ] = "combined",
+    site: Site = "",
+    host: Host = "",
+    format: Format = "",
+    as_json: Annotated[bool, typer.Option("--json", help="the summary as JSON")] = False,
 ) -> None:
-    """Import access logs. Ends when Kafka has acknowledged every line; run it again without fear."""
-    if format != "combined":
-        raise Trouble(f"The log format {format!r} is not known.", "Known is: combined.")
+    """Import access logs. Ends when Kafka has acknowledged every line; run it again without fear."""  # fmt: skip
     started = time.monotonic()
-    result = _import(files, site, host)
+    result, formats = _import(files, site, host, check_format(format))
     seconds = time.monotonic() - started
-    rate = f"{result.lines / seconds:,.0f} lines/s" if seconds else ""
-    print(
-        f"{result.lines:,} lines: {result.accepted:,} accepted, {result.invalid:,} invalid, in {seconds:.1f} s ({rate})"
-    )
-    if result.invalid:
-        more = result.invalid - len(result.invalid_lines)
-        numbers = ", ".join(map(str, result.invalid_lines)) + (f" and {more:,} more" if more else "")
-        print(f"Lines that cannot be read, by number in their file: {numbers}")
-    print("What became of them: fairpixel ledger")
+    summary = asdict(result) | {
+        "seconds": round(seconds, 3), "lines_per_second": round(result.lines / seconds), "formats": formats,
+    }  # fmt: skip
+    print(json.dumps(summary) if as_json else _in_words(summary))
 
 
-def _import(files: list[Path], site: str, host: str) -> Imported:
-    from ingest.access_log import CombinedFormat, LineIds
-    from ingest.live import read_ring
-    from ingest.log_import import ImportFailed, LogImport
-    from ingest.outbox import KafkaOutbox
-    from schemas.config import ConfigError, parse_config
-    from schemas.ring import RingError
-    from schemas.secrets import SecretsError, parse_secrets
-    from schemas.settings import PlatformSettings, SettingError
-
-    now_ms = int(time.time() * 1000)
-    try:
-        settings = PlatformSettings.from_env(os.environ)
-        config = parse_config(settings.config_path.read_text("utf-8"))
-        secret = parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ).identity_secret
-        key = read_ring(settings.keys).newest(now_ms)
-    except OSError as error:
-        raise Trouble(
-            f"{error.filename}: {error.strerror}.", "`fairpixel up` makes it; FAIRPIXEL_DATA says where."
-        ) from None
-    except (SettingError, ConfigError, SecretsError, RingError) as error:
-        raise Trouble(str(error), "Check with: fairpixel config check") from None
-    if site not in config.sites:
-        raise Trouble(
-            f"There is no site {site!r}.",
-            f"Sites of {settings.config_path.name}: {', '.join(config.sites) or 'none'}.",
+def _in_words(summary: dict[str, Any]) -> str:
+    told = [
+        "{lines:,} lines: {accepted:,} accepted, {invalid:,} invalid, in {seconds:.1f} s"
+        " ({lines_per_second:,} lines/s)".format(**summary)
+    ]
+    if summary["skipped"]:
+        told.append(f"Skipped: {summary['skipped']:,} lines that are no requests, such as headers.")
+    if invalid := summary["invalid"]:
+        numbers = summary["invalid_lines"]
+        more = f" and {invalid - len(numbers):,} more" if invalid > len(numbers) else ""
+        told.append(
+            f"Lines that cannot be read, by number in their file: {', '.join(map(str, numbers))}{more}"
         )
-    outbox = KafkaOutbox(settings.bootstrap)
-    partitions = outbox.fetch_partition_count(METADATA_S_MAX)
-    if partitions is None:
-        raise Trouble(f"Kafka does not answer on {settings.bootstrap}.", "Start the platform: fairpixel up")
-    importing = LogImport(outbox, partitions, site, key, now_ms, os.urandom)
+        if again := summary["invalid_again"]:
+            told.append(f"Counted by an import before this one: {again:,} of them.")
+        told.append("They are kept sealed: fairpixel logs rejected")
+    return "\n".join([*told, "What became of them: fairpixel ledger"])
+
+
+def _import(files: list[Path], site: str, host: str, format: str) -> tuple[Imported, list[str]]:
+    from ingest.access_log import LineIds
+    from ingest.log_formats import LINES_LOOKED_AT
+    from ingest.log_import import ImportFailed
+
+    means = Means.read()
+    site = means.check_site(site, format)
+    rejects = means.rejects()
+    importing = means.build_import(*means.outbox(), site, rejects)
+    formats: list[str] = []
     try:
-        for path in files:
-            with _open_log(path) as (lines, position), _progress(path, position, importing.result) as advance:
-                importing.feed(lines, CombinedFormat(site, host, now_ms), LineIds(secret), advance)
-        return importing.finish()
+        importing.send_pending()
+        with show_progress(files, importing.result) as begin:
+            for path in files:
+                with open_log(path) as (lines, position):
+                    first = [] if format else list(itertools.islice(lines, LINES_LOOKED_AT))
+                    if not format and not first:
+                        continue
+                    name = format or find_format(first, "standard input" if path == STDIN else path.name)
+                    formats.append(name)
+                    reader = means.build_reader(name, site, host)
+                    ids = LineIds(means.secret)
+                    importing.feed(itertools.chain(first, lines), reader, ids, begin(path, position))
+        return importing.finish(), formats
     except ImportFailed as error:
         raise Trouble(
             f"{error}.", "When `fairpixel status` is well, run the same import again: nothing is added twice."
@@ -108,41 +121,64 @@ def _import(files: list[Path], site: str, host: str) -> Imported:
         ) from None
 
 
-@contextmanager
-def _open_log(path: Path) -> Iterator[tuple[Iterator[bytes], Callable[[], int]]]:
-    """The lines of a log, and how many bytes of the file are read."""
-    with path.open("rb", buffering=0) as raw:
-        plain: Any = raw
-        magic = raw.read(2)
-        raw.seek(0)
-        if magic == GZIP_MAGIC:
-            plain = gzip.GzipFile(fileobj=raw, mode="rb")
-        with io.BufferedReader(plain, 1 << 20) as lines:
-            yield iter(lines), raw.tell
+@app.command()
+def follow(
+    file: Annotated[Path, typer.Argument(help="the log; it need not be there yet", dir_okay=False)],
+    site: Site = "",
+    host: Host = "",
+    format: Format = "",
+    remove_acknowledged: Annotated[
+        bool, typer.Option("--remove-acknowledged", help="delete a rotated file once Kafka has all of it")
+    ] = False,
+    nginx_pid: Annotated[
+        Path | None, typer.Option(help="pid file of an nginx whose log this is: rotate it as below")
+    ] = None,
+    rotate_mb: Annotated[float, typer.Option(help="size at which the log is rotated")] = 64,
+    rotate_seconds: Annotated[float, typer.Option(help="age at which it is rotated")] = 60,
+) -> None:
+    """Follow a log through its rotations, for as long as it runs; after a kill it goes on exactly where it was."""
+    from deploy.commands._log_follower import Follower
+
+    means = Means.read()
+    format = check_format(format)
+    site = means.check_site(site, format)
+    follower = Follower(means, file.absolute(), site, host, format, remove_acknowledged)
+    if nginx_pid is not None:
+        follower.rotate(nginx_pid, round(rotate_mb * 1e6), rotate_seconds)
+    total = follower.run()
+    print(
+        f"{total.lines:,} lines: {total.accepted:,} accepted, {total.invalid:,} invalid, {total.skipped:,} skipped"
+    )
 
 
-@contextmanager
-def _progress(path: Path, position: Callable[[], int], result: Imported) -> Iterator[Callable[[], None]]:
-    """A bar with rate and time left, on stderr; nothing where nobody looks."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+@app.command()
+def rejected(
+    site: Annotated[str, typer.Option(help="only lines of this site's logs")] = "",
+    show: Annotated[
+        bool, typer.Option("--show", help="write the lines themselves to standard output")
+    ] = False,
+) -> None:
+    """List the lines nobody could read; with --show, open them: they may hold addresses."""
+    means = Means.read()
+    ring = means.ring()
+    for batch, lines in means.rejects().lines(ring):
+        if site and batch.site != site:
+            continue
+        if not show:
+            when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(batch.minute))
+            gone = "" if lines is not None else ", sealed under a key that is gone"
+            print(f"{when}  {batch.site or 'wire-speed edge'}  {batch.count:,} lines{gone}")
+            continue
+        for line in lines or ():
+            sys.stdout.buffer.write(line + b"\n")
 
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(path.name, total=path.stat().st_size, rate="")
-        started, lines_before, shown_at = time.monotonic(), result.lines, 0.0
 
-        def advance() -> None:
-            nonlocal shown_at
-            now = time.monotonic()
-            if now - shown_at < 0.1:
-                return
-            shown_at = now
-            rate = (result.lines - lines_before) / max(now - started, 0.001)
-            bar.update(task, completed=position(), rate=f"{rate:,.0f} lines/s")
+@app.command()
+def nginx(
+    queue: Annotated[Path, typer.Option(help="the log nginx writes and `logs follow` empties")],
+    listen: Annotated[str, typer.Option(help="address and port nginx listens on")] = "127.0.0.1:8088",
+) -> None:
+    """Write the wire-speed edge's configuration for nginx, with the public keys of all sites, to standard output."""
+    from deploy.commands._log_follower import render_nginx
 
-        yield advance
+    print(render_nginx(sorted(Means.read().sites.public), queue.absolute(), listen))

@@ -34,6 +34,7 @@ PURE = (
     "ingest/parse.py",
     "ingest/pixel.py",
     "ingest/access_log.py",
+    "ingest/log_formats/*.py",
     "ingest/mapping.py",
     "ingest/protocols/*.py",
     "streams/pipeline.py",

@@ -1,0 +1,167 @@
+"""`fairpixel logs follow` as a program: turns until a signal, waits while Kafka is away, and rotates nginx's log."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+from deploy.commands._log_means import Means, find_format
+from deploy.errors import Trouble
+from ingest.access_log import LineReader
+from ingest.live import Live
+from ingest.log_follow import LINES_LOOKED_AT, FollowMeans, LogFollow, Rotation
+from ingest.log_formats import FORMATS, PIXEL_QUEUE
+from ingest.log_formats.pixel_queue import PixelQueueFormat
+from ingest.log_import import Imported, ImportFailed, LogImport
+from ingest.log_position import FollowTaken, PositionFile
+from ingest.outbox import KafkaOutbox
+from schemas.ring import RingError
+
+LOOK_S = 0.1  # between two looks at a log in which nothing stands
+AGAIN_S = 1.0  # after a failure
+REFRESH_S = 2.0  # between two looks at configuration and keys
+METADATA_S_MAX = 5.0
+TEMPLATE = Path(__file__).parents[1] / "nginx" / "fairpixel.conf.template"
+PLAIN_KEY = re.compile(r"[\w.~-]+", re.ASCII)
+
+
+class Follower:
+    """One log followed until SIGTERM or SIGINT."""
+
+    def __init__(
+        self, means: Means, path: Path, site: str, host: str, format: str, remove_acknowledged: bool
+    ) -> None:
+        """Raises Trouble where another program follows the same log into the same site."""
+        self._path, self._site, self._host, self._format = path, site, host, format
+        self._found = format
+        self._live = Live(means.settings, os.environ)
+        self._refreshed_at = time.monotonic()
+        self._outbox = KafkaOutbox(means.settings.bootstrap)
+        self._bootstrap = means.settings.bootstrap
+        self._partitions: int | None = None
+        self._rejects = means.rejects()
+        self._rotation: Rotation | None = None
+        self._stopped = threading.Event()
+        name = blake2b(f"{path}\0{site}".encode(), digest_size=8).hexdigest()
+        try:
+            positions = PositionFile(means.settings.data / "ingest" / "follow" / f"{name}.json")
+        except FollowTaken:
+            raise Trouble(
+                f"{path} is followed already.", "One `fairpixel logs follow` a log and site is enough."
+            ) from None
+        self._follow = LogFollow(
+            path,
+            positions,
+            FollowMeans(self._make_import, self._make_reader, means.secret),
+            remove_acknowledged,
+        )
+
+    def rotate(self, pid_file: Path, bytes_max: int, seconds_max: float) -> None:
+        """Rotate the log from now on, as nothing else does, and have nginx reopen it."""
+        self._rotation = Rotation(
+            self._path, bytes_max, seconds_max, lambda: reopen_nginx(pid_file), time.time_ns
+        )
+
+    def run(self) -> Imported:
+        """Until a signal; what was taken is acknowledged and its position kept. Raises Trouble."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopped.set())
+        print(f"Following {self._path}. Ctrl-C stops it.", file=sys.stderr, flush=True)
+        said = ""
+        while not self._stopped.is_set():
+            try:
+                taken = self._turn()
+                said = ""
+            except (ImportFailed, OSError, RingError) as error:
+                problem = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+                if problem != said:
+                    print(f"Waiting: {problem}.", file=sys.stderr, flush=True)
+                said = problem
+                self._follow.start_again()
+                self._stopped.wait(AGAIN_S)
+            else:
+                if not taken:
+                    self._stopped.wait(LOOK_S)
+        self._follow.close()
+        return self._follow.total
+
+    def _turn(self) -> int:
+        if time.monotonic() - self._refreshed_at > REFRESH_S:
+            self._refreshed_at = time.monotonic()
+            self._live.refresh()
+        if self._partitions is None:
+            self._partitions = self._outbox.fetch_partition_count(METADATA_S_MAX)
+            if self._partitions is None:
+                raise ImportFailed(f"Kafka does not answer on {self._bootstrap}")
+        taken = self._follow.turn()
+        if self._rotation is not None:
+            self._rotation.look(self._follow.live_offset)
+        return taken
+
+    def _make_import(self) -> LogImport:
+        now_ms = time.time_ns() // 1_000_000
+        assert self._partitions is not None
+        return LogImport(
+            self._outbox,
+            self._partitions,
+            self._site,
+            self._live.newest_key(now_ms),
+            now_ms,
+            os.urandom,
+            self._rejects,
+        )
+
+    def _make_reader(self, first: Sequence[bytes], is_all: bool) -> LineReader | None:
+        """A reader for a generation; None while its few lines do not tell the format."""
+        now_ms = time.time_ns() // 1_000_000
+        if self._format == PIXEL_QUEUE:
+            return PixelQueueFormat(lambda key: self._live.sites.find(key), now_ms)
+        if not self._format:
+            try:
+                self._found = find_format(first, self._path.name)
+            except Trouble:
+                if not is_all and len(first) < LINES_LOOKED_AT:
+                    return None
+                if not self._found:
+                    raise
+        return FORMATS[self._found](self._site, self._host, now_ms)
+
+
+def reopen_nginx(pid_file: Path) -> None:
+    """Have nginx open its logs anew (SIGUSR1 to its master); nothing where it does not run. Raises Trouble."""
+    try:
+        pid = int(pid_file.read_text("ascii"))
+        if Path(f"/proc/{pid}/comm").read_text("ascii").strip() == "nginx":
+            os.kill(pid, signal.SIGUSR1)
+    except PermissionError:
+        raise Trouble(
+            f"The nginx of {pid_file} takes no signal from this user.",
+            "Run the follower as the user of nginx's master, or rotate the log yourself and leave out --nginx-pid.",
+        ) from None
+    except (OSError, ValueError):
+        return
+
+
+def render_nginx(keys: Sequence[str], queue: Path, listen: str) -> str:
+    """The wire-speed edge's configuration. Raises Trouble for what has no place in one."""
+    odd = [key for key in keys if not PLAIN_KEY.fullmatch(key)]
+    if odd or not keys:
+        raise Trouble(
+            "There is no public key." if not keys else f"{len(odd)} public keys hold unusual characters.",
+            "Keys here are letters, digits and . _ ~ - only: see [sites] of fairpixel.toml.",
+        )
+    if not re.fullmatch(r"[\w.:\[\]/-]+", listen) or re.search(r"[\s;{}'\"$\\]", str(queue)):
+        raise Trouble(
+            "--listen or --queue holds characters that would end nginx's directive.",
+            "Use plain names, such as 127.0.0.1:8088 and /var/lib/fairpixel/pixel.log.",
+        )
+    names = "|".join(map(re.escape, sorted(keys, key=len, reverse=True)))
+    text = TEMPLATE.read_text("utf-8")
+    return text.replace("@KEYS@", names).replace("@LISTEN@", listen).replace("@QUEUE@", str(queue))

@@ -1,0 +1,150 @@
+"""What the commands on logs share: configuration, keys and Kafka, and the choice of a format."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploy.errors import Trouble
+
+if TYPE_CHECKING:
+    from ingest.access_log import LineReader
+    from ingest.log_import import LogImport
+    from ingest.log_rejects import Rejects
+    from ingest.outbox import KafkaOutbox
+    from ingest.sites import Sites
+    from schemas.ring import Ring
+    from schemas.settings import PlatformSettings
+
+METADATA_S_MAX = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The platform as a command on logs needs it."""
+
+    settings: PlatformSettings
+    sites: Sites
+    names: tuple[str, ...]  # of the sites
+    secret: bytes
+
+    @classmethod
+    def read(cls) -> Means:
+        """From the environment and the files it names. Raises Trouble."""
+        from ingest.sites import Sites
+        from schemas.config import ConfigError, parse_config
+        from schemas.secrets import SecretsError, parse_secrets
+        from schemas.settings import PlatformSettings, SettingError
+
+        try:
+            settings = PlatformSettings.from_env(os.environ)
+            config = parse_config(settings.config_path.read_text("utf-8"))
+            secrets = parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ)
+        except OSError as error:
+            raise Trouble(
+                f"{error.filename}: {error.strerror}.", "`fairpixel up` makes it; FAIRPIXEL_DATA says where."
+            ) from None
+        except (SettingError, ConfigError, SecretsError) as error:
+            raise Trouble(str(error), "Check with: fairpixel config check") from None
+        sites = Sites.of(config, secrets.site_secret_keys)
+        return cls(settings, sites, tuple(config.sites), secrets.identity_secret)
+
+    def check_site(self, site: str, format: str) -> str:
+        """The site whose unreadable lines are counted; "" for the wire-speed edge's queue, whose lines name theirs."""
+        from ingest.log_formats import PIXEL_QUEUE
+
+        if format == PIXEL_QUEUE:
+            return ""
+        if not site:
+            raise Trouble("Whose log is it?", "Say so with --site.")
+        if site not in self.names:
+            raise Trouble(
+                f"There is no site {site!r}.",
+                f"Sites of {self.settings.config_path.name}: {', '.join(self.names) or 'none'}.",
+            )
+        return site
+
+    def ring(self) -> Ring:
+        """The key ring as it stands on disk. Raises Trouble."""
+        from ingest.live import read_ring
+        from schemas.ring import RingError
+
+        try:
+            return read_ring(self.settings.keys)
+        except (RingError, OSError) as error:
+            raise Trouble(
+                f"The key ring cannot be read: {error}.", "FAIRPIXEL_KEYS says where it is."
+            ) from None
+
+    def rejects(self) -> Rejects:
+        """The folder of unreadable lines. Raises Trouble."""
+        from ingest.log_rejects import Rejects
+
+        folder = self.settings.data / "ingest" / "rejected"
+        try:
+            return Rejects(folder)
+        except OSError as error:
+            raise Trouble(
+                f"{folder}: {error.strerror}.", "Unreadable lines are kept there: make it writable."
+            ) from None
+
+    def outbox(self) -> tuple[KafkaOutbox, int]:
+        """The producer and the number of partitions. Raises Trouble where Kafka does not answer."""
+        from ingest.outbox import KafkaOutbox
+
+        outbox = KafkaOutbox(self.settings.bootstrap)
+        partitions = outbox.fetch_partition_count(METADATA_S_MAX)
+        if partitions is None:
+            raise Trouble(
+                f"Kafka does not answer on {self.settings.bootstrap}.", "Start the platform: fairpixel up"
+            )
+        return outbox, partitions
+
+    def build_import(self, outbox: KafkaOutbox, partitions: int, site: str, rejects: Rejects) -> LogImport:
+        """An import that begins now. Raises Trouble while the ring has no key."""
+        from ingest.log_import import LogImport
+        from schemas.ring import RingError
+
+        now_ms = time.time_ns() // 1_000_000
+        try:
+            key = self.ring().newest(now_ms)
+        except RingError as error:
+            raise Trouble(f"{error}.", "Start the platform: fairpixel up") from None
+        return LogImport(outbox, partitions, site, key, now_ms, os.urandom, rejects)
+
+    def build_reader(self, format: str, site: str, host: str) -> LineReader:
+        """A reader of lines of this format, received now."""
+        from ingest.log_formats import FORMATS, PIXEL_QUEUE
+        from ingest.log_formats.pixel_queue import PixelQueueFormat
+
+        now_ms = time.time_ns() // 1_000_000
+        if format == PIXEL_QUEUE:
+            return PixelQueueFormat(self.sites.find, now_ms)
+        return FORMATS[format](site, host, now_ms)
+
+
+def check_format(format: str) -> str:
+    """The format's name; "" is found out from the lines. Raises Trouble for an unknown one."""
+    from ingest.log_formats import FORMATS, PIXEL_QUEUE
+
+    if format and format not in FORMATS and format != PIXEL_QUEUE:
+        raise Trouble(
+            f"The log format {format!r} is not known.", f"Known are: {', '.join((*FORMATS, PIXEL_QUEUE))}."
+        )
+    return format
+
+
+def find_format(first_lines: Sequence[bytes], name: str) -> str:
+    """The format of a file. Raises Trouble where no format reads any of its first lines."""
+    from ingest.log_formats import FORMATS, detect
+
+    found = detect(first_lines, time.time_ns() // 1_000_000)
+    if found is None:
+        raise Trouble(
+            f"{name}: none of the first {len(first_lines):,} lines is of a known format.",
+            f"Say which it is with --format: {', '.join(FORMATS)}.",
+        )
+    return found
