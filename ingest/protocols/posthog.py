@@ -12,7 +12,7 @@ import orjson
 from ingest.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE, inflate, split_list
 from ingest.fields import Rejection, Unacceptable, invalid
 from ingest.pixel import parse_query
-from ingest.protocol import Answer, Ask, Reading, Route, error_answer, json_answer
+from ingest.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer, json_answer
 from ingest.protocols.envelope import (
     UNKNOWN_KEY,
     Item,
@@ -61,7 +61,7 @@ def read_v0(ask: Ask) -> Reading:
         return Reading(error_answer(UNKNOWN_KEY, 401), [], refusals)
     if one_event and refusals:  # nothing else hangs on it, and it can never succeed
         return Reading(error_answer(refusals[0][1], 400), rows, refusals)
-    return Reading(OK, rows, refusals)
+    return Reading(gif_answer() if params.get("img") == "1" else OK, rows, refusals)
 
 
 def _read(ask: Ask, items: list[Any], sender: Sender | None, sent_at: object) -> list[Item]:

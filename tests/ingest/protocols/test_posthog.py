@@ -65,6 +65,11 @@ def test_every_encoding_of_an_event_is_the_event(
     assert (reading.answer.status, [one.event_id for one in events(reading)]) == (200, ["w"])
 
 
+def test_an_image_is_answered_with_an_image() -> None:
+    reading = post("/e", b"", {}, f"data={quote(BASE64)}&img=1", "GET")
+    assert (reading.answer.status, reading.answer.body[:3], len(reading.rows)) == (200, b"GIF", 1)
+
+
 @pytest.mark.parametrize("encoding", ["zstd", ""])
 def test_a_frame_that_never_ends_is_inflated_no_further_than_the_bound(encoding: str) -> None:
     bomb = zstd.compress(b"a" * (INFLATED_BYTES_MAX + 1))
