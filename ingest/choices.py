@@ -38,7 +38,7 @@ class ChoiceDoor(PageDoor):
     """`POST /v1/consent` keeps a choice and sets or ends the cookie; `GET` says what this browser chose."""
 
     name = "consent"
-    allow = b"GET, POST, OPTIONS"
+    methods = ("GET", "POST")
 
     async def take(self, request: PageRequest) -> Taken:
         """`{"proof": id, "consent": {purpose: bool}, "at": ms}`, once the choice is kept."""

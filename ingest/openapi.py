@@ -10,6 +10,7 @@ from ingest.answers import status_of
 from ingest.codes import CODE_MEANING
 from ingest.fields import Rejection
 from ingest.openapi_events import JSON, event_paths, header
+from ingest.openapi_pages import page_paths, page_schemas
 from ingest.openapi_schemas import CODES, build_schemas, ref, text
 from ingest.protocol import Route
 from ingest.routes import ROUTES
@@ -43,12 +44,14 @@ def build_openapi(routes: Iterable[Route] = ROUTES) -> Part:
         "servers": [{"url": "/", "description": "this edge"}],
         "tags": [
             {"name": "events", "description": "what happened, one at a time or thousands at once"},
+            {"name": "pages", "description": "the tag on a page, the consent dialog, and what they send"},
+            {"name": "mail", "description": "opens, clicks, and webhooks of mail services"},
             {"name": "operation", "description": "for people and programs that run the edge"},
             {"name": "compatible", "description": "addresses of other trackers' clients, answered as those expect"},
         ],
-        "paths": {**event_paths(), **_operation(), **_compatible(routes)},
+        "paths": {**event_paths(), **page_paths(), **_operation(), **_compatible(routes)},
         "components": {
-            "schemas": build_schemas(),
+            "schemas": {**build_schemas(), **page_schemas()},
             "responses": _responses(),
             "headers": {
                 "RetryAfter": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 1}},

@@ -16,6 +16,25 @@ JSON = "application/json"
 KEYS: list[Part] = [{"bearer": []}, {"basic": []}, {"writeKey": []}, {"queryKey": []}]
 
 
+def errors(*statuses: str) -> Part:
+    """Answers by status that the document names once."""
+    return {status: {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
+
+
+def header(name: str) -> Part:
+    """A header that the document names once."""
+    return {"$ref": f"#/components/headers/{name}"}
+
+
+def curl(words: str) -> Part:
+    """An example for a shell."""
+    return {"lang": "Shell", "source": f"curl {words}"}
+
+
+GIF: Part = {"image/gif": {"schema": {"type": "string", "contentMediaType": "image/gif"}}}
+PICTURE_HEADERS: Part = {"X-Fairpixel-Code": header("Code"), "X-Fairpixel-Detail": header("Detail")}
+
+
 def event_paths() -> Part:
     """The addresses that take events, and the one that says what became of one."""
     return {
@@ -42,9 +61,7 @@ def _pixel() -> Part:
         **dict.fromkeys(UNDECODED_SIGNALS, SIGNAL),
         "p.<name>": text("a property of the event, any number of them"),
     }
-    gif = {"image/gif": {"schema": {"type": "string", "contentMediaType": "image/gif"}}}
-    refused = {"X-Fairpixel-Code": header("Code"), "X-Fairpixel-Detail": header("Detail")}
-    later = {**refused, "Retry-After": header("RetryAfter")}
+    later = {**PICTURE_HEADERS, "Retry-After": header("RetryAfter")}
     meanings = {
         "400": "a parameter cannot be read",
         "401": "no site has this key",
@@ -62,12 +79,12 @@ def _pixel() -> Part:
             for name, schema in parameters.items()
         ],
         "responses": {
-            "200": {"description": "kept, or decided by policy", "content": gif},
+            "200": {"description": "kept, or decided by policy", "content": GIF},
             **{
                 status: {
                     "description": meaning,
-                    "headers": later if status in ("429", "503") else refused,
-                    "content": gif,
+                    "headers": later if status in ("429", "503") else PICTURE_HEADERS,
+                    "content": GIF,
                 }
                 for status, meaning in meanings.items()
             },
@@ -148,18 +165,3 @@ def _get_event() -> Part:
         },
         "x-codeSamples": [curl("$EDGE/v1/events/order-42 -H 'Authorization: Bearer <secret key>'")],
     }
-
-
-def errors(*statuses: str) -> Part:
-    """Answers by status that the document names once."""
-    return {status: {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
-
-
-def header(name: str) -> Part:
-    """A header that the document names once."""
-    return {"$ref": f"#/components/headers/{name}"}
-
-
-def curl(words: str) -> Part:
-    """An example for a shell."""
-    return {"lang": "Shell", "source": f"curl {words}"}

@@ -42,10 +42,11 @@ class PageDoor:
     """A plain ASGI callable; what a request means is `take`."""
 
     name = ""  # in metrics
-    allow = b"POST, OPTIONS"
+    methods: tuple[str, ...] = ("POST",)
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
+        self._allow = ", ".join((*self.methods, "HEAD", "OPTIONS")).encode()
 
     async def take(self, request: PageRequest) -> Taken:
         """The answer, once everything is kept. Raises Unacceptable."""
@@ -61,10 +62,13 @@ class PageDoor:
         headers: Headers = dict(scope["headers"])
         origin = headers.get(b"origin")
         if method == "OPTIONS":
-            await answers.send_empty(send, 204, intake.preflight(headers))
+            await answers.send_empty(send, 204, intake.preflight(headers, self._allow))
             return
-        if method.encode() not in self.allow:
-            await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", self.allow)])
+        if method == "HEAD":  # a look whether the door is there
+            await answers.send_empty(send, 200, [*answers.JSON_HEADERS, (b"allow", self._allow)])
+            return
+        if method not in self.methods:
+            await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", self._allow)])
             return
         now_ms = int(time.time() * 1000)
         request = None

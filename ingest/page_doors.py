@@ -10,9 +10,12 @@ from ingest.choices import ChoiceDoor, LinkDoor
 from ingest.intake import Intake
 from ingest.tag import ScriptDoor, build_scripts
 
+Door = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-def page_doors(intake: Intake) -> dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]]:
+
+def page_doors(intake: Intake) -> dict[str, Door]:
     """Exact path -> door."""
     doors = {"/b": BeaconDoor(intake), "/v1/consent": ChoiceDoor(intake), "/v1/link": LinkDoor(intake)}
     scripts = {f"/{name}": ScriptDoor(script, intake.counts) for name, script in build_scripts().items()}
-    return {**scripts, **doors, **{f"{path}/": door for path, door in doors.items()}}
+    exact: dict[str, Door] = {**scripts, **doors}
+    return {**exact, **{f"{path}/": door for path, door in exact.items()}}

@@ -48,8 +48,11 @@ class ScriptDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         method, headers = scope["method"], dict(scope["headers"])
+        if method == "OPTIONS":
+            await answers.send_empty(send, 204, [_ALLOW])
+            return
         if method not in ("GET", "HEAD"):
-            await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", b"GET, HEAD")])
+            await answers.send_error(send, 405, answers.WRONG_METHOD, [_ALLOW])
             return
         zips = b"gzip" in headers.get(b"accept-encoding", b"")
         known = self._script.tag in headers.get(b"if-none-match", b"")
@@ -65,6 +68,7 @@ class ScriptDoor:
         await send({"type": "http.response.body", "body": b"" if known or method == "HEAD" else body})
 
 
+_ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 _TYPE = (b"content-type", b"text/javascript; charset=utf-8")
 _FIXED: HeaderList = [
     (b"cache-control", CACHE),
