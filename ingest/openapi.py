@@ -23,10 +23,10 @@ Takes hits of browsers, events of backends and lines of logs. **A 2xx means kept
 event, or it lies on the edge's disk, synced. A decision by policy (no consent, a page of a foreign origin) is
 answered with 200 as well and counted.
 
-Every address answers with and without a trailing slash, takes `OPTIONS`, and `HEAD` where it takes `GET`;
-nothing is ever redirected but a mail's click. Errors are JSON with `code`, `message` and `detail`; pixels carry
-them in headers, as their body stays a picture. After a 429 or a 503 send the same again, with the same ids,
-after the seconds of `Retry-After`: a repeat is one event.
+Every address answers with and without a trailing slash, and takes `HEAD` and `OPTIONS` beside the methods
+below, which make no event; nothing is ever redirected but a mail's click. Errors are JSON with `code`,
+`message` and `detail`; pixels carry them in headers, as their body stays a picture. After a 429 or a 503 send
+the same again, with the same ids, after the seconds of `Retry-After`: a repeat is one event.
 
 A **public key** stands in a page and may say what happened. The **secret key** belongs to a backend and may
 also say who: address, agent, and times that are taken as they are. Compatible clients need a new host and key,
@@ -169,7 +169,7 @@ STATUS_MEANING = {
 def _responses() -> Part:
     return {
         f"Error{status}": {
-            "description": f"{meaning} Codes: {', '.join(_codes(status)) or 'see the operation'}",
+            "description": f"{meaning} Codes: {', '.join(_codes(status))}" if _codes(status) else meaning,
             "content": {JSON: {"schema": ref("Error")}},
             **({"headers": {"Retry-After": header("RetryAfter")}} if status in ("429", "503") else {}),
         }

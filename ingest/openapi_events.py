@@ -103,7 +103,10 @@ def _post_events() -> Part:
         "description": f"At most {BODY_BYTES_MAX:,} bytes as sent, {INFLATED_BYTES_MAX:,} after decompression (gzip, "
         f"deflate, zstd) and {EVENT_COUNT_MAX:,} events. Each event has its own result: a bad one spares its "
         "neighbours. CloudEvents 1.0 come structured, as a batch, or in binary mode (attributes in `ce-` headers, the "
-        "body is the data): `source` and `id` are the event's id, `type` its name, `data` its properties.",
+        "body is the data): `source` and `id` are the event's id, `type` its name, `data` its properties. Instead of "
+        "sending the secret key, a backend may send the public one and sign the body with the secret: "
+        "`X-Fairpixel-Signature: t=<seconds since 1970>,v1=<hex HMAC-SHA-256 of t, a dot and the body>`, good for five "
+        "minutes; a replay is a duplicate.",
         "security": KEYS,
         "requestBody": {
             "required": True,

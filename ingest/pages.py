@@ -19,7 +19,7 @@ a{color:var(--link)}
 h1{line-height:1.2}h2{margin-top:3rem;border-bottom:1px solid var(--line)}h3{margin-top:2.2rem;overflow-wrap:anywhere}
 code,pre{font:.88em/1.5 ui-monospace,monospace}
 pre{background:var(--soft);padding:.8rem;border-radius:.4rem;overflow-x:auto;tab-size:2}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.35rem .7rem .35rem 0;border-bottom:1px solid var(--line)}
 .method{display:inline-block;min-width:3.4rem;font-weight:700}
@@ -56,7 +56,8 @@ def docs_page(document: Part) -> str:
         f"<h1>{escape(document['info']['title'])}</h1>",
         _paragraphs(document["info"]["description"]),
         '<p>For programs: <a href="/openapi.json">OpenAPI 3.1</a>, '
-        '<a href="/asyncapi.json">AsyncAPI 3.0</a> of the topics.</p>',
+        '<a href="/asyncapi.json">AsyncAPI 3.0</a> of the topics. '
+        "In the examples <code>$EDGE</code> is this address, such as <code>http://127.0.0.1:8000</code>.</p>",
         _contents(operations),
     ]
     for tag in tags:
@@ -147,14 +148,14 @@ def _shape(name: str, schema: Part) -> str:
 def _explain(schema: Part) -> tuple[str, str]:
     meaning = schema.get("description", "")
     if "enum" in schema and len(schema["enum"]) <= 10:
-        meaning += f" One of {', '.join(f'`{one}`' for one in schema['enum'])}."
+        meaning += f"; one of {', '.join(f'`{one}`' for one in schema['enum'])}"
     elif "enum" in schema:
-        meaning += " One of the codes below."
+        meaning += "; one of the codes below"
     if "maxLength" in schema:
-        meaning += f" At most {schema['maxLength']} characters."
+        meaning += f"; at most {schema['maxLength']} characters"
     if "default" in schema:
-        meaning += f" Default: `{schema['default']}`."
-    return _type(schema), meaning
+        meaning += f"; `{schema['default']}` by default"
+    return _type(schema), meaning.removeprefix("; ")
 
 
 def _type(schema: Part) -> str:
