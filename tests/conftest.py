@@ -31,6 +31,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fault-runs", dest="fault_runs", type=int, default=1, help="how often each fault is tried"
     )
+    parser.addoption(
+        "--kafka-away-seconds",
+        dest="kafka_away_seconds",
+        type=float,
+        default=6,
+        help="how long Kafka is away at least; 600 takes a quarter of an hour",
+    )
+    parser.addoption(
+        "--kafka-away-spool-bytes",
+        dest="kafka_away_spool_bytes",
+        type=int,
+        default=1_000_000,
+        help="the spool's bound meanwhile; the test goes on until it is reached",
+    )
     parser.addoption("--fault-seed", dest="fault_seed", type=int, default=1, help="the first of the seeds")
 
 

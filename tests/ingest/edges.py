@@ -97,9 +97,13 @@ class Edge:
     def kill(self) -> None:
         """kill -9 of every process of the edge."""
         assert self.process is not None
-        for pid in [self.process.pid, *self.workers()]:
+        workers = self.workers()
+        for pid in [self.process.pid, *workers]:
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
+        await_that(
+            lambda: not any(map(_runs, workers)), 10, "the workers are gone, and their locks with them"
+        )
 
     def stop(self) -> None:
         """In order, as the supervisor does."""
@@ -170,6 +174,13 @@ class Edge:
                 spool.release()
             spool.close()
         return found
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "XZ"
+    except OSError:
+        return False
 
 
 def ends(bootstrap: str) -> list[TopicPartition]:
