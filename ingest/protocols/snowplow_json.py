@@ -135,7 +135,7 @@ def _load_text(text: bytes | str, field: str) -> Any:
 
 def _decode(text: str, field: str) -> bytes:
     """Base64, standard or URL-safe, padded or not; a `+` that a query turned into a space is a `+` again."""
-    standard = text.translate(_TO_STANDARD).rstrip("=")
+    standard = text.translate(_TO_STANDARD)
     try:
         return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
     except (binascii.Error, ValueError):

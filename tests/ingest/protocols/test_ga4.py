@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from ingest.answers import SPOOL_FULL
 from ingest.body import TOO_LARGE
-from ingest.protocol import Reading
+from ingest.protocol import Ask, Reading
 from ingest.protocols.ga4 import ROUTES
+from ingest.sites import PUBLIC, Sender
 from schemas.consent import Basis, ConsentPolicy, Measurement, decide
 from schemas.event import Event, Flag
 from tests.ingest.protocols.laws import BODIES, VALUES, as_json, check_reading
-from tests.ingest.protocols.recorded import NOW_MS, SECRET_KEY, read
+from tests.ingest.protocols.recorded import NOW_MS, SECRET_KEY, SITES, ask, read
 
 KEYS = f"measurement_id=G-SHOP&api_secret={SECRET_KEY}"
 MICROS = (NOW_MS - 5_000) * 1_000
@@ -61,6 +62,13 @@ def test_without_the_secret_and_a_public_key_of_one_site_nothing_is_taken_and_no
     assert (reading.answer.status, reading.answer.body, reading.rows) == (200, b"", [])
     assert [why.code for _, why in reading.refusals] == ["unknown_key"]
     assert debug({"client_id": "1.2", "events": [{"name": "a"}]}, query) == [("api_secret", "VALUE_INVALID")]
+
+
+def test_the_public_key_must_be_of_the_site_of_the_secret() -> None:
+    request = ask("POST", "/mp/collect", KEYS, {}, as_json({"client_id": "1", "events": [{"name": "a"}]}))
+    sites = type(SITES)({"G-SHOP": Sender("other", PUBLIC)}, SITES._secret)
+    reading = ROUTES[0].read(Ask(**{n: getattr(request, n) for n in request.__slots__} | {"sites": sites}))
+    assert (reading.rows, [why.code for _, why in reading.refusals]) == ([], ["unknown_key"])
 
 
 def test_a_repeated_request_is_the_same_events_where_it_names_a_time() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ingest.pixel import GIF
 from ingest.protocol import Ask, Reading
 from ingest.protocols.matomo import ROUTES
-from ingest.sites import SECRET, Sender
+from ingest.sites import PUBLIC, SECRET, Sender
 from schemas.event import Event, Flag
 from tests.ingest.protocols.laws import BODIES, TEXTS, VALUES, as_json, check_reading
 from tests.ingest.protocols.recorded import NOW_MS, SECRET_KEY, SITES, ask, read
@@ -121,6 +121,13 @@ def test_the_secret_key_of_the_site_is_believed_and_no_other_token(where: str) -
         assert (found.trust, found.source, found.ip, found.occurred_at, found.properties) == (
             "public", "pixel", "203.0.113.77", 0, "",
         )  # fmt: skip
+
+
+def test_the_secret_key_of_another_site_says_nothing_here() -> None:
+    sites = type(SITES)(SITES.public | {"2": Sender("other", PUBLIC)}, SITES._secret)
+    request = ask("GET", "/matomo.php", urlencode({**PAGE, "idsite": "2", "token_auth": SECRET_KEY}), MOZILLA)
+    other = Ask(**{name: getattr(request, name) for name in request.__slots__} | {"sites": sites})
+    assert [(sender.site, row[6]) for sender, row in ROUTES[0].read(other).rows] == [("other", "public")]
 
 
 def test_a_time_is_believed_for_a_day_without_the_secret_key() -> None:

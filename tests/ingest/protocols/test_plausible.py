@@ -112,6 +112,15 @@ def test_a_backend_is_told_by_its_key_or_its_agent_and_its_address_is_nobodys() 
     assert {(row[4], row[10]) for _, row in trusted.rows + plain.rows} == {("server", "")}
 
 
+def test_the_secret_key_of_another_site_says_nothing_here() -> None:
+    request = ask(
+        "POST", "/api/event", "", MOZILLA | {"Authorization": f"Bearer {SECRET_KEY}"}, as_json(VIEW)
+    )
+    sites = type(SITES)({"shop.example": Sender("other", PUBLIC)}, SITES._secret)
+    reading = ROUTES[0].read(Ask(**{n: getattr(request, n) for n in request.__slots__} | {"sites": sites}))
+    assert [(sender.site, row[6]) for sender, row in reading.rows] == [("other", "public")]
+
+
 def test_the_debug_header_shows_a_truncated_address_to_the_secret_key_alone() -> None:
     shown = post(VIEW, X_Debug_Request="true", Authorization=f"Bearer {SECRET_KEY}")
     assert (shown.answer.body, shown.rows) == (b"203.0.113.0/24", [])

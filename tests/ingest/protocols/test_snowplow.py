@@ -196,6 +196,11 @@ def says(name: str, **data: object) -> dict[str, str]:
     (says("consent_withdrawn", all=True), "", "consent=none"),
     (says("consent_granted", expiry=None), "gcs=G111", "gcs=G111&categories=unclear"),
     (says("a") | {"co": contexts(gdpr={"basisForProcessing": "consent"})}, "", "categories=unclear"),
+    (
+        says("consent_preferences", eventType="allow_all") | {"co": contexts(consent_withdrawn={"all": True}, gdpr={})},
+        "",
+        "consent=none",
+    ),
     (says("a"), "", ""),
 ])  # fmt: skip
 def test_consent_is_taken_where_it_is_clear_and_a_signal_where_not(
