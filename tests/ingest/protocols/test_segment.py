@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.body import GZIP_MAGIC, ZSTD_MAGIC
@@ -213,6 +213,7 @@ call = objects([
 )  # fmt: skip
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.lists(call | values, max_size=4),
     objects(["context", "sentAt", "writeKey", "integrations"]),
@@ -235,6 +236,7 @@ def test_every_event_of_a_batch_is_a_row_or_a_refusal(
     assert post(path, body, basic(SECRET)).rows == reading.rows
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     call | values,
     st.sampled_from(["track", "i", "page", "screen", "group", "alias", "batch"]),
@@ -248,6 +250,7 @@ def test_a_single_call_is_one_row_or_one_refusal(body: Any, path: str, key: str)
         assert (reading.answer.status == 200) == bool(reading.rows)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.binary(max_size=60).filter(lambda body: body[:2] != GZIP_MAGIC and body[:4] != ZSTD_MAGIC))
 def test_any_bytes_are_answered(body: bytes) -> None:
     for path in ("/v1/batch", "/v1/track", "/batch"):
