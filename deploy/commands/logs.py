@@ -44,20 +44,17 @@ def _logs() -> None:
 def import_(
     files: Annotated[
         list[Path],
-        typer.Argument(
-            help="log files, plain or gzip; - is standard input",
-            exists=True,
-            dir_okay=False,
-            readable=True,
-            allow_dash=True,
-        ),
+        typer.Argument(help="log files, plain or gzip; - is standard input"),
     ],
     site: Site = "",
     host: Host = "",
     format: Format = "",
     as_json: Annotated[bool, typer.Option("--json", help="the summary as JSON")] = False,
 ) -> None:
-    """Import access logs. Ends when Kafka has acknowledged every line; run it again without fear."""  # fmt: skip
+    """Import access logs. Ends when Kafka has acknowledged every line; run it again without fear."""
+    for path in files:
+        if path != STDIN and not path.is_file():
+            raise Trouble(f"{path}: no such file.", "Name log files, or - for standard input.")
     started = time.monotonic()
     result, formats = _import(files, site, host, check_format(format))
     seconds = time.monotonic() - started

@@ -15,7 +15,6 @@ from ingest.answers import GIF_HEADERS
 from ingest.log_formats.pixel_queue import PixelQueueFormat
 from ingest.sites import PUBLIC, Sender
 from schemas.event import Event
-from tests.conftest import find_program
 from tests.ingest.builders import NOW_MS
 from tests.nginx_edge import NginxEdge
 from tests.processes import await_that
@@ -24,8 +23,7 @@ PEER = "set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP;"  # so that a test
 
 
 @pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxEdge]:
-    nginx = find_program("nginx", "nginx-light")
+def edge(nginx: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxEdge]:
     one = NginxEdge(nginx, tmp_path_factory.mktemp("nginx"), ["demo", "other.key-1"], before=PEER)
     one.start()
     yield one
@@ -68,6 +66,15 @@ def test_an_unknown_key_is_told_so_and_leaves_no_line(edge: NginxEdge, target: s
     assert (status, "unknown_key" in head) == (401, True)
     assert edge.request("/anything")[0] == 404
     hit(edge, "k=demo")
+    assert edge.queue.read_bytes()[before:].count(b"\n") == 1
+
+
+@pytest.mark.parametrize("query", ["v=much", "cur=euros", "ts=now", "e=anna%40mail.example", "e=a%22%0"])
+def test_what_can_never_be_an_event_is_refused_and_leaves_no_line(edge: NginxEdge, query: str) -> None:
+    before = edge.queue.stat().st_size if edge.queue.exists() else 0
+    status, head = edge.request(f"/p.gif?k=demo&{query}&x=1")
+    assert (status, "invalid_field" in head) == (400, True)
+    hit(edge, "k=demo&v=&cur=&ts=&e=")
     assert edge.queue.read_bytes()[before:].count(b"\n") == 1
 
 

@@ -19,6 +19,7 @@ from schemas.settings import PlatformSettings
 from tests.platform import Platform
 from tests.speed import parts, together
 from tests.speed.machine import kafka, program, ready
+from tests.speed.wire import wire
 
 Figures = dict[str, float]
 
@@ -39,8 +40,14 @@ GOALS: dict[str, tuple[str, float | None, bool]] = {
     "loader_us_per_event": ("loader: CPU of our Python an event (µs)", 1, False),
     "clickhouse_us_per_event": ("ClickHouse: CPU an event (µs)", None, False),
     "loader_resident_mb": ("loader: memory (MB)", None, False),
-    "import_lines_per_second": ("log import: lines a second, the command whole", 60_000, True),
+    "import_lines_per_second": ("log import: lines a second, the command whole", 100_000, True),
     "import_us_per_line": ("log import: CPU a line (µs)", None, False),
+    "wire_us_per_pixel": ("wire-speed edge: nginx's CPU a pixel (µs)", None, False),
+    "wire_plain_us_per_gif": ("  nginx: CPU a GIF with a log, in turns with it (µs)", None, False),
+    "wire_over_nginx": ("  the one over the other, median of pairs", 1.1, False),
+    "wire_pixels_per_second": ("  pixels a second, one worker, follower beside it", None, True),
+    "wire_follow_us_per_line": ("  follower: CPU a line (µs)", None, False),
+    "wire_lost": ("  answered hits that Kafka does not have", 0, False),
     "held_events_per_second": ("all on one machine: events a second, held", 15_000, True),
     "held_lag_packs_first_third": ("  lag in packs, first third", None, False),
     "held_lag_packs_last_third": ("  lag in packs, last third", None, False),
@@ -60,14 +67,14 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument(
-        "--only", choices=["edge", "streams", "loader", "import", "together"], action="append"
+        "--only", choices=["edge", "wire", "streams", "loader", "import", "together"], action="append"
     )
     arguments.add_argument(
         "--packs", type=int, default=1_600, help="raw packs of 500 events for streams and loader, a round"
     )
     arguments.add_argument("--hold", type=float, default=120, help="seconds the common rate is held")
     asked = arguments.parse_args()
-    wanted = asked.only or ["edge", "streams", "loader", "import", "together"]
+    wanted = asked.only or ["edge", "wire", "streams", "loader", "import", "together"]
     console = Console()
     rounds: list[Figures] = []
     with tempfile.TemporaryDirectory(prefix="fairpixel-bench-") as folder:
@@ -89,7 +96,7 @@ def main() -> None:
 def _run_rounds(
     platform: Platform, wanted: list[str], asked: argparse.Namespace, rounds: list[Figures], console: Console
 ) -> None:
-    if {"edge", "streams", "loader", "import"} & set(wanted):
+    if {"edge", "wire", "streams", "loader", "import"} & set(wanted):
         with kafka(platform):
             for number in range(asked.rounds):
                 console.print(f"round {number + 1} of {asked.rounds}, each part alone")
@@ -113,6 +120,9 @@ def _parts(
     if "edge" in wanted:
         say("  edge")
         figures |= parts.edge(platform)
+    if "wire" in wanted:
+        say("  wire-speed edge")
+        figures |= wire(platform)
     if {"streams", "loader"} & set(wanted):
         if "edge" in wanted or number == 0:
             parts.drain(platform)

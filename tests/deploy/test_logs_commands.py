@@ -1,0 +1,140 @@
+"""`fairpixel logs` as people call it, on a real broker: files, standard input, summaries, kills and signals."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from tests.ingest.edges import Edge, ends
+from tests.ingest.test_log_formats import LINES
+from tests.processes import await_that
+
+JUNK = "198.51.100.77 is no line"
+
+
+class Station:
+    """A data folder with its site, and a broker; commands run in processes of their own."""
+
+    def __init__(self, folder: Path, bootstrap: str) -> None:
+        self.edge = Edge(folder / "station", bootstrap)
+        self.start: list[TopicPartition] = ends(bootstrap)
+
+    def run(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "deploy.cli", "logs", *words]
+        return subprocess.run(
+            command, env=self.edge.environ, input=stdin, capture_output=True, timeout=60, check=False
+        )
+
+    def summary(self, *words: str, stdin: bytes = b"") -> dict[str, Any]:
+        done = self.run("import", "--site", "demo", "--json", *words, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def follow(self, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "deploy.cli", "logs", "follow", *words],
+            env=self.edge.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def ids(self) -> set[str]:
+        return {event.event_id for event in self.edge.events(self.start)}
+
+    def refused(self) -> int:
+        return sum(one.count for pack in self.edge.packs(self.start) for one in pack.refusals)
+
+
+@pytest.fixture
+def station(kafka: str, tmp_path: Path) -> Station:
+    return Station(tmp_path, kafka)
+
+
+def test_several_files_of_several_formats_are_imported_at_once(station: Station, tmp_path: Path) -> None:
+    paths = []
+    for name, line in LINES.items():
+        paths.append(tmp_path / f"{name}.log.gz")
+        paths[-1].write_bytes(gzip.compress(f"{line}\n{line}\n".encode()))
+    said = station.summary(*map(str, paths))
+    assert (said["lines"], said["accepted"], said["invalid"]) == (14, 14, 0)
+    assert said["formats"] == list(LINES)
+    assert len(station.ids()) == 14
+
+
+def test_standard_input_counts_and_keeps_what_cannot_be_read_once(station: Station) -> None:
+    text = f"{LINES['alb']}\n{JUNK}\n".encode()
+    first, again = station.summary("-", stdin=text), station.summary("-", stdin=gzip.compress(text))
+    assert (first["accepted"], first["invalid"], first["invalid_again"], first["invalid_lines"]) == (
+        1,
+        1,
+        0,
+        [2],
+    )
+    assert (again["accepted"], again["invalid"], again["invalid_again"]) == (1, 1, 1)
+    assert (len(station.ids()), station.refused()) == (1, 1)
+    assert b"1 lines" in station.run("rejected").stdout
+    assert JUNK.encode() not in station.run("rejected").stdout
+    assert station.run("rejected", "--show").stdout == f"{JUNK}\n".encode()
+    in_words = station.run("import", "-", "--site", "demo", stdin=text)
+    assert b"Counted by an import before this one: 1 of them." in in_words.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-"], b"Whose log is it"),
+        (["-", "--site", "nobody"], b"Sites of fairpixel.toml: demo, shop"),
+        (["-", "--site", "demo"], b"standard input: none of the first 1 lines is of a known format"),
+        (["-", "--site", "demo", "--format", "iis"], b"Known are: combined, vhost_combined"),
+    ],
+)
+def test_what_cannot_begin_says_why_and_counts_nothing(
+    station: Station, words: list[str], said: bytes
+) -> None:
+    done = station.run("import", *words, stdin=JUNK.encode())
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+    assert JUNK.encode() not in done.stderr
+    assert station.refused() == 0
+
+
+@pytest.fixture
+def children() -> Iterator[list[subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for child in started:
+        child.kill()
+        child.communicate()
+
+
+def test_a_follower_goes_on_after_kill_9_and_stops_in_order_when_told(
+    station: Station, tmp_path: Path, children: list[subprocess.Popen[bytes]]
+) -> None:
+    log = tmp_path / "later" / "access.log"
+    log.parent.mkdir()
+    lines = [LINES["combined"].replace("x=1", f"x={number // 2}") + "\n" for number in range(4_000)]
+    children.append(station.follow(str(log), "--site", "demo"))
+    log.write_text("".join(lines[:1_500]))
+    await_that(lambda: len(station.ids()) >= 1_500, 30, "the first lines are in Kafka")
+    with log.open("a") as file:
+        file.writelines(lines[1_500:3_000])
+        file.flush()
+        children[0].kill()
+        file.writelines(lines[3_000:])
+    children.append(station.follow(str(log), "--site", "demo"))
+    await_that(lambda: len(station.ids()) == 4_000, 30, "all lines are in Kafka")
+    second = station.follow(str(log), "--site", "demo")
+    children.append(second)
+    assert second.wait(20) == 1  # one follower a log
+    children[1].terminate()
+    printed, _ = children[1].communicate(timeout=30)
+    assert children[1].returncode == 0
+    assert b"0 invalid" in printed
+    said = station.summary(str(log))
+    assert (said["accepted"], len(station.ids())) == (4_000, 4_000)
