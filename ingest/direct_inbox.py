@@ -27,8 +27,8 @@ from schemas.topics import CLEAN_SIZE_MAX, DEAD, DIRECT
 
 GROUP = "fairpixel-direct"
 SESSION_MS = 6_000  # after it the partitions of a killed worker go to the others; the least brokers allow
-ASK_S_MAX = 5.0
-BURY_S_MAX = 10.0
+ASK_S_MAX = 2.0
+BURY_S_MAX = 4.0
 COMPLAIN_S = 60.0  # between two log lines about the same trouble
 QUEUE_KBYTES_MAX = 8_192  # fetched ahead, all partitions together
 

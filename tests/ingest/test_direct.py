@@ -196,7 +196,8 @@ def test_a_full_edge_takes_nothing_and_stops_in_order() -> None:
     async def journey() -> None:
         edge = Edge(MemoryInbox([message(0)]), events_max=0)
         await until(lambda: edge.inbox.held >= 2)
-        await edge.direct.stop()
+        async with asyncio.timeout(1):
+            await edge.direct.stop()
         assert (edge.sent.packs, edge.inbox.committed, edge.inbox.closed) == ([], 0, True)
 
     run(journey)

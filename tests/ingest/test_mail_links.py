@@ -93,6 +93,7 @@ def test_a_link_that_would_be_refused_or_name_a_person_is_not_made(
         "https://evil.example\\@shop.example",
         "https://shop.example@evil.example",
         "https://shop.example%2f@evil.example",
+        "https://evil.example@shop.example",
         "https://evil.example#@shop.example",
         "https://evil.example?shop.example",
         "https://shop.example.evil.example",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.platform import Platform, await_that
+from tests.processes import REPO
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
@@ -70,6 +72,11 @@ def test_opens_and_clicks_are_counted_once_with_their_verdict(platform: Platform
     for row in (click, *opens):
         assert (row["ip_network"], row["browser"], row["os"]) == ("", "", "")
         assert "r-1" not in json.dumps(row)
+    (sql,) = re.findall(
+        r"```sql\n(SELECT JSONExtract.*?)```", (REPO / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    (mailing,) = [row for row in platform.query(sql) if row["mailing"] == message]
+    assert (mailing["opened"], mailing["clicked"], mailing["machines"]) == (2, 1, 1)
     assert platform.run("ledger").returncode == 0
 
 
