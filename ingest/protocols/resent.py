@@ -11,7 +11,7 @@ from collections import OrderedDict
 from ingest.protocol import Ask
 from ingest.protocols.payload import derive_id
 
-MOMENT_MS = 1_000  # later than this it is something that happened again
+MOMENT_MS = 2_000  # twice the longest wait for an answer; later than this it is something that happened again
 REMEMBERED_MAX = 20_000  # events of a moment; the oldest is forgotten first. About 200 bytes each: 4 MB
 FETCH = b"sec-fetch-mode"  # every browser sends it and no page can
 
@@ -26,7 +26,7 @@ class Resent:
     def id_of(self, ask: Ask, site: str, protocol: str) -> str | None:
         """The id of this browser's event; the same for the same bytes within a moment. None: no browser sent it.
 
-        Made of the content and the second of receipt, so that other workers nearly always find the same one.
+        Made of the content and the moment of receipt, so that other workers nearly always find the same one.
         """
         if FETCH not in ask.headers:
             return None
