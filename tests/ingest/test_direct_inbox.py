@@ -1,0 +1,93 @@
+"""The consumer of the direct topic on a real broker: shared, paused, committed when told to and not before."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+
+import pytest
+
+from ingest.direct_inbox import DirectMessage, KafkaInbox
+from schemas.dead_letter import DeadLetter
+from schemas.drops import DeadReason
+from schemas.links import Origin
+from schemas.topics import DIRECT
+from tests.ingest.test_direct_edge import as_json, dead_letters, write
+from tests.processes import await_that, free_port
+
+
+def fetch(inbox: KafkaInbox, mark: str, count: int) -> list[DirectMessage]:
+    """So many messages that carry the mark; what other tests wrote is passed over."""
+    found: list[DirectMessage] = []
+
+    def fetched() -> bool:
+        batch = inbox.fetch(500, 0.1)
+        found.extend(one for one in batch if json.loads(one.value).get("event") == mark)
+        return len(found) >= count
+
+    await_that(fetched, 20, f"{count} messages are fetched")
+    return found
+
+
+@pytest.fixture
+def mark() -> str:
+    return f"e-{uuid.uuid4().hex}"
+
+
+def test_what_was_not_committed_comes_again(kafka: str, mark: str) -> None:
+    group = uuid.uuid4().hex
+    write(kafka, *(as_json(event=mark, id=str(n)) for n in range(6)))
+    first = KafkaInbox(kafka, group)
+    taken = fetch(first, mark, 6)
+    assert len({one.origin for one in taken}) == 6
+    assert all(
+        len(one.origin.topic_id) == 22 and abs(one.time_ms - time.time() * 1000) < 60_000 for one in taken
+    )
+    first.commit(taken[:4])
+    first.close()
+    second = KafkaInbox(kafka, group)
+    again = fetch(second, mark, 2)
+    assert [one.origin for one in again] == [one.origin for one in taken[4:]]
+    second.close()
+
+
+def test_while_it_holds_nothing_is_read_and_nothing_is_lost(kafka: str, mark: str) -> None:
+    inbox = KafkaInbox(kafka, uuid.uuid4().hex)
+    write(kafka, as_json(event=mark))
+    fetch(inbox, mark, 1)
+    write(kafka, *(as_json(event=mark) for _ in range(3)))
+    for _ in range(5):
+        inbox.hold(0.1)
+    assert len(fetch(inbox, mark, 3)) == 3
+    inbox.close()
+
+
+def test_lag_is_what_was_written_and_not_taken(kafka: str, mark: str) -> None:
+    inbox = KafkaInbox(kafka, uuid.uuid4().hex)
+    write(kafka, as_json(event=mark))
+    inbox.commit(fetch(inbox, mark, 1))
+    await_that(lambda: not inbox.fetch(1, 0.1) and inbox.lag() == 0, 20, "all is taken")
+    inbox.close()
+
+
+def test_a_letter_is_buried_with_its_origin(kafka: str) -> None:
+    inbox = KafkaInbox(kafka, uuid.uuid4().hex)
+    origin = Origin(uuid.uuid4().hex, 1, 77)
+    assert inbox.bury([DeadLetter(DeadReason.NOT_AN_EVENT, DIRECT, origin, b"sealed")])
+    assert [letter.value for letter in dead_letters(kafka) if letter.origin == origin] == [b"sealed"]
+    inbox.close()
+
+
+def test_without_kafka_every_call_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.direct_inbox.BURY_S_MAX", 0.2)
+    inbox = KafkaInbox(f"127.0.0.1:{free_port()}")
+    began = time.monotonic()
+    letter = DeadLetter(DeadReason.NOT_AN_EVENT, DIRECT, Origin("t", 0, 0), b"sealed")
+    assert inbox.fetch(10, 0.1) == []
+    inbox.hold(0.1)
+    assert not inbox.bury([letter])
+    inbox.commit([DirectMessage(letter.origin, 0, b"")])
+    assert inbox.lag() == 0
+    inbox.close()
+    assert time.monotonic() - began < 12  # a commit that was not answered is waited for 6 s
