@@ -87,7 +87,6 @@ def test_without_kafka_every_call_returns(monkeypatch: pytest.MonkeyPatch) -> No
     assert inbox.fetch(10, 0.1) == []
     inbox.hold(0.1)
     assert not inbox.bury([letter])
-    inbox.commit([DirectMessage(letter.origin, 0, b"")])
     assert inbox.lag() == 0
     inbox.close()
-    assert time.monotonic() - began < 12  # a commit that was not answered is waited for 6 s
+    assert time.monotonic() - began < 5
