@@ -21,7 +21,8 @@ QUERY_KEYS_DEFAULT = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "u
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
-Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+$", max_length=200)]  # no scheme, no port, no path
+# no scheme, no port, no path
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+$", max_length=200)]
 
 
 class ConfigError(ValueError):

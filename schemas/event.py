@@ -15,7 +15,8 @@ EVENT_ID_LENGTH_MAX = 200  # characters; a longer id is replaced by its hash (de
 NAME_LENGTH_MAX = 200  # characters
 TEXT_LENGTH_MAX = 4_000  # characters of url, referrer, title, user agent; the rest is cut off
 PROPERTIES_SIZE_MAX = 32_000  # characters of JSON text; a larger event is `oversize`
-SYSTEM, CONSENT_CHOICE = "system", "consent_choice"  # kind and name of a choice, made by the edge's own door alone
+# Kind and name of a choice, made by the edge's own door alone.
+SYSTEM, CONSENT_CHOICE = "system", "consent_choice"
 VALUE_E4_MAX = 10**14  # ten thousand million units of any currency; beyond it the event is invalid
 
 
