@@ -11,12 +11,20 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
+from ingest.body import TOO_LARGE
 from ingest.fields import Rejection, Unacceptable
 from ingest.mapping import SERVER, make_row
 from ingest.pixel import parse_query
 from ingest.protocol import Answer, Ask, Reading, Route, error_answer, json_answer
 from ingest.protocols.categories import read_preferences
-from ingest.protocols.ga4_rules import SHOWN_MAX, Problem, check_request, find_duplicates, read_micros
+from ingest.protocols.ga4_rules import (
+    BODY_BYTES_MAX,
+    SHOWN_MAX,
+    Problem,
+    check_request,
+    find_duplicates,
+    read_micros,
+)
 from ingest.protocols.lenient import currency, first_text, identifier, mapping, money, text
 from ingest.protocols.payload import derive_id, join_signals, load_json
 from ingest.row import Row
@@ -63,6 +71,8 @@ def read_collect(ask: Ask) -> Reading:
     try:
         sender = _find_sender(ask, query)
         site = sender.site
+        if len(ask.body) > BODY_BYTES_MAX:
+            raise Unacceptable(*TOO_LARGE)
         body = load_json(ask.body, "body")
         fatal: dict[int | None, Problem] = {}
         for problem in check_request(body, len(ask.body), ask.now_ms):
@@ -96,7 +106,7 @@ def read_debug(ask: Ask) -> Reading:
         problems.append(Problem("body", "VALUE_INVALID", "expected JSON in UTF-8"))
     else:
         problems += islice(check_request(body, len(ask.body), ask.now_ms), SHOWN_MAX)
-        problems += find_duplicates(ask.body)
+        problems += find_duplicates(ask.body) if len(ask.body) <= BODY_BYTES_MAX else []
     return Reading(json_answer({"validationMessages": [problem.shown for problem in problems]}))
 
 

@@ -57,8 +57,7 @@ class Problem(NamedTuple):
     @property
     def rejection(self) -> Rejection:
         """As it is counted."""
-        code = "oversize" if self.path == "body" and self.code == "VALUE_OUT_OF_BOUNDS" else "invalid_field"
-        return Rejection(code, "The event cannot be read.", f"{self.path}: {self.description}")
+        return Rejection("invalid_field", "The event cannot be read.", f"{self.path}: {self.description}")
 
 
 def check_request(body: Any, size_bytes: int, now_ms: int) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ from ingest.sites import SECRET, Sender
 
 PROTOCOL = "matomo"
 UNTRUSTED_AGE_MS_MAX = 86_400_000  # an older `cdt` needs `token_auth` (wire.md, A5)
+PARAM_COUNT_MAX = 500
 UNIX_SECONDS = re.compile(r"\d{1,11}")
 # What the answer looks like and who asks is no part of the event.
 NOT_SAID = frozenset({"token_auth", "send_image", "apiv", "cdo", "queuedtracking"})
@@ -58,6 +59,11 @@ MAPPING: Mapping[str, str] = MappingProxyType({
     " `pf_*`; with `token_auth` also `country`, `region`, `city`, `lat`, `long`",
 })  # fmt: skip
 
+TOO_LONG = Rejection(
+    "oversize",
+    "The event is too large.",
+    f"expected at most {QUERY_LENGTH_MAX:,} bytes of query and {PARAM_COUNT_MAX} parameters",
+)
 MISSING = Rejection(
     "missing_field",
     "The request holds no event.",
@@ -69,17 +75,16 @@ def read(ask: Ask) -> Reading:
     """One event, or a bulk body: which of them the body says (wire.md, A0)."""
     if ask.body.lstrip()[:1] in (b"{", b"["):
         return _read_bulk(ask)
-    if len(ask.query) > QUERY_LENGTH_MAX:
-        why = Rejection(
-            "oversize", "The event is too large.", f"query: expected at most {QUERY_LENGTH_MAX:,} bytes"
-        )
-        return Reading(_refuse(ask, why, 413), refusals=[("", why)])
-    params = _params(ask.query) | _params(ask.body.strip())
     reading = Reading(gif_answer())
+    try:
+        if len(ask.query) > QUERY_LENGTH_MAX:
+            raise Unacceptable(*TOO_LONG)
+        params = _params(ask.query) | _params(ask.body.strip())
+    except Unacceptable as problem:
+        return Reading(_refuse(ask, problem.rejection, 413), refusals=[("", problem.rejection)])
     _take(ask, reading, params, params.get("token_auth", ""))
     if reading.refusals:
-        why = reading.refusals[0][1]
-        return Reading(_refuse(ask, why, 400), refusals=reading.refusals)
+        return Reading(_refuse(ask, reading.refusals[0][1], 400), refusals=reading.refusals)
     if params.get("send_image") == "0":
         return Reading(Answer(204), rows=reading.rows)
     return reading
@@ -105,11 +110,9 @@ def _read_bulk(ask: Ask) -> Reading:
         status = 413 if why.code == "body_too_large" else 400
         answer = json_answer({"status": "error", "tracked": 0, "invalid": 0, **why._asdict()}, status)
         return Reading(answer, refusals=[("", why)])
-    token = token or _params(ask.query).get("token_auth", "")
+    token = token or parse_query(ask.query[:QUERY_LENGTH_MAX]).get("token_auth", "")
     reading, refused = Reading(gif_answer()), []
     for index, request in enumerate(requests):
-        if isinstance(request, str):
-            request = _params(request.partition("?")[2].encode() if "?" in request else request.encode())
         if not _take(ask, reading, request, token, index):
             refused.append(index)
     said: dict[str, Any] = {"status": "success", "tracked": len(reading.rows), "invalid": len(refused)}
@@ -134,6 +137,9 @@ def _is_secret(ask: Ask, token: str) -> bool:
 
 
 def _params(query: bytes) -> dict[str, str]:
+    """Raises Unacceptable where there are too many."""
+    if query.count(b"&") >= PARAM_COUNT_MAX:
+        raise Unacceptable(*TOO_LONG)
     return parse_query(query) if query else {}
 
 
@@ -155,6 +161,9 @@ def _take(ask: Ask, reading: Reading, request: object, token: str, index: int = 
 
 def _texts(request: object) -> dict[str, str]:
     """The parameters as text. Raises Unacceptable."""
+    if isinstance(request, str):
+        head, _, rest = request.partition("?")
+        request = _params((request if "=" in head or not rest else rest).encode())
     if not isinstance(request, dict):
         raise invalid("requests", 'query strings such as "?idsite=1&rec=1&url=..."')
     return {name: _text(value) for name, value in request.items() if value not in (None, "")}

@@ -16,6 +16,9 @@ from ingest.protocol import Ask
 from schemas.consent import SIGNALS
 
 ITEM_COUNT_MAX = 5_000  # events of one request, as at the native door
+LOOSE_LENGTH_MAX = (
+    1_000_000  # of a text read as Python's JSON: 0.1 s at the most, during which nobody else is answered
+)
 
 
 @dataclass(slots=True)
@@ -38,13 +41,15 @@ def load_json(text: bytes | str, field: str) -> Any:
     """JSON as values that can be written again. Raises Unacceptable.
 
     json.dumps of Python writes NaN, Infinity and lone surrogates, which are no JSON (wire.md, B): they are read as
-    null and as `?`, so that one odd number does not cost its whole batch.
+    null and as `?`, so that one odd number does not cost its whole batch (of up to a million bytes).
     """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         pass
     try:
+        if len(text) > LOOSE_LENGTH_MAX:
+            raise ValueError
         loose = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
         return orjson.loads(json.dumps(loose, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):  # a JSONDecodeError and a UnicodeDecodeError are ValueErrors

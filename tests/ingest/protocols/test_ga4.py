@@ -157,7 +157,7 @@ def test_what_is_too_much_is_refused_and_the_first_25_events_are_kept() -> None:
     reading = collect(*({"name": "a"} for _ in range(30)))
     assert (len(reading.rows), len(reading.refusals)) == (25, 5)
     too_large = collect({"name": "a", "params": {"x": "y" * 131_000}}, {"name": "b"})
-    assert [why.code for _, why in too_large.refusals] == ["oversize", "oversize"]
+    assert [why.code for _, why in too_large.refusals] == ["body_too_large"]
     assert len(collect({"name": "a"}, {"name": "b"}, client_id=None).refusals) == 2
 
 

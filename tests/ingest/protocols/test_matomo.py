@@ -179,6 +179,24 @@ def test_a_bulk_body_nobody_can_read_is_an_error_in_matomos_form(body: bytes) ->
     assert {"code", "message", "detail"} <= answer.keys()
 
 
+def test_the_address_of_a_page_in_a_bulk_request_may_hold_a_question_mark() -> None:
+    page = "https://shop.example/?page=2"
+    for start in ("?", "", "/matomo.php?", "https://stats.example/matomo.php?"):
+        reading, _ = bulk(f"{start}idsite=1&rec=1&url={page}")
+        assert [row[13] for _, row in reading.rows] == [page]
+
+
+def test_an_event_of_too_many_parameters_is_counted_as_oversize() -> None:
+    many = "&".join(f"p{n}=1" for n in range(501))
+    for reading in (
+        read(ROUTES, "GET", "/matomo.php", f"idsite=1&rec=1&{many}"),
+        read(ROUTES, "POST", "/matomo.php", "idsite=1&rec=1", {}, many.encode()),
+        read(ROUTES, "GET", "/matomo.php", f"idsite=1&rec=1&url={'x' * 16_000}"),
+        bulk(f"idsite=1&rec=1&{many}")[0],
+    ):
+        assert (reading.rows, [why.code for _, why in reading.refusals]) == ([], ["oversize"])
+
+
 def test_more_than_the_limit_of_a_bulk_body_is_refused_as_a_whole() -> None:
     reading, answer = bulk(*["?idsite=1&rec=1"] * 5_001)
     assert (reading.answer.status, answer["code"], reading.rows) == (413, "body_too_large", [])
