@@ -42,7 +42,6 @@ class ClickHouse:
             "database": DATABASE,
             "default_format": "JSONEachRow",
             "output_format_json_quote_64bit_integers": "0",
-            "max_execution_time": str(int(ANSWER_S_MAX)),
             "wait_end_of_query": "1",
             **{f"param_{name}": value for name, value in (params or {}).items()},
         }
