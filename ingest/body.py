@@ -22,9 +22,13 @@ INFLATED_BYTES_MAX = 10_000_000  # after decompression; nothing more is ever inf
 EVENT_COUNT_MAX = (
     5_000  # events of one request: 5,000 x 12 µs = 60 ms during which no other request is answered
 )
+LINES_MAX = (
+    200_000  # of a body, empty ones included: more would cost 100 MB before they are counted as events
+)
 SCAN_TOKENS_MAX = 300_000  # of a body that is not JSON as a whole: 300,000 x 0.2 µs = 60 ms
 
 GZIP_MAGIC = b"\x1f\x8b"
+MEMBERS_MAX = 100  # of a gzip file or of zstd: behind each the rest is copied, 100 x 5 MB = 50 ms at worst
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_WINDOW_LOG_MAX = 23  # 8 MB, as RFC 8878 recommends: a frame may ask for more memory than its content has
 UNREADABLE = Rejection(
@@ -95,9 +99,12 @@ def inflate(body: bytes, encoding: str) -> bytes:
 
 
 def _inflate(body: bytes, window_bits: int) -> bytes:
-    parts, room = [], INFLATED_BYTES_MAX + 1
+    parts: list[bytes] = []
+    room = INFLATED_BYTES_MAX + 1
     try:
         while body:
+            if len(parts) >= MEMBERS_MAX:
+                raise _refuse(UNREADABLE)
             member = zlib.decompressobj(window_bits)
             part = member.decompress(body, room)
             parts.append(part)
@@ -115,9 +122,12 @@ def _inflate(body: bytes, window_bits: int) -> bytes:
 
 
 def _inflate_zstd(body: bytes) -> bytes:
-    parts, room = [], INFLATED_BYTES_MAX + 1
+    parts: list[bytes] = []
+    room = INFLATED_BYTES_MAX + 1
     try:
         while body:
+            if len(parts) >= MEMBERS_MAX:
+                raise _refuse(UNREADABLE)
             frame = zstd.ZstdDecompressor(
                 options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG_MAX}
             )
@@ -182,7 +192,9 @@ def _text(value: object) -> str:
 
 def _split_lines(body: bytes, declared: bool) -> Body | None:
     """The lines of an NDJSON body, where one of several is an event by itself, or the sender says so."""
-    lines = [line for line in body.splitlines() if line.strip()]
+    if body.count(b"\n") > LINES_MAX:
+        raise _refuse(TOO_LARGE)
+    lines = [line for line in body.split(b"\n") if line.strip()]
     if len(lines) > EVENT_COUNT_MAX:
         return Body(list(lines))  # refused by its length
     if len(lines) < 2 and not declared:
@@ -199,7 +211,8 @@ def _load(text: bytes) -> Any:
         return UNREADABLE_ITEM
 
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+# A text that never ends is a token too: else each of its quotes would be tried again, to the end of the body.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{},]', re.DOTALL)
 _LIST_START = re.compile(rb'\s*(?:\[|\{\s*"events"\s*:\s*\[)')
 _OPENS = re.compile(rb"\s*:\s*\[")
 

@@ -1,5 +1,7 @@
 """Events of `POST /v1/events`: what is taken, what is refused, and what a key may say."""
 
+import gzip
+import time
 from typing import Any
 
 import orjson
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.body import UNREADABLE_ITEM, inflate, split_events
+from ingest.body import BODY_BYTES_MAX, UNREADABLE_ITEM, inflate, split_events, split_list
 from ingest.fields import Rejection, Unacceptable
 from ingest.parse import Parsed, parse_event
 from schemas.consent import ConsentPolicy, Measurement, Purpose, decide
@@ -216,7 +218,6 @@ def test_an_unreadable_sent_at_costs_no_event() -> None:
 
 
 def test_compressed_bodies_are_known_by_header_and_by_magic_bytes() -> None:
-    import gzip
     import zlib
 
     body = b'{"event":"a"}' * 50
@@ -310,3 +311,28 @@ def test_each_neighbour_of_a_broken_event_is_read_as_it_is(items: list[dict[str,
     parts = [orjson.dumps(item) for item in items]
     taken = split_events(b'{"events":[' + b",".join([*parts, b'{"value":' + bad + b"}"]) + b"]}")
     assert taken.events == [*map(orjson.loads, parts), UNREADABLE_ITEM]
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (gzip.compress(b"") * 200_000, "gzip"),
+        (bytes.fromhex("28b52ffd2000010000") * 500_000, "zstd"),
+        (b'["' + b'\\"' * 2_400_000, ""),
+        (b'{"a":["' + b'\\"' * 2_400_000, ""),
+        (b'{"' + b'\\"' * 2_400_000, ""),
+        (b'["' + b"\\" * 4_900_000, ""),
+        (b"[" * 4_900_000, ""),
+        (b'[{"a":NaN}' + b" " * 4_900_000, ""),
+        (b"1\n" * 2_400_000, ""),
+        (gzip.compress(b"\n" * 9_900_000), "gzip"),
+    ],
+)
+def test_no_body_costs_more_than_its_length_explains(body: bytes, encoding: str) -> None:
+    """Each of these took minutes or hours, or hundreds of MB, while no other request was answered."""
+    assert len(body) <= BODY_BYTES_MAX
+    for take_apart in (split_events, lambda whole: split_list(whole, "batch")):
+        began = time.process_time()
+        with pytest.raises(Unacceptable):
+            take_apart(inflate(body, encoding))
+        assert time.process_time() - began < 2
