@@ -12,9 +12,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import orjson
+
 from ingest import answers
 from ingest.answers import HeaderList
-from ingest.body import EVENT_COUNT_MAX, TOO_LARGE
+from ingest.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE
 from ingest.cookies import Visit
 from ingest.crossdomain import UsedTokens, decode_token, link_key
 from ingest.fields import Rejection, Unacceptable, invalid, parse_time
@@ -24,6 +26,8 @@ from ingest.parse import parse_event
 from ingest.row import EVENT_ID, Row
 from ingest.sites import PUBLIC
 from ingest.visitors import CONSENT, host_of, name_visitor, settle
+
+CHOICES_MAX = 20  # different ones in a beacon: each is judged, and may set the cookie
 
 
 class BeaconDoor(PageDoor):
@@ -67,8 +71,10 @@ class BeaconDoor(PageDoor):
         common, events = said.get("common") or {}, said.get("events")
         if not isinstance(events, list) or not isinstance(common, dict):
             raise invalid("events", "a list of events, with what they share in common")
-        if len(events) > EVENT_COUNT_MAX:
-            raise Unacceptable(*TOO_LARGE)
+        if len(events) > EVENT_COUNT_MAX or _size(common) * len(events) > INFLATED_BYTES_MAX:
+            raise Unacceptable(
+                *TOO_LARGE
+            )  # a small body could be a hundred times itself once it is taken apart
         sent_at = parse_time(said.get("sent_at"), "sent_at")
         rows: list[Row] = []
         rejected = []
@@ -86,9 +92,12 @@ class BeaconDoor(PageDoor):
         page = request.said.get("page")
         seed: str = page if isinstance(page, str) else rows[0][EVENT_ID] if rows else ""
         arrived = self._arrival(request, seed)
+        choices = {row[CONSENT] for row in rows}  # nearly always one
+        if len(choices) > CHOICES_MAX:
+            raise invalid("consent", f"at most {CHOICES_MAX} different choices in one beacon")
         found = {
             signals: settle(request.rules, signals, request.cookies, request.now_ms, seed, arrived)
-            for signals in {row[CONSENT] for row in rows}  # nearly always one
+            for signals in choices
         }
         headers = [(b"set-cookie", one.set_cookie) for one in found.values() if one.set_cookie]
         headers.sort(key=lambda pair: b"Max-Age=0" in pair[1])  # the last one holds: a withdrawal
@@ -108,3 +117,11 @@ class BeaconDoor(PageDoor):
             return found[0]
 
         return arrived
+
+
+def _size(common: dict[str, Any]) -> int:
+    """Bytes of JSON that each event would repeat. Raises Unacceptable where it is nested too deep to say."""
+    try:
+        return len(orjson.dumps(common))
+    except TypeError:
+        raise invalid("common", "fields of an event, nested at most 250 deep") from None

@@ -155,6 +155,26 @@ def test_bad_neighbours_are_named_and_do_no_harm(edge: Edge, kafka: str) -> None
         (b'{"k": "shop"}', 400, "invalid_field"),
         (b'{"k": "shop", "events": [], "common": 3}', 400, "invalid_field"),
         (json.dumps({"k": SECRET_KEY, "events": []}).encode(), 401, "unknown_key"),
+        # Small as they are, these would be 150 MB once each event had what all share.
+        (
+            json.dumps({"k": "shop", "common": {"title": "x" * 30_000}, "events": [{}] * 5_000}).encode(),
+            413,
+            "body_too_large",
+        ),
+        (
+            json.dumps(
+                {"k": "shop", "common": dict.fromkeys(map(str, range(9_000)), 1), "events": [{}] * 5_000}
+            ).encode(),
+            413,
+            "body_too_large",
+        ),
+        (
+            json.dumps(
+                {"k": "shop", "events": [{"event": "x", "consent": f"a{i}"} for i in range(50)]}
+            ).encode(),
+            400,
+            "invalid_field",
+        ),
     ],
 )
 def test_what_cannot_be_a_beacon_is_refused_with_a_fix(
