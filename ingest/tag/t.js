@@ -84,7 +84,11 @@
     if (consent.consent && !/all|measurement/.test(consent.consent)) {
       consent = false;
       queue = [];
-    } else if (denied) view();
+    } else if (denied) {
+      look();
+      engaged = 0; // what was before the agreement is nobody's business
+      view();
+    }
     send();
   };
 
@@ -98,7 +102,7 @@
 
   const leave = () => {
     look();
-    if (url && engaged) event("engagement", { props: { engaged_ms: Math.round(engaged), scroll: scrolled } });
+    if (url && engaged > 9) event("engagement", { props: { engaged_ms: Math.round(engaged), scroll: scrolled } });
     engaged = 0;
   };
 
@@ -113,6 +117,7 @@
 
   const hide = () => {
     leave();
+    active = 0; // a page that goes is hidden twice
     send(1);
   };
 
