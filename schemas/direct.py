@@ -17,7 +17,7 @@ from schemas.drops import DeadReason
 from schemas.links import Origin
 from schemas.ring import Key, Ring
 from schemas.seal import open_seal, read_envelope, seal_pack
-from schemas.topics import DIRECT
+from schemas.topics import DIRECT, DIRECT_SIZE_MAX
 
 DIRECT_EVENT = load_schema("direct_event.v1")
 DIRECT_VERSIONS = {DIRECT_EVENT.header: DIRECT_EVENT}
@@ -32,6 +32,8 @@ def encode_direct_event(fields: Mapping[str, Any]) -> bytes:
 
 def decode_direct_event(value: bytes) -> dict[str, Any]:
     """The event as `POST /v1/events` has it, with `site` or `k`. Raises PackError."""
+    if len(value) > DIRECT_SIZE_MAX:
+        raise PackError(DeadReason.NOT_AN_EVENT, f"larger than {DIRECT_SIZE_MAX:,} bytes")
     if value[:2] == MARKER:
         return _decode_avro(value)
     try:

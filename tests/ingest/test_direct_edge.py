@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -132,3 +132,38 @@ def test_without_kafka_the_edge_stands_and_stops(tmp_path: Path) -> None:
         began = time.monotonic()
         edge.stop()
         assert time.monotonic() - began < 10
+
+
+def test_a_killed_edge_s_messages_are_taken_by_its_successor(kafka: str, tmp_path: Path) -> None:
+    edge, start, name, count = Edge(tmp_path, kafka), ends(kafka), uuid.uuid4().hex, 10_000
+    write_some(kafka, name, 1)
+    edge.start()
+    await_events(edge, start, 1)  # it reads; before that a kill would fall into nothing
+    delivered = write_some(kafka, name, count - 1, until=3_000)
+    edge.kill()
+    delivered()
+    with edge:
+        await_that(lambda: len(ids_of(edge, start, name)) >= count, 60, "every message is in the raw topic")
+
+
+def ids_of(edge: Edge, start: list[TopicPartition], name: str) -> set[str]:
+    return {event.event_id for event in direct(edge, start) if event.name == name}
+
+
+def write_some(bootstrap: str, name: str, count: int, until: int | None = None) -> Callable[[], None]:
+    """Write messages without ids; returns when `until` of them are acknowledged, and how to wait for the rest."""
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
+    errors: list[object] = []
+    for n in range(count):
+        producer.produce(
+            DIRECT, as_json(event=name, properties={"n": n}), partition=n % 2,
+            on_delivery=lambda error, _: errors.append(error),
+        )  # fmt: skip
+    while len(errors) < (count if until is None else until):
+        producer.poll(0.001)
+
+    def finish() -> None:
+        assert producer.flush(20) == 0
+        assert {*errors} == {None}
+
+    return finish

@@ -59,6 +59,7 @@ def test_the_first_version_is_read_for_ever() -> None:
         (b"", DeadReason.NOT_AN_EVENT),
         (b"\x00garbage", DeadReason.NOT_AN_EVENT),
         (b"[]", DeadReason.NOT_AN_EVENT),
+        (b'{"site": "demo", "event": "' + b"e" * 200_000 + b'"}', DeadReason.NOT_AN_EVENT),
         (b'"text"', DeadReason.NOT_AN_EVENT),
         (b'{"event": NaN}', DeadReason.NOT_AN_EVENT),
         (b"\xc3\x01" + bytes(8), DeadReason.UNKNOWN_SCHEMA),
