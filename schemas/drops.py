@@ -94,5 +94,5 @@ DEAD_REASON_MEANING: dict[DeadReason, str] = {
     DeadReason.NO_KEY: "the key the pack is sealed under is not in the ring",
     DeadReason.SEAL_BROKEN: "the seal does not fit the content: changed or damaged on the way",
     DeadReason.REFUSED_BY_CLICKHOUSE: "ClickHouse could not read the pack",
-    DeadReason.NOT_AN_EVENT: "a direct message that is no event: too large, no JSON, no known site, an impossible field",
+    DeadReason.NOT_AN_EVENT: "a direct message that is no event: too large, no JSON, no site, an impossible field",
 }
