@@ -16,6 +16,7 @@ from ingest.body import EVENT_COUNT_MAX, TOO_LARGE, UNREADABLE, UNREADABLE_EVENT
 from ingest.client import Headers
 from ingest.fields import Rejection, Unacceptable, invalid, parse_name, parse_time, refuse_fingerprinting
 from ingest.parse import Converted
+from ingest.signature import HEADER as SIGNATURE
 
 STRUCTURED = "application/cloudevents"
 BATCH = "application/cloudevents-batch"
@@ -79,6 +80,12 @@ def split_body(headers: Headers, body: bytes) -> Body:
                 "unknown_format",
                 "This format of CloudEvents is not taken.",
                 "Content-Type: expected application/cloudevents+json or application/cloudevents-batch+json",
+            )
+        case _ if SIGNATURE in headers:
+            raise Unacceptable(
+                "signature_wrong",
+                "The signature does not cover all of the event.",
+                "ce-: a signature covers the body alone; send the CloudEvent structured, application/cloudevents+json",
             )
         case _:
             return Body([_convert_binary(headers, media_type, body)])

@@ -33,6 +33,7 @@ BURST_MS = 10_000
 BURST_LINKS = (
     3  # different links of one mail within BURST_MS: the pixel and one click are a person, three are not
 )
+LINKS_REMEMBERED_MAX = 20  # of a mail: with BURST_LINKS of them the verdict is clear
 HEAD_MS = 60_000  # who asked by HEAD a moment ago fetches next
 MAILS_REMEMBERED_MAX = 20_000  # 20,000 x about 600 bytes = 12 MB; the oldest is forgotten first
 
@@ -204,7 +205,8 @@ class Looks:
                 self._mails.popitem(last=False)
         self._mails.move_to_end(name)
         mail.links = {one: at for one, at in mail.links.items() if now_ms - at < BURST_MS}
-        mail.links[link.kind + target] = now_ms
+        if len(mail.links) < LINKS_REMEMBERED_MAX:
+            mail.links[link.kind + target] = now_ms
         if is_head:
             mail.head_at = now_ms
         return len(mail.links), now_ms - mail.head_at < HEAD_MS

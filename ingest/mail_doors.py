@@ -76,6 +76,10 @@ class _MailDoor:
             link, target, judgement, PUBLIC, read_flags(headers), self._intake.live.link_key, now_ms
         )
 
+    def _wait(self, scope: Scope) -> float:
+        """Seconds until the client's network may ask again; 0.0 where it may now."""
+        return self._intake.wait_of(self._intake.client(scope, dict(scope["headers"])), None)
+
     async def _keep(self, look: Look) -> bool:
         return not self._intake.is_full and await self._intake.packer.add(look.row)
 
@@ -100,6 +104,10 @@ class OpenDoor(_MailDoor):
             await self._other_method(scope, send)
             return
         now_ms = _now_ms()
+        if wait_s := self._wait(scope):
+            self._count(OPEN, 429, answers.RATE_LIMITED, now_ms)
+            await answers.send_gif(send, 429, answers.RATE_LIMITED, answers.retry_after(wait_s))
+            return
         look = self._read(scope, OPEN, scope["path_params"]["token"].removesuffix(".gif"), now_ms)
         if isinstance(look, Rejection):
             self._count(OPEN, 400, look, now_ms)
@@ -121,7 +129,8 @@ class ClickDoor(_MailDoor):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; 302 once Kafka or the spool has the event.
 
-        When neither has room the person gets to the page all the same, and the lost click is counted.
+        When neither has room, or the network is over its rate, the person gets to the page all the same, and the lost
+        click is counted.
         """
         if scope["method"] not in ("GET", "HEAD"):
             await self._other_method(scope, send)
@@ -133,7 +142,7 @@ class ClickDoor(_MailDoor):
             await _send_page(send, look)
             return
         if scope["method"] == "GET":
-            if await self._keep(look):
+            if not self._wait(scope) and await self._keep(look):
                 self._intake.counts.events["mail_click"] += 1
             else:
                 self._intake.counts.refused[RefusalReason.CLICK_LOST] += 1

@@ -198,7 +198,10 @@ def _mail() -> Part:
                 "responses": {
                     "200": {"description": "kept", "content": GIF},
                     "400": {**damaged, "content": GIF},
-                    "503": {"description": "cannot be kept at the moment", "headers": PICTURE_HEADERS, "content": GIF},
+                    **{
+                        status: {"description": meaning, "headers": PICTURE_HEADERS, "content": GIF}
+                        for status, meaning in (("429", "too many at once"), ("503", "cannot be kept at the moment"))
+                    },
                 },
             }
         },

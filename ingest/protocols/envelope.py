@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import orjson
 
-from ingest.body import EVENT_COUNT_MAX, TOO_LARGE, UNREADABLE_EVENT, UNREADABLE_ITEM
+from ingest.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE, UNREADABLE_EVENT, UNREADABLE_ITEM
 from ingest.client import Headers
 from ingest.fields import Rejection, Unacceptable, invalid
 from ingest.protocol import Ask, Reading, error_answer
@@ -103,6 +103,19 @@ def _check(item: Any, size_max: int) -> None:
             raise invalid("event", "an object nested at most 250 deep") from None
         if size > size_max:
             raise Unacceptable(*OVERSIZE)
+
+
+def check_shared(shared: Mapping[str, Any], count: int) -> None:
+    """What a batch says once and each of its events repeats: a small body must not become a hundred times itself.
+
+    Raises Unacceptable.
+    """
+    try:
+        size = len(orjson.dumps(shared)) if shared else 0
+    except TypeError:
+        raise invalid("context", "an object nested at most 250 deep") from None
+    if size * count > INFLATED_BYTES_MAX:
+        raise Unacceptable(*TOO_LARGE)
 
 
 def refuse_whole(why: Rejection, status: int, site: str = "") -> Reading:

@@ -20,6 +20,7 @@ from ingest.protocols.envelope import (
     UNKNOWN_KEY,
     basic_user,
     bearer,
+    check_shared,
     read_items,
     refuse_whole,
     rows_and_refusals,
@@ -72,6 +73,7 @@ def _answer(
     dialect: Dialect, ask: Ask, sender: Sender, items: list[Any], calls: Calls, one_call: bool
 ) -> Reading:
     try:
+        check_shared(calls.context, len(items))
         read = read_items(ask, items, lambda _: sender, calls.read, BATCH_COUNT_MAX)
     except Unacceptable as problem:
         return refuse_whole(problem.rejection, 400, sender.site)

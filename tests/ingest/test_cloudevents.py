@@ -222,3 +222,12 @@ def test_no_bytes_break_a_cloudevent(body: bytes, content_type: str, binary: boo
         parse(split_body(headers, body))
     except Unacceptable:
         return  # refused as a whole, with a reason
+
+
+def test_a_signature_cannot_speak_for_headers_it_does_not_cover() -> None:
+    headers = {f"ce-{name}".encode(): str(value).encode() for name, value in cloud_event().items()}
+    with pytest.raises(Unacceptable) as refusal:
+        split_body({**headers, b"x-fairpixel-signature": b"t=1,v1=00"}, b"{}")
+    assert refusal.value.rejection.code == "signature_wrong"
+    structured = {b"content-type": STRUCTURED.encode(), b"x-fairpixel-signature": b"t=1,v1=00"}
+    assert len(split_body(structured, json.dumps(cloud_event()).encode()).events) == 1

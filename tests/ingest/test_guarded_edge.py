@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ingest.mail_links import CLICK, OPEN, MailLink, encode_link, link_key
 from ingest.signature import sign
 from tests.ingest.edges import SECRET_KEY, Edge, ends
 from tests.processes import await_that
@@ -150,3 +151,20 @@ def test_a_bomb_is_survived_at_every_door(edge: Edge) -> None:
         status, answer, _ = edge.request("POST", f"{path}?k=demo", bomb, headers)
         assert status < 500, (path, status, answer[:200])
     assert edge.get("/healthz")[0] == 200
+
+
+def test_mails_have_the_rate_of_their_network_and_nobody_is_kept_from_the_page(
+    edge: Edge, network: str
+) -> None:
+    key, target = link_key(bytes.fromhex("ab" * 32)), "https://anywhere.example/"
+    opened, clicked = (
+        encode_link(MailLink(kind, "demo", "sale", "r-1", 1_763_700_000_000, "", to), key)
+        for kind, to in ((OPEN, ""), (CLICK, target))
+    )
+    forwarded = {"X-Forwarded-For": network}
+    answers = [edge.get(f"/o/{opened}.gif", **forwarded) for _ in range(30)]
+    status, body, headers = next(one for one in answers if one[0] != 200)
+    assert (status, len(body), headers["x-fairpixel-code"]) == (429, 43, "rate_limited")
+    assert int(headers["retry-after"]) >= 1
+    assert {edge.get(f"/c/{clicked}", **forwarded)[2].get("location") for _ in range(20)} == {target}
+    assert 'reason="click_lost"' in edge.get("/metrics")[1].decode()

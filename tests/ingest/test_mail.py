@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from ingest.mail import (
+    BURST_LINKS,
     BURST_MS,
     HEAD_MS,
+    LINKS_REMEMBERED_MAX,
     PRELOAD_MS,
     Judgement,
     Looks,
@@ -126,3 +128,10 @@ def test_the_memory_of_looks_is_bounded() -> None:
     for number in range(50):
         looks.note(CLICKED, f"https://shop.example/{number}", NOW_MS)
     assert len(looks) == 10
+
+
+def test_a_mail_remembers_no_more_links_than_a_verdict_needs() -> None:
+    looks = Looks()
+    counts = [looks.note(CLICKED, f"https://shop.example/{number}", NOW_MS)[0] for number in range(1_000)]
+    assert max(counts) == LINKS_REMEMBERED_MAX
+    assert looks.note(CLICKED, "https://shop.example/late", NOW_MS)[0] >= BURST_LINKS

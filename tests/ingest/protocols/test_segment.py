@@ -255,3 +255,20 @@ def test_a_single_call_is_one_row_or_one_refusal(body: Any, path: str, key: str)
 def test_any_bytes_are_answered(body: bytes) -> None:
     for path in ("/v1/batch", "/v1/track", "/batch"):
         assert post(path, body, basic("shop")).answer.status in (200, 400)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {f"k{number}": 1 for number in range(1_000)},
+        {"traits": {"a": "x" * 20_000}},
+        {"campaign": "x" * 20_000},
+    ],
+)
+def test_what_a_batch_says_once_is_counted_for_each_of_its_events(context: dict[str, Any]) -> None:
+    """50 kB of these became 50 MB of rows, or minutes of copying."""
+    batch = [{"type": "identify", "messageId": str(number), "userId": "u"} for number in range(2_000)]
+    reading = post("/v1/batch", {"context": context, "batch": batch}, basic("shop"))
+    assert (reading.answer.status, reading.rows, codes(reading)) == (400, [], ["body_too_large"])
+    reading = post("/v1/batch", {"context": context, "batch": batch[:100]}, basic("shop"))
+    assert (reading.answer.status, len(reading.rows)) == (200, 100)
