@@ -135,9 +135,9 @@ def test_without_kafka_the_edge_stands_and_stops(tmp_path: Path) -> None:
 
 
 def test_a_killed_edge_s_messages_are_taken_by_its_successor(kafka: str, tmp_path: Path) -> None:
-    edge, start, name, count = Edge(tmp_path, kafka), ends(kafka), uuid.uuid4().hex, 10_000
+    edge, name, count = Edge(tmp_path, kafka).start(), uuid.uuid4().hex, 10_000
+    start = ends(kafka)
     write_some(kafka, name, 1)
-    edge.start()
     await_events(edge, start, 1)  # it reads; before that a kill would fall into nothing
     delivered = write_some(kafka, name, count - 1, until=3_000)
     edge.kill()
