@@ -45,7 +45,7 @@ class EdgeSettings(FromEnv):
     body_seconds_max: int = setting(
         "FAIRPIXEL_INGEST_BODY_SECONDS_MAX",
         30,
-        "a body that has not come whole after so many s is refused: 400",
+        "a body that has not come whole after so many s is refused: 408",
     )
     answer_seconds_max: int = setting(
         "FAIRPIXEL_INGEST_ANSWER_SECONDS_MAX",
