@@ -46,6 +46,13 @@ class PixelQueueFormat:
         if sender is None or sender.trust != PUBLIC:  # a secret key never lies in a log
             return None
         flags = (GPC if get("g") == "1" else 0) | (DNT if get("d") == "1" else 0)
-        client = Client(text_of(get("n")), text_of(get("a")), "", text_of(get("p")), flags)
+        client = Client(_address(text_of(get("n"))), text_of(get("a")), "", text_of(get("p")), flags)
         row = parse_pixel(params, sender, client, received_at, event_id)
         return None if isinstance(row, Rejection) else row
+
+
+def _address(network: str) -> str:
+    """The first address of a network that is written without its zeros: 203.0.113 or 2001:db8:1."""
+    if not network:
+        return ""
+    return f"{network}::" if ":" in network or "." not in network else f"{network}.0"

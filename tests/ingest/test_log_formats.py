@@ -55,7 +55,7 @@ ALB = (
     '"10.0.0.66:9000" "200" "-" "-"'
 )
 QUEUE = {
-    "t": 1_431_849_903.123, "c": "7-1", "s": 200, "m": "GET", "n": "203.0.113.0", "p": "", "g": "1", "d": "",
+    "t": 1_431_849_903.123, "c": "7-1", "s": 200, "m": "GET", "n": "203.0.113", "p": "", "g": "1", "d": "",
     "a": AGENT,
     "q": "k=demo&e=purchase&id=order-1&v=19.90&cur=eur&ts=&url=https%3A%2F%2Fshop.example%2Fa"
          "&ref=https%3A%2F%2Ffrom.example&consent=all&gdpr=1&gdpr_consent=x",

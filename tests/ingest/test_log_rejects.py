@@ -80,6 +80,13 @@ def test_two_programs_that_meet_the_same_line_count_it_once(tmp_path: Path) -> N
     assert second.keep("demo", MINUTE, [("id", b"junk")], KEY, b"2" * 16, b"n" * 12) is None
 
 
+def test_a_program_knows_what_it_kept_itself(tmp_path: Path) -> None:
+    rejects = Rejects(tmp_path)
+    rejects.keep("demo", MINUTE, [("id", b"junk")], KEY, b"1" * 16, b"n" * 12)
+    assert rejects.knows("id")
+    assert rejects.keep("demo", MINUTE, [("id", b"junk")], KEY, b"2" * 16, b"n" * 12) is None
+
+
 def test_lines_whose_key_is_gone_are_named_and_still_not_counted_again(tmp_path: Path) -> None:
     take([b"junk"], tmp_path, FakeOutbox())
     ((batch, lines),) = Rejects(tmp_path).lines(Ring.of({}))

@@ -44,8 +44,10 @@ def log(tmp_path: Path) -> tuple[Path, list[str]]:
 
 def totals(platform: Platform) -> tuple[int, int, int]:
     """Rows, hits of the rollup, and refused lines, of events from logs."""
-    rows = platform.count("SELECT count() FROM fairpixel.events WHERE source = 'log'")
-    hits = platform.count("SELECT sum(hits) FROM fairpixel.rollup_minute WHERE source = 'log'")
+    rows = platform.count("SELECT count() FROM fairpixel.events WHERE source = 'log' AND site = 'demo'")
+    hits = platform.count(
+        "SELECT sum(hits) FROM fairpixel.rollup_minute WHERE source = 'log' AND site = 'demo'"
+    )
     invalid = platform.count("SELECT sum(refused) FROM fairpixel.ledger WHERE site = 'demo'")
     return rows, hits, invalid
 
@@ -69,10 +71,12 @@ def test_each_line_is_a_row_or_a_reason_and_twice_is_once(
     copy.write_bytes(gzip.decompress(path.read_bytes()))
     platform.run("logs", "import", str(copy), "--site", "demo")
     platform.settle()
-    assert totals(platform)[:2] == (rows, hits)
+    assert totals(platform) == (rows, hits, invalid)
     assert platform.run("ledger").returncode == 0
 
-    bots = platform.count("SELECT countIf(is_bot) FROM fairpixel.events WHERE source = 'log'")
+    bots = platform.count(
+        "SELECT countIf(is_bot) FROM fairpixel.events WHERE source = 'log' AND site = 'demo'"
+    )
     assert rows * 0.02 < bots < rows * 0.9
     addresses = {line.split(" ", 1)[0].encode() for line in lines} - {b""}
     looks_like_one = re.compile(rb"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}")
