@@ -53,8 +53,7 @@ def test_each_line_of_a_followed_log_is_one_row_whatever_is_killed_or_rotated(
     follower.start()
     await_that(lambda: platform.count(ROWS) == 5_000, "every line is a row")
     assert follower.stop() == 0
-    for path in (rotated, log):
-        platform.run("logs", "import", str(path), "--site", "steady", "--host", "shop.example")
+    platform.run("logs", "import", str(rotated), str(log), "--site", "steady", "--host", "shop.example")
     platform.settle()
     assert platform.count(ROWS) == 5_000
     assert platform.count("SELECT sum(refused) FROM fairpixel.ledger WHERE site = 'steady'") == 1
