@@ -167,12 +167,12 @@
     style.replaceSync(
       "dialog{box-sizing:border-box;max-width:34em;width:calc(100% - 2em);max-height:90vh;overflow:auto;padding:1.2em;" +
         "border:1px solid #777;border-radius:8px;font:16px/1.45 system-ui,sans-serif;color:#111;background:#fff}" +
-        "h2{font-size:1.2em;margin:0 0 .5em;outline:0}p{margin:.5em 0}" +
+        "h2:focus{outline:0}h2{font-size:1.2em;margin:0 0 .5em}p{margin:.5em 0}" +
         "label{font-weight:600;padding:0 .5em}span{display:block;margin-left:1.9em}" +
-        "div{display:grid;grid-template-columns:repeat(auto-fit,minmax(9em,1fr));gap:.6em;margin:1em 0 .4em}" +
+        "div{display:grid;grid-template-columns:repeat(auto-fit,minmax(8em,1fr));gap:.6em;margin:1em 0 .4em}" +
         "button{font:inherit;cursor:pointer;color:#111;background:#eee;border:1px solid #555;border-radius:6px}" +
-        "div button{padding:.7em}:focus-visible{outline:3px solid #06c;outline-offset:2px}" +
-        ":host>button{position:fixed;left:8px;bottom:8px;z-index:9999;padding:.2em .6em;font-size:13px}"
+        "div button{padding:.7em}button:focus-visible,input:focus-visible,a:focus-visible{outline:3px solid #06c;outline-offset:2px}" +
+        ":host>button{position:fixed;left:8px;bottom:8px;z-index:9999;padding:.2em .6em;font:13px/1.5 system-ui,sans-serif}"
     );
     const host = element("div", { id: "fairpixel-consent" });
     const root = host.attachShadow({ mode: "open" });
@@ -245,8 +245,19 @@
     return heard;
   }
 
+  // Another tab may have decided meanwhile.
+  function follow() {
+    const now = read();
+    if (now.by != "dialog" || now.id == kept.id) return;
+    kept = now;
+    if (dialog) dialog.close();
+    fairpixel("consent", { consent: now.consent });
+  }
+
   function start() {
     if (listen()) return;
+    addEventListener("storage", follow);
+    addEventListener("pageshow", follow);
     if (kept.by != "dialog" || kept.version != texts.version) return open();
     boxes = build();
     decide(kept.consent, "dialog");

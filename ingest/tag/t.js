@@ -163,6 +163,7 @@
     on(window, "popstate", moved);
     on(window, "scroll focus blur", look);
     on(window, "pagehide", hide);
+    on(window, "pageshow", (shown) => shown.persisted && view()); // back from the browser's memory
     on(document, "click auxclick submit", clicked);
     on(document, "visibilitychange", () => (document.hidden ? hide() : look()));
     if (!options.consent) load("consent.js");
