@@ -22,6 +22,7 @@ from tests.processes import await_that, free_port
 
 @pytest.fixture(scope="module")
 def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """The only edge of this broker meanwhile: edges share the messages."""
     with Edge(tmp_path_factory.mktemp("edge"), kafka) as started:
         yield started
 
@@ -92,7 +93,7 @@ def test_json_and_avro_become_rows_with_the_time_of_the_broker(edge: Edge) -> No
 
 
 def test_a_broken_message_is_a_sealed_dead_letter_and_its_neighbours_are_rows(edge: Edge) -> None:
-    start, before = ends(edge.bootstrap), len(dead_letters(edge.bootstrap))
+    start, before = ends(edge.bootstrap), {letter.origin for letter in dead_letters(edge.bootstrap)}
     broken = [
         b"\x00garbage of jane@shop.example",
         as_json(event="page_view", value="much"),
@@ -102,8 +103,12 @@ def test_a_broken_message_is_a_sealed_dead_letter_and_its_neighbours_are_rows(ed
     good = [as_json(event="page_view", id=uuid.uuid4().hex) for _ in range(2)]
     write(edge.bootstrap, good[0], *broken, good[1])
     assert len(await_events(edge, start, 2)) == 2
-    await_that(lambda: len(dead_letters(edge.bootstrap)) >= before + 4, 20, "four dead letters are written")
-    letters = dead_letters(edge.bootstrap)[before:]
+
+    def new() -> list[DeadLetter]:
+        return [letter for letter in dead_letters(edge.bootstrap) if letter.origin not in before]
+
+    await_that(lambda: len(new()) >= len(broken), 20, "four dead letters are written")
+    letters = new()
     ring = read_ring(edge.keys)
     assert [
         open_letter(letter, ring) for letter in sorted(letters, key=lambda one: one.origin.offset)
@@ -114,7 +119,7 @@ def test_a_broken_message_is_a_sealed_dead_letter_and_its_neighbours_are_rows(ed
     assert all(b"jane" not in letter.value for letter in letters)
 
 
-def test_what_was_committed_does_not_come_again_after_a_stop(edge: Edge, tmp_path: Path) -> None:
+def test_what_was_committed_does_not_come_again_after_a_stop(edge: Edge) -> None:
     start, event_id = ends(edge.bootstrap), uuid.uuid4().hex
     write(edge.bootstrap, as_json(event="page_view", id=event_id))
     await_events(edge, start, 1)
@@ -122,7 +127,7 @@ def test_what_was_committed_does_not_come_again_after_a_stop(edge: Edge, tmp_pat
     edge.start()
     write(edge.bootstrap, as_json(event="page_view", id=f"{event_id}-2"))
     await_events(edge, start, 2)
-    assert [event.event_id for event in direct(edge, start)] == [event_id, f"{event_id}-2"]
+    assert sorted(event.event_id for event in direct(edge, start)) == [event_id, f"{event_id}-2"]
 
 
 def test_without_kafka_the_edge_stands_and_stops(tmp_path: Path) -> None:
@@ -134,16 +139,15 @@ def test_without_kafka_the_edge_stands_and_stops(tmp_path: Path) -> None:
         assert time.monotonic() - began < 10
 
 
-def test_a_killed_edge_s_messages_are_taken_by_its_successor(kafka: str, tmp_path: Path) -> None:
-    edge, name, count = Edge(tmp_path, kafka).start(), uuid.uuid4().hex, 10_000
-    start = ends(kafka)
-    write_some(kafka, name, 1)
+def test_a_killed_edge_s_messages_are_taken_by_its_successor(edge: Edge) -> None:
+    start, name, count = ends(edge.bootstrap), uuid.uuid4().hex, 10_000
+    write_some(edge.bootstrap, name, 1)
     await_events(edge, start, 1)  # it reads; before that a kill would fall into nothing
-    delivered = write_some(kafka, name, count - 1, until=3_000)
+    finish = write_some(edge.bootstrap, name, count - 1, until=3_000)
     edge.kill()
-    delivered()
-    with edge:
-        await_that(lambda: len(ids_of(edge, start, name)) >= count, 60, "every message is in the raw topic")
+    finish()
+    edge.start()
+    await_that(lambda: len(ids_of(edge, start, name)) >= count, 60, "every message is in the raw topic")
 
 
 def ids_of(edge: Edge, start: list[TopicPartition], name: str) -> set[str]:
