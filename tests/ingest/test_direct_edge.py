@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -17,7 +16,7 @@ from schemas.direct import encode_direct_event, open_letter
 from schemas.event import Event, Flag
 from schemas.topics import DEAD, DIRECT, PARTITIONS_EMBEDDED
 from tests.ingest.edges import Edge, ends
-from tests.processes import await_that, free_port
+from tests.processes import await_that
 
 
 @pytest.fixture(scope="module")
@@ -128,46 +127,3 @@ def test_what_was_committed_does_not_come_again_after_a_stop(edge: Edge) -> None
     write(edge.bootstrap, as_json(event="page_view", id=f"{event_id}-2"))
     await_events(edge, start, 2)
     assert sorted(event.event_id for event in direct(edge, start)) == [event_id, f"{event_id}-2"]
-
-
-def test_without_kafka_the_edge_stands_and_stops(tmp_path: Path) -> None:
-    with Edge(tmp_path, f"127.0.0.1:{free_port()}") as edge:
-        assert edge.get("/p.gif?k=demo")[0] == 200
-        assert edge.get("/healthz")[0] == 200
-        began = time.monotonic()
-        edge.stop()
-        assert time.monotonic() - began < 10
-
-
-def test_a_killed_edge_s_messages_are_taken_by_its_successor(edge: Edge) -> None:
-    start, name, count = ends(edge.bootstrap), uuid.uuid4().hex, 10_000
-    write_some(edge.bootstrap, name, 1)
-    await_events(edge, start, 1)  # it reads; before that a kill would fall into nothing
-    finish = write_some(edge.bootstrap, name, count - 1, until=3_000)
-    edge.kill()
-    finish()
-    edge.start()
-    await_that(lambda: len(ids_of(edge, start, name)) >= count, 60, "every message is in the raw topic")
-
-
-def ids_of(edge: Edge, start: list[TopicPartition], name: str) -> set[str]:
-    return {event.event_id for event in direct(edge, start) if event.name == name}
-
-
-def write_some(bootstrap: str, name: str, count: int, until: int | None = None) -> Callable[[], None]:
-    """Write messages without ids; returns when `until` of them are acknowledged, and how to wait for the rest."""
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
-    errors: list[object] = []
-    for n in range(count):
-        producer.produce(
-            DIRECT, as_json(event=name, properties={"n": n}), partition=n % 2,
-            on_delivery=lambda error, _: errors.append(error),
-        )  # fmt: skip
-    while len(errors) < (count if until is None else until):
-        producer.poll(0.001)
-
-    def finish() -> None:
-        assert producer.flush(20) == 0
-        assert {*errors} == {None}
-
-    return finish
