@@ -37,6 +37,12 @@ def test_a_changed_token_is_none(place: int, letter: str) -> None:
     assert decode_token(TOKEN[:place] + "!" + TOKEN[place:], "blog.example", KEY) is None
 
 
+def test_the_same_bytes_in_other_letters_are_no_second_token() -> None:
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for other in [TOKEN + "!!!!", "$$$$" + TOKEN, *(TOKEN[:-1] + letter for letter in letters)]:
+        assert (decode_token(other, "blog.example", KEY) is None) == (other != TOKEN)
+
+
 @given(st.text())
 def test_no_text_makes_the_reader_fail(text: str) -> None:
     assert decode_token(text, "blog.example", KEY) is None

@@ -103,6 +103,12 @@ def test_a_choice_on_a_site_for_children_names_nobody() -> None:
 
 
 def test_an_event_that_only_calls_itself_a_choice_is_none() -> None:
-    forged = a_choice(kind="custom")
-    assert cleaned(forged).dropped == {DropReason.NO_CONSENT: 1}
-    assert cleaned(a_choice(name="other")).dropped == {DropReason.NO_CONSENT: 1}
+    batch = cleaned(a_choice(), a_choice(event_id="e2", kind="custom"), a_choice(event_id="e3", name="other"))
+    assert batch.event_id == ["e1"]
+    assert batch.dropped == {DropReason.NO_CONSENT: 2}
+
+
+def test_beside_a_choice_a_contract_event_still_names_nobody() -> None:
+    order = purchase(visitor_id="visitor-1", consent="consent=none")
+    batch = cleaned(a_choice(), order, site='contract_events = ["purchase"]')
+    assert [bool(visitor) for visitor in batch.visitor] == [True, False]
