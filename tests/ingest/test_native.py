@@ -126,7 +126,7 @@ def addresses() -> list[tuple[str, str]]:
 def test_no_address_redirects_and_each_takes_head_and_options_in_both_forms(
     edge: Edge, path: str, method: str
 ) -> None:
-    start = ends(edge.bootstrap)
+    start = ends(edge.bootstrap) if method == "POST" else []
     for form in dict.fromkeys((path, path.rstrip("/") + "/")):
         for asked in ("HEAD", "OPTIONS"):
             status, body, headers = edge.request(asked, form)
