@@ -2,15 +2,16 @@
 
 import random
 from collections.abc import Callable
+from zlib import crc32
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.access_log import CombinedFormat, LineIds, is_page, parse_log_time, split_request
-from ingest.log_import import ImportFailed, LogImport
+from ingest.log_import import ImportFailed, LogImport, partition_start
 from schemas.event import Event
-from schemas.identity import content_id
+from schemas.identity import content_id, partition_of
 from schemas.pack import Refusal
 from tests.ingest.builders import KEY, NOW_MS, open_pack
 from tests.ingest.test_pixel import assert_survives_a_pack
@@ -144,6 +145,22 @@ def test_the_request_line_is_taken_apart() -> None:
     assert split_request("-") == ("", "")
 
 
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "GET / HTTP/1.1", "GET /a b HTTP/1.1", "GET /a HTTP/1.1 HTTP/1.1", "get /a HTTP/2.0", "GET /", "GET", "-", "",
+        "G3T / HTTP/1.1", "GET  HTTP/1.1", "PRI * HTTP/2.0", "CONNECT a:443 HTTP/1.1", "GET /a HTTP/",
+        "GET / a HTTP/1.1 b",
+        "X" * 21 + " / HTTP/1.1", '\\"GET / HTTP/1.1', "GET /\\x22 HTTP/1.1",
+    ],
+)  # fmt: skip
+def test_requests_are_taken_apart_the_same_way_inside_a_line(request_line: str) -> None:
+    event = read(LINE.replace(b"GET /shop/item.html?id=3 HTTP/1.1", request_line.encode()))
+    method, path = split_request(request_line)
+    assert event is not None
+    assert (event.url, f'"method":"{method}"' in event.properties) == (path, bool(method))
+
+
 @given(st.lists(st.sampled_from([b"a", b"b", b"", b"\xff\x00"]), max_size=12))
 def test_ids_are_those_of_line_and_ordinal(lines: list[bytes]) -> None:
     ids, seen = LineIds(SECRET), list[bytes]()
@@ -157,6 +174,14 @@ def test_identical_lines_are_told_apart_also_across_a_generation() -> None:
     ids = LineIds(SECRET, generation_lines_max=3)
     lines = [b"a", b"b", b"c", b"a", b"d", b"a"]
     assert len({ids.next(line) for line in lines}) == len(lines)
+
+
+@given(st.text(max_size=9), st.text(max_size=9), st.text(max_size=40), st.integers(1, 64))
+def test_a_line_goes_where_copies_of_its_event_go(
+    site: str, name: str, event_id: str, partitions: int
+) -> None:
+    start = partition_start(site, name)
+    assert crc32(event_id.encode(), start) % partitions == partition_of(site, name, event_id, partitions)
 
 
 def test_the_same_lines_have_the_same_ids_in_every_import() -> None:
