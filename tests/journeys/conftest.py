@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.platform import Platform
+from tests.browser.chromium import browser, context  # noqa: F401  # fixtures
+from tests.platform import Platform, await_that
 from tests.webhook import Webhook
 
 SITES = """
@@ -16,6 +17,12 @@ SITES = """
 
 [sites.closed]
 default_consent = "denied"
+
+[sites.fenced]
+origins = ["https://shop.example"]
+
+[sites.slow]
+events_per_second_max = 1
 
 [alerts]
 webhook = "{webhook}"
@@ -44,7 +51,11 @@ def platform_started(
     printed = one.up()
     (one.data / "fairpixel.toml").write_text(SITES.format(webhook=webhook.url))
     with (one.data / "secrets.toml").open("a") as secrets:
-        secrets.write('\n[sites.steady]\nsecret_key = "sk_steady_0123456789"\n')
+        for site in ("steady", "fenced"):
+            secrets.write(f'\n[sites.{site}]\nsecret_key = "sk_{site}_0123456789"\n')
+    await_that(
+        lambda: one.get(f"{one.edge}/p.gif?k=slow&e=taken"), "the edge has taken the configuration", 20
+    )
     yield one, printed
     one.down()
 
