@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from tests.platform import Platform
 from tests.processes import free_port
 from tests.sdks.clients import BROWSER, CLIENTS, PYTHON, Client
+from tests.sdks.driver import Driver
 from tests.sdks.environments import node_modules_with_sdks, python_with_sdks
 from tests.sdks.proxy import BadNetwork, Faults
 
@@ -63,35 +63,30 @@ class Bench:
         with ExitStack() as stack:
             network = stack.enter_context(BadNetwork(self.platform.edge, SEED))
             ways = {client.name: network.way(client.name, faults[client.name]) for client in CLIENTS}
-            browser = stack.enter_context(_ended(self._browser(name, ways)))
+            browser = stack.enter_context(self._browser(name, ways))
             drivers = {
-                client.name: stack.enter_context(_ended(self._driver(client, name, ways[client.name])))
+                client.name: stack.enter_context(self._driver(client, name, ways[client.name]))
                 for client in CLIENTS
                 if client.kind != BROWSER
             }
-            said = {one: _finish(driver, deadline) for one, driver in drivers.items()}
-            assert browser.stdout is not None
-            pages: dict[str, list[str]] = json.loads(browser.stdout.readline() or "{}")
+            ended = {one: driver.finish(deadline) for one, driver in drivers.items()}
+            pages: dict[str, list[str]] = json.loads(browser.first_line() or "{}")
             self._await_pages(name, pages, deadline)
-            _, console = _finish(browser, time.monotonic() + BROWSER_END_SECONDS_MAX)
+            _, console = browser.finish(time.monotonic() + BROWSER_END_SECONDS_MAX)
         self.platform.settle()
-        happened = network.happened
-        outcomes = {
-            one: Outcome(_ids(out), errors[-600:], happened[one]) for one, (out, errors) in said.items()
+        said = {one: (_ids(output), errors) for one, (output, errors) in ended.items()}
+        said |= {
+            client.name: (pages.get(client.name, []), console) for client in CLIENTS if client.kind == BROWSER
         }
-        for client in CLIENTS:
-            if client.kind == BROWSER:
-                outcomes[client.name] = Outcome(
-                    pages.get(client.name, []), console[-2_000:], happened[client.name]
-                )
+        outcomes = {one: Outcome(*what, network.happened[one]) for one, what in said.items()}
         return Round(name, self.platform, outcomes)
 
-    def _driver(self, client: Client, name: str, way: str) -> subprocess.Popen[str]:
+    def _driver(self, client: Client, name: str, way: str) -> Driver:
         program, ending = (self.python, ".py") if client.kind == PYTHON else (self.node, ".mjs")
         script = self.folder / f"{client.script}{ending}"
-        return _start(program, script, way, client.key(name), COUNT, *client.mode)
+        return Driver(program, script, way, client.key(name), COUNT, *client.mode)
 
-    def _browser(self, name: str, ways: dict[str, str]) -> subprocess.Popen[str]:
+    def _browser(self, name: str, ways: dict[str, str]) -> Driver:
         jobs = {
             client.name: {
                 "page": client.script,
@@ -102,13 +97,11 @@ class Bench:
             for client in CLIENTS
             if client.kind == BROWSER
         }
-        process = _start(
+        driver = Driver(
             sys.executable, self.folder / "browser.py", self.chromium, self.page_port, self.folder
         )
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(jobs) + "\n")
-        process.stdin.flush()
-        return process
+        driver.tell(json.dumps(jobs))
+        return driver
 
     def _await_pages(self, name: str, pages: dict[str, list[str]], deadline: float) -> None:
         """Visitors stay until their events are rows, or for as long as a patient one would."""
@@ -162,36 +155,6 @@ def _sites(page_port: int) -> str:
         )
         + '\n[sites.shop]\npublic_keys = ["shop", "71"]\ndefault_consent = "granted"\n'
     )
-
-
-def _start(*command: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [str(part) for part in command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """The process, and no longer than this."""
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _finish(process: subprocess.Popen[str], deadline: float) -> tuple[str, str]:
-    """Output and errors of a process that ends by then, or is ended."""
-    try:
-        return process.communicate(timeout=max(0.1, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, errors = process.communicate()
-        return output, f"{errors}\nended by the test: it was not done in time"
 
 
 def _ids(output: str) -> list[str]:
