@@ -65,7 +65,9 @@ class Route:
     read: Read
     busy_status: int = 429  # for "too many"; 503 where the client would lose the event on a 429
     bare: bool = True  # also without the prefix
-    oversize_status: int = 413  # for a body that is too large; another where the client would send on 413 for ever
+    oversize_status: int = (
+        413  # for a body that is too large; another where the client would send on 413 for ever
+    )
     refuse: Refuse | None = (
         None  # answers a request that `read` never saw; None: the error as JSON, the GIF on a GET
     )
