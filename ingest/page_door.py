@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ class PageRequest:
 Taken = tuple[Any, HeaderList]  # the answer's JSON, further headers
 
 
-class PageDoor:
+class PageDoor(ABC):
     """A plain ASGI callable; what a request means is `take`."""
 
     name = ""  # in metrics
@@ -48,13 +49,13 @@ class PageDoor:
         self._intake = intake
         self._allow = ", ".join((*self.methods, "HEAD", "OPTIONS")).encode()
 
+    @abstractmethod
     async def take(self, request: PageRequest) -> Taken:
         """The answer, once everything is kept. Raises Unacceptable."""
-        raise NotImplementedError
 
     def read(self, request: PageRequest) -> Taken:
-        """The answer to a GET, where the door has one."""
-        raise NotImplementedError
+        """The answer to a GET; doors that name GET among their methods have one of their own."""
+        raise Unacceptable(*answers.WRONG_METHOD)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
