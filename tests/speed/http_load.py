@@ -24,19 +24,21 @@ AGENT = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
 )
 HEADERS = f"Host: shop.example\r\nUser-Agent: {AGENT}\r\nAccept: image/*\r\nAccept-Language: en-GB\r\nReferer: https://shop.example/\r\n"
+# A browser that chose before brings its cookie, and others that are not ours.
+COOKIE = f"Cookie: theme=dark; fp_demo={RUN * 4}.{int(time.time()):x}.{int(time.time()):x}.mn; _session=1\r\n"
 
 
 def pixel(key: str) -> Build:
     """One pixel with its own id and consent."""
     head = f"GET /p.gif?k={key}&e=page_view&consent=all&url={PAGE}&id=".encode()
-    tail = f" HTTP/1.1\r\n{HEADERS}\r\n".encode()
+    tail = f" HTTP/1.1\r\n{HEADERS}{COOKIE}\r\n".encode()
     return lambda n: b"%s%s%d&a=v%d%s" % (head, RUN.encode(), n, n % 50_000, tail)
 
 
 def gif(_: str) -> Build:
     """The same request to a server that only answers with a GIF."""
     head = f"GET /p.gif?k=demo&e=page_view&consent=all&url={PAGE}&id=".encode()
-    tail = f" HTTP/1.1\r\n{HEADERS}\r\n".encode()
+    tail = f" HTTP/1.1\r\n{HEADERS}{COOKIE}\r\n".encode()
     return lambda n: b"%s%s%d&a=v%d%s" % (head, RUN.encode(), n, n % 50_000, tail)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,10 +13,11 @@ from typing import Any
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from ingest.sockets import raise_file_limit
 from schemas import topics
 from streams.keyring import keep_ring
 from tests.platform import Platform, await_that
-from tests.speed.machine import cpu_seconds, measure_cpu, nginx, program, ready, resident_bytes
+from tests.speed.machine import cpu_seconds, http_load, measure_cpu, nginx, program, ready, resident_bytes
 from tests.speed.traffic import sealed_packs
 
 PACK_EVENTS = 500
@@ -29,6 +32,8 @@ def edge(platform: Platform, seconds: float = 8) -> Figures:
         ready(platform, "FAIRPIXEL_EDGE_PORT")
         pixel = measure_cpu(server, port, "pixel", seconds)
         batch = measure_cpu(server, port, "batch", seconds / 2, connections=8)
+        half = http_load(port, 64, seconds / 2, pixel["per_second"] / 2, "pixel")
+        idle, idle_errors = hold_idle(port, 5_000, seconds / 2)
         figures |= {
             "edge_us_per_pixel": pixel["cpu_us"],
             "edge_pixels_per_second": pixel["per_second"],
@@ -36,7 +41,10 @@ def edge(platform: Platform, seconds: float = 8) -> Figures:
         }
         figures |= {
             "edge_us_per_batched_event": batch["cpu_us"] / 100,
-            "edge_failed": pixel["failed"] + batch["failed"],
+            "edge_failed": pixel["failed"] + batch["failed"] + half["failed"],
+            "edge_p99_half_rate_ms": half["p99_ms"],
+            "edge_idle_connections": idle,
+            "edge_idle_errors": idle_errors,
         }
     with nginx(Path(platform.env["FAIRPIXEL_DATA"])) as reference:
         if reference is not None:
@@ -46,6 +54,48 @@ def edge(platform: Platform, seconds: float = 8) -> Figures:
                 "edge_over_nginx": pixel["cpu_us"] / bare["cpu_us"],
             }
     return figures
+
+
+def limit_site(platform: Platform) -> None:
+    """Give the bench's site a rate and origins, so that the edge asks for them at each hit."""
+    config = Path(platform.env["FAIRPIXEL_DATA"]) / "fairpixel.toml"
+    text = config.read_text()
+    assert "[sites.demo]" in text
+    config.write_text(text.replace("[sites.demo]", "[sites.demo]\nevents_per_second_max = 10000000", 1))
+
+
+def hold_idle(port: int, count: int, seconds: float) -> tuple[int, int]:
+    """(connections that stayed open without a word while others sent pixels, errors of all of them)."""
+    raise_file_limit(count + 1_000)
+    held, errors = [], 0
+    for _ in range(count):
+        try:
+            held.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+        except OSError:
+            errors += 1
+    errors += int(http_load(port, 64, seconds, 1_000, "pixel")["failed"])
+    for one in held:
+        with suppress(OSError):  # counted when nothing comes back
+            one.sendall(b"GET /p.gif?k=demo HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+    alive = 0
+    for one in held:
+        one.settimeout(10)
+        with suppress(OSError), one:
+            alive += one.recv(1_000).startswith(b"HTTP/1.1 200 ")
+    errors += len(held) - alive
+    return alive, errors
+
+
+def edge_memory(platform: Platform, rate: float, seconds: float) -> Figures:
+    """Growth of the edge's memory under a steady rate, from a tenth of the time to its end."""
+    port = int(platform.env["FAIRPIXEL_EDGE_PORT"])
+    with program(platform, "ingest") as server:
+        ready(platform, "FAIRPIXEL_EDGE_PORT")
+        http_load(port, 64, seconds / 10, rate, "pixel")
+        before = resident_bytes(server)
+        http_load(port, 64, seconds * 0.9, rate, "pixel")
+        after = resident_bytes(server)
+    return {"edge_memory_growth_percent": (after / before - 1) * 100}
 
 
 def fill_raw(platform: Platform, pack_count: int, seed: int) -> None:
