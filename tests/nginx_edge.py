@@ -30,7 +30,8 @@ class NginxEdge:
         )
         user = "user root;" if os.geteuid() == 0 else ""
         (folder / "nginx.conf").write_text(
-            f"daemon off; {user} pcre_jit on; worker_processes {workers}; pid {self.pid_file}; error_log {folder}/error.log;\n"
+            f"daemon off; {user} pcre_jit on; worker_processes {workers}; pid {self.pid_file};\n"
+            f"error_log {folder}/error.log;\n"
             f"events {{}}\nhttp {{ {temporary} {before} include {folder}/fairpixel.conf; }}\n"
         )
         self._child: subprocess.Popen[bytes] | None = None
