@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from ingest.direct_inbox import GROUP
 from ingest.live import read_ring
 from schemas.dead_letter import DeadLetter
 from schemas.direct import encode_direct_event, open_letter
@@ -21,9 +22,20 @@ from tests.processes import await_that
 
 @pytest.fixture(scope="module")
 def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """The only edge of this broker meanwhile: edges share the messages."""
+    """The only edge of this broker meanwhile: edges share the messages. What other tests wrote is not read again."""
+    pass_over_all(kafka)
     with Edge(tmp_path_factory.mktemp("edge"), kafka) as started:
         yield started
+
+
+def pass_over_all(bootstrap: str) -> None:
+    """The edges' group begins behind the messages there are."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, "log_level": 0})
+    places = [TopicPartition(DIRECT, partition) for partition in range(PARTITIONS_EMBEDDED)]
+    for place in places:
+        place.offset = consumer.get_watermark_offsets(place, timeout=10)[1]
+    consumer.commit(offsets=places, asynchronous=False)
+    consumer.close()
 
 
 def write(bootstrap: str, *messages: bytes, partition: int = 0) -> None:
