@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 
@@ -23,7 +22,7 @@ def fetch(inbox: KafkaInbox, mark: str, count: int) -> list[DirectMessage]:
 
     def fetched() -> bool:
         batch = inbox.fetch(500, 0.1)
-        found.extend(one for one in batch if json.loads(one.value).get("event") == mark)
+        found.extend(one for one in batch if mark.encode() in one.value)
         return len(found) >= count
 
     await_that(fetched, 20, f"{count} messages are fetched")
@@ -48,7 +47,7 @@ def test_what_was_not_committed_comes_again(kafka: str, mark: str) -> None:
     first.close()
     second = KafkaInbox(kafka, group)
     again = fetch(second, mark, 2)
-    assert [one.origin for one in again] == [one.origin for one in taken[4:]]
+    assert {one.origin for one in again} == {one.origin for one in taken[4:]}
     second.close()
 
 
