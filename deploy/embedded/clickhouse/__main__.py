@@ -60,7 +60,8 @@ def main() -> int:
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="accept")
     serving.start()
     log.info("clickhouse_ready", port=settings.port, version=engine.version)
-    stop.wait()
+    while not stop.wait(0.2):  # a signal that one of the engine's threads receives does not wake this one
+        pass
     if server.stop(_STOP_S_MAX):
         engine.close()
         log.info("clickhouse_stopped")
