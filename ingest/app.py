@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from ingest.answers import Receive, Scope, Send
 from ingest.clickhouse import ClickHouse
+from ingest.cores import keep_to_core
 from ingest.counts import Counts, EdgeMetrics, render
 from ingest.delivery import Delivery
 from ingest.direct import Direct
@@ -120,12 +121,15 @@ class Edge:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 100)
+        worker = int(files.folder.name.rpartition("-")[2])
+        core = keep_to_core(self._settings.edge_port + worker) if self._edge.core == "own" else None
         self._tasks = [asyncio.create_task(self._keep_fresh()), asyncio.create_task(self._keep_partitions())]
         log.info(
             "edge_started",
             edge=files.folder.name,
             partitions=self._packer.partition_count,
             spooled=files.pack_count,
+            core=core,
         )
 
     def _build_doors(self, intake: Intake) -> dict[str, Door]:

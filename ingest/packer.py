@@ -131,11 +131,19 @@ class Packer:
         if self._open[partition] is not pack:
             return
         if not self._in_flight[partition] or pack.is_due:
-            self._close(partition)
+            self._close_together(partition)
             return
         pack.is_due = True
         rest_ms = max(0, self._limits.age_ms_max - AGE_MS_MIN)
         pack.timer = self._loop.call_later(rest_ms / 1000, self._ripen, partition, pack)
+
+    def _close_together(self, ripe: int) -> None:
+        """Close a pack, and with it those of the other partitions that need not wait either: one waking of the
+        producer's threads and one answer of the broker for all."""
+        self._close(ripe)
+        for partition in range(self.partition_count):
+            if not self._in_flight[partition]:
+                self._close(partition)
 
     def _close(self, partition: int) -> None:
         pack = self._open[partition]

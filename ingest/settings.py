@@ -18,6 +18,11 @@ class EdgeSettings(FromEnv):
     name: str = setting(
         "FAIRPIXEL_INGEST_NAME", "edge", "first part of the edge's name, as packs and spool folders carry it"
     )
+    core: str = setting(
+        "FAIRPIXEL_INGEST_CORE",
+        "own",
+        "own: each worker keeps to one core, which makes a hit cheaper; any: the kernel may move it",
+    )
     trusted_proxies: int = setting(
         "FAIRPIXEL_TRUSTED_PROXIES",
         0,
@@ -75,6 +80,7 @@ class EdgeSettings(FromEnv):
         """Raises SettingError for a value that is none of those it may be."""
         for variable, value, known in (
             ("FAIRPIXEL_PROXY_HEADER", self.proxy_header.lower(), ("x-forwarded-for", "forwarded")),
+            ("FAIRPIXEL_INGEST_CORE", self.core, ("own", "any")),
             ("FAIRPIXEL_TLS_MIN", self.tls_min, ("1.2", "1.3")),
         ):
             if value not in known:

@@ -130,6 +130,9 @@ def test_a_door_that_makes_no_visitors_reads_the_cookie_and_ends_it() -> None:
     assert settle_row(DEMO, row(consent="consent=all"), b"", NOW_MS)[0][VISITOR] == ""
     own = row(consent="consent=all", visitor_id="own")
     assert settle_row(DEMO, own, sent_back(), NOW_MS)[0][VISITOR] == "own"
+    assert settle_row(DEMO, row(consent="consent=none", visitor_id="own"), sent_back(), NOW_MS)[1] == [
+        (b"set-cookie", delete_cookie("demo"))
+    ]
     denied, headers = settle_row(DEMO, row(consent="consent=none"), sent_back(), NOW_MS)
     assert (denied[VISITOR], headers) == ("", [(b"set-cookie", delete_cookie("demo"))])
 

@@ -5,11 +5,13 @@ import json
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from schemas.event import Flag
@@ -336,3 +338,32 @@ def test_a_full_spool_says_so_and_still_shows_the_gif(tmp_path: Path) -> None:
         assert (status, answer["code"]) == (503, "unavailable")
         assert edge.get("/readyz")[0] == 503
         assert edge.get("/healthz")[0] == 200
+
+
+def cores_of(edge: Edge) -> list[set[str]]:
+    """Of each process of an edge, the cores its threads may use."""
+    assert edge.process is not None
+    return [
+        {
+            line.split()[1]
+            for task in Path(f"/proc/{process.pid}/task").iterdir()
+            for line in (task / "status").read_text().splitlines()
+            if line.startswith("Cpus_allowed_list")
+        }
+        for process in psutil.Process(edge.process.pid).children(recursive=True)
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps threads on a core")
+def test_each_worker_keeps_to_a_core_of_its_own_unless_told_otherwise(kafka: str, tmp_path: Path) -> None:
+    single = [{str(core)} for core in os.sched_getaffinity(0)]
+    with Edge(tmp_path / "own", kafka, {"FAIRPIXEL_INGEST_WORKERS": "2"}) as edge:
+        await_that(
+            lambda: len({*map(tuple, cores_of(edge))} & {*map(tuple, single)}) == min(2, len(single)),
+            10,
+            "each worker is on a core of its own",
+        )
+    with Edge(tmp_path / "any", kafka, {"FAIRPIXEL_INGEST_CORE": "any"}) as edge:
+        assert edge.get("/p.gif?k=demo")[0] == 200
+        own = Path("/proc/self/status").read_text().split("Cpus_allowed_list:")[1].split()[0]
+        assert {cores for process in cores_of(edge) for cores in process} == {own}

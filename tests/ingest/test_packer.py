@@ -50,6 +50,25 @@ def test_the_next_pack_waits_for_the_one_before_it_but_not_for_ever() -> None:
     run(journey)
 
 
+def test_packs_that_wait_for_nothing_leave_together() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, partitions=3, limits=PackLimits(age_ms_max=10_000))
+        ids: dict[int, list[str]] = {0: [], 1: [], 2: []}
+        for number in range(60):
+            ids[partition_of("demo", "page_view", str(number), 3)].append(str(number))
+        one.add(row(ids[2].pop()))
+        await until(lambda: len(sent.packs) == 1)
+        one.add(row(ids[2].pop()))  # waits for the one before it
+        one.add(row(ids[0].pop()))
+        await asyncio.sleep(0.001)
+        one.add(row(ids[1].pop()))
+        await until(lambda: len(sent.packs) > 1)
+        assert [pack.partition for pack in sent.packs] == [2, 0, 1]  # in one turn of the loop
+
+    run(journey)
+
+
 def test_a_full_pack_closes_at_once() -> None:
     async def journey() -> None:
         sent = Sent()
