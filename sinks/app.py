@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -22,6 +20,7 @@ from sinks.inbox import InboxAway, InboxBroken, KafkaInbox, find_topic_id, lag_o
 from sinks.letters import KafkaLetters
 from sinks.loader import LINK_OPEN_S_MAX, Loader
 from sinks.migrate import migrate, read_migrations
+from sinks.pages import Answer, serve_pages
 from sinks.settings import SinksSettings
 from sinks.warehouse import HttpWarehouse, WarehouseError
 
@@ -36,7 +35,9 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
     """Load until `stop`; returns the exit code. Errors that a new start may mend end the process with 1."""
     warehouse = connect_warehouse(platform)
     health = Health(warehouse)
-    server = serve_health(health, platform.sinks_port)
+    server = serve_pages(
+        platform.sinks_port, lambda: (200, health.report()), health.readyz, health.render_metrics
+    )
     inbox: KafkaInbox | None = None
     try:
         inbox = _prepare(platform, settings, warehouse, stop, health)
@@ -141,10 +142,11 @@ class Health:
             report["detail"] = f"a pack has waited {link_open_s:.0f} s for the one it links to"
         return report
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether the loader has its partitions and waits for nothing."""
-        return self._loader is not None and bool(self._loader.next_offsets) and not self._loader.tally.trouble
+    def readyz(self) -> Answer:
+        """200 while the loader has its partitions and waits for nothing."""
+        loader = self._loader
+        ready = loader is not None and bool(loader.next_offsets) and not loader.tally.trouble
+        return (200, {"status": "ready"}) if ready else (503, {"status": "not ready"})
 
     def render_metrics(self) -> bytes:
         """Prometheus text."""
@@ -180,36 +182,6 @@ class _Metrics(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         yield from self._health.families()
-
-
-def serve_health(health: Health, port: int) -> ThreadingHTTPServer:
-    """Answer on loopback from threads of its own. Raises OSError when the port is taken."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, kind, body = 200, "application/json", b""
-            if self.path == "/healthz":
-                body = json.dumps(health.report()).encode()
-            elif self.path == "/readyz":
-                status = 200 if health.is_ready else 503
-                body = json.dumps({"status": "ready" if status == 200 else "not ready"}).encode()
-            elif self.path == "/metrics":
-                kind, body = "text/plain; version=0.0.4; charset=utf-8", health.render_metrics()
-            else:
-                status = 404
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing: health is asked every second."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.2,), name="health", daemon=True).start()
-    return server
 
 
 class Watchdog:

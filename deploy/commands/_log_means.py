@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deploy.commands._files import read_files
 from deploy.errors import Trouble
 
 if TYPE_CHECKING:
@@ -35,20 +36,8 @@ class Means:
     def read(cls) -> Means:
         """From the environment and the files it names. Raises Trouble."""
         from ingest.sites import Sites
-        from schemas.config import ConfigError, parse_config
-        from schemas.secrets import SecretsError, parse_secrets
-        from schemas.settings import PlatformSettings, SettingError
 
-        try:
-            settings = PlatformSettings.from_env(os.environ)
-            config = parse_config(settings.config_path.read_text("utf-8"))
-            secrets = parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ)
-        except OSError as error:
-            raise Trouble(
-                f"{error.filename}: {error.strerror}.", "`fairpixel up` makes it; FAIRPIXEL_DATA says where."
-            ) from None
-        except (SettingError, ConfigError, SecretsError) as error:
-            raise Trouble(str(error), "Check with: fairpixel config check") from None
+        settings, config, secrets = read_files()
         sites = Sites.of(config, secrets.site_secret_keys)
         return cls(settings, sites, tuple(config.sites), secrets.identity_secret)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.commands._files import read_files
 from deploy.errors import Trouble
 
 if TYPE_CHECKING:
@@ -124,20 +124,8 @@ def _print_links(
 def _load(site: str) -> tuple[bytes, Site, str]:
     """(key of links, the site's policy, the edge's address here). Raises Trouble."""
     from ingest.mail_links import link_key
-    from schemas.config import ConfigError, parse_config
-    from schemas.secrets import SecretsError, parse_secrets
-    from schemas.settings import PlatformSettings, SettingError
 
-    try:
-        settings = PlatformSettings.from_env(os.environ)
-        config = parse_config(settings.config_path.read_text("utf-8"))
-        secrets = parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ)
-    except OSError as error:
-        raise Trouble(
-            f"{error.filename}: {error.strerror}.", "`fairpixel up` makes it; FAIRPIXEL_DATA says where."
-        ) from None
-    except (SettingError, ConfigError, SecretsError) as error:
-        raise Trouble(str(error), "Check with: fairpixel config check") from None
+    settings, config, secrets = read_files()
     if site not in config.sites:
         raise Trouble(f"There is no site {site!r}.", f"Sites: {', '.join(config.sites) or 'none'}.")
     return link_key(secrets.identity_secret), config.sites[site], settings.edge_url

@@ -12,8 +12,9 @@ from typing import Any
 from schemas.logs import configure_logs, get_logger
 from schemas.secrets import SecretsError, parse_secrets
 from schemas.settings import PlatformSettings, SettingError
+from sinks.pages import serve_pages
 from sinks.warehouse import HttpWarehouse, WarehouseError
-from sinks.watch.health import Health, serve
+from sinks.watch.health import Health
 from sinks.watch.loop import Watcher
 from sinks.watch.outside import HttpEdge, KafkaRawTopic
 from sinks.watch.routes import Webhooks
@@ -48,7 +49,7 @@ def main() -> int:
     store = Store(HttpWarehouse(settings.warehouse_url, settings.clickhouse_user, password))
     watcher = Watcher(store, topic, HttpEdge(settings.edge_url), hooks, tell)
     try:
-        server = serve(health, settings.alerts_port)
+        server = serve_pages(settings.alerts_port, health.healthz, health.readyz, health.render_metrics)
     except OSError:
         log.error("port_taken", port=settings.alerts_port, setting="FAIRPIXEL_ALERTS_PORT")
         return 2

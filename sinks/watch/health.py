@@ -1,16 +1,14 @@
-"""/healthz, /readyz and /metrics of the watcher, on loopback."""
+"""What /healthz, /readyz and /metrics of the watcher say."""
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from schemas.metrics import ALERTS_JUDGED_AGE, ALERTS_OPEN, ALERTS_SENT
 from sinks.alerts import MINUTE
+from sinks.pages import Answer
 from sinks.watch.loop import Standing
 
 STUCK_MS = 90_000  # a loop that came round no more for this long is unhealthy, and is restarted
@@ -46,7 +44,7 @@ class Health:
         judged = self._standing.judged
         return max(self._now_ms() / 1000 - judged - MINUTE, 0.0) if judged else 0.0
 
-    def healthz(self) -> tuple[int, dict[str, object]]:
+    def healthz(self) -> Answer:
         """200 while the loop comes round, whether or not Kafka and ClickHouse answer: a restart helps neither."""
         stuck = self._now_ms() - self._round_ms > STUCK_MS
         return (503 if stuck else 200), {
@@ -60,37 +58,11 @@ class Health:
             "trouble": self._trouble,
         }
 
-    def readyz(self) -> tuple[int, dict[str, object]]:
+    def render_metrics(self) -> bytes:
+        """Prometheus text."""
+        return generate_latest(self.registry)
+
+    def readyz(self) -> Answer:
         """200 while minutes can be judged."""
         status, body = self.healthz()
         return (503 if self._trouble or self._standing.late else status), body
-
-
-def serve(health: Health, port: int) -> ThreadingHTTPServer:
-    """Answer on loopback in threads of its own. Raises OSError when the port is taken."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._answer(
-                    200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(health.registry)
-                )
-                return
-            page = {"/healthz": health.healthz, "/readyz": health.readyz}.get(self.path)
-            status, body = page() if page else (404, {"code": "not_found"})
-            self._answer(status, "application/json", json.dumps(body).encode())
-
-        def _answer(self, status: int, content_type: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Requests to this door are not logged."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
-    return server

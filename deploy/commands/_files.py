@@ -1,0 +1,32 @@
+"""The files every command reads: settings, configuration and secrets, and what to do where they cannot be read."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from deploy.errors import Trouble
+
+if TYPE_CHECKING:
+    from schemas.config import Config
+    from schemas.secrets import Secrets
+    from schemas.settings import PlatformSettings
+
+
+def read_files() -> tuple[PlatformSettings, Config, Secrets]:
+    """From the environment and the files it names. Raises Trouble."""
+    from schemas.config import ConfigError, parse_config
+    from schemas.secrets import SecretsError, parse_secrets
+    from schemas.settings import PlatformSettings, SettingError
+
+    try:
+        settings = PlatformSettings.from_env(os.environ)
+        config = parse_config(settings.config_path.read_text("utf-8"))
+        secrets = parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ)
+    except OSError as error:
+        raise Trouble(
+            f"{error.filename}: {error.strerror}.", "`fairpixel up` makes it; FAIRPIXEL_DATA says where."
+        ) from None
+    except (SettingError, ConfigError, SecretsError) as error:
+        raise Trouble(str(error), "Check with: fairpixel config check") from None
+    return settings, config, secrets
