@@ -129,10 +129,11 @@ def nginx(folder: Path) -> Iterator[tuple[psutil.Process, int] | None]:
 
 
 def measure_cpu(
-    process: psutil.Process, port: int, kind: str, seconds: float, connections: int = 64
+    process: psutil.Process, port: int, kind: str, seconds: float, connections: int = 64, warm_up: float = 0
 ) -> dict[str, float]:
-    """CPU microseconds a request of a server under full load, after a second of warm-up."""
-    http_load(port, connections, 1, 0, kind)
+    """CPU microseconds a request of a server under full load, after so many seconds of warm-up."""
+    if warm_up:
+        http_load(port, connections, warm_up, 0, kind)
     before = cpu_seconds(process)
     result = http_load(port, connections, seconds, 0, kind)
     used = cpu_seconds(process) - before
