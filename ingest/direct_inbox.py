@@ -30,6 +30,7 @@ SESSION_MS = 6_000  # after it the partitions of a killed worker go to the other
 ASK_S_MAX = 2.0
 BURY_S_MAX = 4.0
 COMPLAIN_S = 60.0  # between two log lines about the same trouble
+FETCH_BYTES_MAX = 8_000_000  # of one fetch; the message that reaches it is the last
 QUEUE_KBYTES_MAX = 8_192  # fetched ahead, all partitions together
 
 log = get_logger()
@@ -88,11 +89,13 @@ class KafkaInbox:
         self._resume()
         held = self._held  # whatever is raised on the way, what was read is not forgotten
         wait = 0.0 if held else wait_s
-        while len(held) < count_max:
+        size = sum(map(len, held))
+        while len(held) < count_max and size < FETCH_BYTES_MAX:
             message = self._poll(wait)
             if message is None:
                 break
             held.append(message)
+            size += len(message)
             wait = 0.0
         if held and not self._topic_id and not self._ask_topic_id():
             time.sleep(wait_s)

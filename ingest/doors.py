@@ -52,17 +52,18 @@ class PixelDoor:
         params = parse_query(query if len(query) <= QUERY_LENGTH_MAX else b"")
         intake = self._intake
         sender = intake.sites.find(find_key(params))
-        if sender is None:
-            why, status = (answers.UNKNOWN_KEY, 401) if len(query) <= QUERY_LENGTH_MAX else (TOO_LARGE, 413)
-            await self._refuse(send, status, why, "", now_ms, [])
-            return
         client = intake.client(scope, headers)
         origin = headers.get(b"origin")
         cors = intake.cors(sender, origin) if origin else []
         if wait_s := intake.wait_of(client, sender):
+            site = sender.site if sender is not None else ""
             await self._refuse(
-                send, 429, answers.RATE_LIMITED, sender.site, now_ms, cors + answers.retry_after(wait_s)
+                send, 429, answers.RATE_LIMITED, site, now_ms, cors + answers.retry_after(wait_s)
             )
+            return
+        if sender is None:
+            why, status = (answers.UNKNOWN_KEY, 401) if len(query) <= QUERY_LENGTH_MAX else (TOO_LARGE, 413)
+            await self._refuse(send, status, why, "", now_ms, cors)
             return
         row = parse_pixel(params, sender, client, now_ms, intake.make_id())
         if isinstance(row, Rejection):
@@ -145,10 +146,10 @@ class EventsDoor:
         cors = self._intake.cors(sender, headers.get(b"origin"))
         try:
             body = await read_body(receive, self._intake.arrivals)
-            if key and sender is None:  # before anything is inflated or parsed
-                raise Unacceptable(*answers.UNKNOWN_KEY)
-            if wait_s := self._intake.wait_of(client, sender):
+            if wait_s := self._intake.wait_of(client, sender):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)
+            if key and sender is None:
+                raise Unacceptable(*answers.UNKNOWN_KEY)
             taken, sender, digest = self._open(headers, body, sender, now_ms)
         except Unacceptable as problem:
             why = problem.rejection

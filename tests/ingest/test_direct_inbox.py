@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from ingest import direct_inbox
 from ingest.direct_inbox import DirectMessage, KafkaInbox
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
@@ -59,6 +60,28 @@ def test_while_it_holds_nothing_is_read_and_nothing_is_lost(kafka: str, mark: st
     for _ in range(5):
         inbox.hold(0.1)
     assert len(fetch(inbox, mark, 3)) == 3
+    inbox.close()
+
+
+def test_large_messages_are_fetched_in_bounded_turns(
+    kafka: str, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct_inbox, "FETCH_BYTES_MAX", 300_000)
+    large = as_json(event=mark, properties={"filler": "x" * 180_000})
+    write(kafka, *[large] * 20)
+    inbox = KafkaInbox(kafka, uuid.uuid4().hex)
+    turns: list[int] = []
+    found = 0
+
+    def fetched() -> bool:
+        nonlocal found
+        batch = inbox.fetch(500, 0.1)
+        turns.append(sum(len(one.value) for one in batch))
+        found += sum(mark.encode() in one.value for one in batch)
+        return found == 20
+
+    await_that(fetched, 20, "all are fetched")
+    assert max(turns) < 400_000  # two of them; the broker hands over five at a time
     inbox.close()
 
 

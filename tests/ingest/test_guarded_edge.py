@@ -71,6 +71,17 @@ def test_a_network_over_its_rate_waits_and_another_does_not(edge: Edge, network:
     await_that(lambda: edge.get("/p.gif?k=demo", **forged)[0] == 200, 5, "its bucket fills again")
 
 
+@pytest.mark.parametrize("door", [("GET", "/p.gif?k=nobody"), ("POST", "/v1/events?k=nobody")])
+def test_unknown_keys_count_for_the_rate_of_their_network(
+    edge: Edge, network: str, door: tuple[str, str]
+) -> None:
+    asked = [edge.request(*door, b"", {"X-Forwarded-For": network})[0] for _ in range(40)]
+    statuses = Counter(asked)
+    assert statuses[401] >= 10
+    assert statuses[429] >= 10
+    assert statuses[401] + statuses[429] == 40
+
+
 @pytest.mark.parametrize("key_in", ["header", "body"])
 def test_a_site_over_its_rate_is_told_before_its_events_are_taken(
     edge: Edge, network: str, key_in: str
