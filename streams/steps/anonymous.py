@@ -38,11 +38,23 @@ def coarse_language(language: str) -> str:
 
 
 def coarse_properties(text: str) -> str:
-    """Properties (scrubbed JSON of an object) without those whose name says that they lead to a person."""
+    """Properties (scrubbed JSON of an object) without those whose name, at any depth, says that they lead to a
+    person."""
     if not text or not _PERSONAL_NAME.search(text):
         return text
-    kept = {name: value for name, value in orjson.loads(text).items() if not _PERSONAL_NAME.search(name)}
+    kept = _without_persons(orjson.loads(text))
     return orjson.dumps(kept).decode() if kept else ""
+
+
+def _without_persons(value: Any) -> Any:
+    """The edge takes nothing that is nested deeper than 254, so this goes no deeper either."""
+    match value:
+        case dict():
+            named = {name: one for name, one in value.items() if not _PERSONAL_NAME.search(name)}
+            return {name: _without_persons(one) for name, one in named.items()}
+        case list():
+            return [_without_persons(one) for one in value]
+    return value
 
 
 COARSE = {"browser": coarse_browser, "language": coarse_language, "properties": coarse_properties}

@@ -79,6 +79,18 @@ def test_properties_that_name_a_person_go_with_the_person() -> None:
     assert "user_name" in cleaned(page_view(properties=said)).properties[0]
 
 
+def test_properties_deep_inside_that_name_a_person_go_too() -> None:
+    said = (
+        '{"order":{"customer":{"x":"Ann"},"items":[{"sku":"A","gift_recipient_name":"Bo"},1]},"session_id":7}'
+    )
+    kept = '{"order":{"items":[{"sku":"A"},1]}}'
+    assert cleaned(page_view(consent="", properties=said)).properties == [kept]
+    deepest = '{"a":' * 253 + '{"mail":1,"b":"+43 660 1234567"}' + "}" * 253
+    assert cleaned(page_view(consent="", properties=deepest)).properties == [
+        '{"a":' * 253 + '{"b":"[phone]"}' + "}" * 253
+    ]
+
+
 def a_choice(**said: object) -> Event:
     usual = {"name": "consent_choice", "kind": "system", "consent": "consent=none"}
     usual["properties"] = '{"purposes":"necessary"}'
