@@ -108,14 +108,15 @@ def test_who_reads_no_answer_is_cut_off(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_head",
+    ("request_head", "statuses"),
     [
-        b"GET /p.gif?k=demo&p.x=" + b"y" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /p.gif?k=demo HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 200 + b"\r\n",
+        # 414 where all of the line had come when it was first looked at
+        (b"GET /p.gif?k=demo&p.x=" + b"y" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", {b"431", b"414"}),
+        (b"GET /p.gif?k=demo HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 200 + b"\r\n", {b"431"}),
     ],
     ids=["a long line", "many headers"],
 )
-def test_headers_without_end_are_refused(edge: Edge, request_head: bytes) -> None:
+def test_headers_without_end_are_refused(edge: Edge, request_head: bytes, statuses: set[bytes]) -> None:
     one = socket.create_connection(("127.0.0.1", edge.port))
     one.settimeout(10)
     try:
@@ -123,5 +124,6 @@ def test_headers_without_end_are_refused(edge: Edge, request_head: bytes) -> Non
         answer = one.recv(65_536)
     except ConnectionError:  # the answer was sent, and the end of the connection overtook it
         answer = b"HTTP/1.1 431 "
-    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert answer[9:12] in statuses
     one.close()
