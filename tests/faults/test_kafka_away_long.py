@@ -50,10 +50,9 @@ def test_kafka_away_at_a_steady_rate_until_the_spool_is_full(
     try:
         with Load(platform, 7, events_per_second=EVENTS_PER_SECOND) as load:
             load.await_answers()
-            start, before = time.monotonic(), load.books.acknowledgements
+            start = time.monotonic()
             with killed_and_stopped(platform, "kafka"):
-                warned_at = fill_up(platform, load, start, seconds)
-                rate = (load.books.acknowledgements - before) / (time.monotonic() - start)
+                warned_at, rate = fill_up(platform, load, start, seconds)
                 status, said = ready_status(platform)
                 assert status == 503
                 assert "the spool takes nothing more" in said["reasons"][0]
@@ -71,19 +70,22 @@ def test_kafka_away_at_a_steady_rate_until_the_spool_is_full(
     )
 
 
-def fill_up(platform: Platform, load: Load, start: float, seconds: float) -> float | None:
-    """Let traffic flow for so long and until the spool is full; seconds to its warning. Nobody is refused before."""
-    warned_at = None
+def fill_up(platform: Platform, load: Load, start: float, seconds: float) -> tuple[float | None, float]:
+    """Let traffic flow for so long and until the spool is full: (seconds to its warning, events acknowledged a second
+    until the first refusal). Nobody is refused before."""
+    warned_at, rate, before = None, 0.0, load.books.acknowledgements
     refused_before = read_metrics(platform)[1]
     while True:
         failures = load.books.failures
         fill, refused = read_metrics(platform)
         now = time.monotonic() - start
+        if not failures:
+            rate = (load.books.acknowledgements - before) / now
         if fill >= 0.8 and warned_at is None:
             warned_at = now
             assert any("% full" in one for one in ready_status(platform)[1]["warnings"])
         if fill >= 1 and refused > refused_before and load.books.failures and now >= seconds:
-            return warned_at
+            return warned_at, rate
         assert fill >= 0.9 or (refused == refused_before and not failures), (fill, refused, failures)
         assert now < seconds + FULL_SECONDS_MAX, f"the spool is {fill:.0%} full after {now:.0f} s"
         load.run_for(0.2)
