@@ -31,6 +31,11 @@ GIF_START: Message = {"type": "http.response.start", "status": 200, "headers": G
 GIF_BODY: Message = {"type": "http.response.body", "body": GIF}
 EMPTY_BODY: Message = {"type": "http.response.body", "body": b""}
 
+# What scripts may read of an answer: when to come again, and what is wrong where the body is a picture.
+EXPOSED = (
+    b"access-control-expose-headers",
+    b"Retry-After, X-Fairpixel-Code, X-Fairpixel-Detail, X-Plausible-Dropped",
+)
 METHODS = b"GET, POST, HEAD, OPTIONS"
 ALLOWED_HEADERS = (
     b"Content-Type, Content-Encoding, Authorization, AnonymousId, X-Retry-Count, Trace, SP-Anonymous, X-Write-Key,"
@@ -133,6 +138,7 @@ def cors_headers(origin: bytes | None, declared: bool) -> HeaderList:
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-credentials", b"true"),
+        EXPOSED,
         (b"vary", b"Origin"),
     ]
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ingest.answers import Receive, Scope, Send
@@ -73,6 +73,9 @@ class Edge:
             [
                 *document_routes(),
                 *both_forms("/healthz", self._healthz),
+                *both_forms("/health", self._health),  # as Snowplow's collector has it, and its /sink-health
+                *both_forms("/sink-health", self._readyz),
+                *both_forms("/robots.txt", _robots),
                 *both_forms("/readyz", self._readyz),
                 *both_forms("/metrics", self._metrics),
                 *trace_routes(self._traces, lambda: live.sites),
@@ -198,6 +201,10 @@ class Edge:
         alive = self._delivery.is_healthy and running
         return JSONResponse({"status": "ok" if alive else "stuck"}, 200 if alive else 503)
 
+    async def _health(self, request: Request) -> Response:
+        status = (await self._healthz(request)).status_code
+        return PlainTextResponse("ok" if status == 200 else "stuck", status)
+
     async def _readyz(self, _: Request) -> Response:
         """Hits can be accepted: there is a key to seal under, and Kafka or the spool has room."""
         reasons = []
@@ -240,6 +247,11 @@ def build_edge() -> Edge:
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror}\n`fairpixel up` makes it.")
     return Edge(settings, EdgeSettings.from_env(os.environ), live)
+
+
+async def _robots(_: Request) -> Response:
+    """Nothing here is for a search engine, and a crawler that follows links would click them."""
+    return PlainTextResponse("User-agent: *\nDisallow: /\n")
 
 
 def _end_with_parent() -> None:

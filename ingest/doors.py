@@ -151,6 +151,7 @@ class EventsDoor:
             if key and sender is None:
                 raise Unacceptable(*answers.UNKNOWN_KEY)
             taken, sender, digest = self._open(headers, body, sender, now_ms)
+            cors = self._intake.cors(sender, headers.get(b"origin"))  # now that it is known for certain
         except Unacceptable as problem:
             why = problem.rejection
             self._intake.refuse(why, sender.site if sender else "", now_ms)

@@ -103,10 +103,12 @@ class Intake:
         return self.packer.refuse_aloud(now_ms // 60_000 * 60, sender.site, reason)
 
     def cors(self, sender: Sender | None, origin: bytes | None) -> HeaderList:
-        """Headers that let a page of a declared origin read the answer."""
+        """Headers that let a page of a declared origin read the answer; where nobody knows the sender, and for a
+        preflight, any site's declaration will do: a page must be able to read what is wrong with its key."""
         if not origin:
             return []
-        return cors_headers(origin, sender is not None and sender.may_come_from(_text(origin)))
+        asked = sender.may_come_from if sender is not None else self.sites.is_origin_declared
+        return cors_headers(origin, asked(_text(origin)))
 
     def preflight(self, headers: Headers, allow: bytes = METHODS) -> HeaderList:
         """The headers that answer OPTIONS; it carries no key, so any site's declaration will do.

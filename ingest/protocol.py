@@ -65,6 +65,7 @@ class Route:
     read: Read
     busy_status: int = 429  # for "too many"; 503 where the client would lose the event on a 429
     bare: bool = True  # also without the prefix
+    is_pixel: bool = False  # its GET is a picture
     oversize_status: int = (
         413  # for a body that is too large; another where the client would send on 413 for ever
     )

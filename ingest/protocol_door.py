@@ -39,7 +39,9 @@ class ProtocolDoor:
         route = self._by_method.get(method)
         if route is None:
             if method == "HEAD":  # scanners look without opening: no event
-                await answers.send_empty(send, 200, [answers.NEVER_CACHED])
+                get = self._by_method.get("GET")
+                look = answers.GIF_HEADERS if get is not None and get.is_pixel else [answers.NEVER_CACHED]
+                await answers.send_empty(send, 200, look + self._cors(headers))
             else:
                 await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", self._allow)])
             return
@@ -125,11 +127,8 @@ class ProtocolDoor:
         return reading.answer
 
     def _cors(self, headers: Headers) -> HeaderList:
-        """As for a preflight, where any site's declaration will do: bodies and paths carry keys in many places."""
-        origin = headers.get(b"origin")
-        if not origin:
-            return []
-        return answers.cors_headers(origin, self._intake.sites.is_origin_declared(origin.decode("latin-1")))
+        """As where nobody knows the sender: bodies and paths carry keys in many places."""
+        return self._intake.cors(None, headers.get(b"origin"))
 
 
 def refuse(route: Route, method: str, headers: Headers, problem: Unacceptable) -> Answer:

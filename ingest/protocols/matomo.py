@@ -90,7 +90,9 @@ def read(ask: Ask) -> Reading:
     return reading
 
 
-ROUTES = tuple(Route(PROTOCOL, path, ("GET", "POST"), read) for path in ("/matomo.php", "/piwik.php"))
+ROUTES = tuple(
+    Route(PROTOCOL, path, ("GET", "POST"), read, is_pixel=True) for path in ("/matomo.php", "/piwik.php")
+)
 
 
 def _refuse(ask: Ask, why: Rejection, status: int) -> Answer:

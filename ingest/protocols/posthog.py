@@ -139,8 +139,11 @@ def _refuse_v1(why: Rejection, status: int, site: str = "") -> Reading:
 
 def answer_v1(why: Rejection, status: int) -> Answer:
     """An error in v1's words and in ours."""
-    content = {**why._asdict(), "error": why.code, "error_description": _explain(why)}
-    return json_answer(content, status, [(b"retry-after", b"5")] if status in (429, 503) else None)
+    content = {**why._asdict(), "error": why.code, "error_description": _explain(why), "error_uri": CODES_URI}
+    return json_answer(content, status)
+
+
+CODES_URI = "/docs#codes"  # a page for people that explains every code
 
 
 def _explain(why: Rejection) -> str:

@@ -59,7 +59,13 @@ ROUTES: tuple[Route, ...] = (
     Route("rudderstack", "/v1/merge", ("POST",), partial(read_calls, RUDDERSTACK, "merge", "")),
     Route("rudderstack", "/beacon/v1/batch", ("POST",), partial(read_calls, RUDDERSTACK, "", TAG)),
     *(
-        Route("rudderstack", f"/pixel/v1/{call}", ("GET",), partial(read_pixel, RUDDERSTACK, call))
+        Route(
+            "rudderstack",
+            f"/pixel/v1/{call}",
+            ("GET",),
+            partial(read_pixel, RUDDERSTACK, call),
+            is_pixel=True,
+        )
         for call in ("track", "page")
     ),
     Route("rudderstack", "/sourceConfig", ("GET",), read_source_config),

@@ -168,21 +168,25 @@ _VARY = (b"vary", b"Origin, Host")
 
 ROUTES: tuple[Route, ...] = (
     *(
-        Route("segment", f"/v1/{path}", ("POST",), partial(read_calls, SEGMENT, call, ""))
+        Route(
+            "segment", f"/v1/{path}", ("POST",), partial(read_calls, SEGMENT, call, ""), oversize_status=400
+        )
         for letter, call in LETTERS.items()
         for path in (letter, call)
     ),
     *(
-        Route("segment", path, ("POST",), partial(read_calls, SEGMENT, "", ""))
+        Route("segment", path, ("POST",), partial(read_calls, SEGMENT, "", ""), oversize_status=400)
         for path in ("/v1/batch", "/v1/import", "/v1/b", "/v1/batch/b")
     ),
     *(
-        Route("segment", path, ("POST",), partial(read_calls, SEGMENT, "", ""), bare=False)
+        Route(
+            "segment", path, ("POST",), partial(read_calls, SEGMENT, "", ""), bare=False, oversize_status=400
+        )
         for path in ("/batch", "/batch/b", "/b")  # as Jitsu serves them; bare they are others'
     ),
     Route("segment", "/v1/m", ("POST",), partial(discard, SEGMENT.success)),
     *(
-        Route("segment", f"/v1/pixel/{call}", ("GET",), partial(read_pixel, SEGMENT, call))
+        Route("segment", f"/v1/pixel/{call}", ("GET",), partial(read_pixel, SEGMENT, call), is_pixel=True)
         for call in LETTERS.values()
     ),
     *(

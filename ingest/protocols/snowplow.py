@@ -109,8 +109,8 @@ def read_health(ask: Ask) -> Reading:
 
 ROUTES = (
     *(Route(PROTOCOL, path, ("POST",), read_post, refuse=refuse_post) for path in VENDOR_PATHS),
-    Route(PROTOCOL, "/i", ("GET",), read_get),
-    Route(PROTOCOL, "/ice.png", ("GET",), read_get),
+    Route(PROTOCOL, "/i", ("GET",), read_get, is_pixel=True),
+    Route(PROTOCOL, "/ice.png", ("GET",), read_get, is_pixel=True),
     Route(PROTOCOL, "/health", ("GET",), read_health, bare=False),
 )
 

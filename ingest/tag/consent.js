@@ -30,7 +30,8 @@
     version: "1",
     ...window.fairpixelTexts,
   };
-  const purposes = texts.purposes || ["measurement", "personalisation", "marketing"]; // what is asked for
+  const known = ["measurement", "personalisation", "marketing"];
+  const purposes = texts.purposes || known; // what is asked for
   let kept = read();
   let dialog;
   let link;
@@ -65,7 +66,7 @@
     consent = consent || "none";
     const release = () => kept.consent == consent && fairpixel("consent", { consent, ...signals });
     const grants = consent.includes("measurement");
-    if (kept.consent != consent || kept.by != by)
+    if (kept.consent != consent || kept.by != by || kept.version != texts.version)
       keep({
         consent,
         by,
@@ -144,7 +145,7 @@
         {},
         button(texts.refuse, () => choose([])),
         button(texts.save, () => choose(purposes.filter((name) => boxes[name].checked))),
-        button(texts.accept, () => choose(optedOut ? purposes.slice(0, 1) : purposes))
+        button(texts.accept, () => choose(purposes.filter((name) => !optedOut || name == known[0])))
       )
     );
     if (texts.notice) dialog.append(element("a", { href: texts.notice, textContent: texts.more }));
@@ -196,7 +197,7 @@
 
   // The page's own dialog, where there is one: its word counts, and ours stays away.
   function listen() {
-    const name = (granted) => purposes.filter((one, i) => granted[i]).join();
+    const name = (granted) => known.filter((one, i) => granted[i] && purposes.includes(one)).join();
     if (window.__tcfapi) {
       __tcfapi("addEventListener", 2, (data, ok) => {
         if (!ok || data.eventStatus == "cmpuishown") return;

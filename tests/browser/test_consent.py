@@ -193,6 +193,24 @@ def test_words_and_purposes_are_the_site_s_own(shop: Shop) -> None:
     assert button(shop, "Privacy choices").count() == 0
 
 
+def test_new_words_ask_once_more_and_the_same_choice_is_a_proof_of_them(shop: Shop) -> None:
+    def head(version: str) -> str:
+        return f"<script>fairpixelTexts = {{version: '{version}'}}</script>" + shop.tag()
+
+    shop.visit(shop.pages.add("/words-1", head("1")))
+    button(shop, "Accept all").click()
+    shop.await_sent("consent_choice", "page_view")
+    shop.visit(shop.pages.add("/words-2", head("2")))
+    expect(dialog(shop)).to_be_visible()
+    button(shop, "Accept all").click()
+    sent = shop.await_sent("consent_choice", "page_view", "consent_choice", "page_view")
+    proofs = [json.loads(event.properties) for event in sent if event.kind == "system"]
+    assert [proof["text_version"] for proof in proofs] == ["1", "2"]
+    shop.page.reload()
+    expect(button(shop, "Privacy choices")).to_be_visible()
+    expect(dialog(shop)).not_to_be_visible()
+
+
 TCF = """<script>
 window.__tcfapi = (command, version, callback) => { window.tell = callback; tell(
   {eventStatus: 'cmpuishown', gdprApplies: true, purpose: {consents: {}}}, true) }
@@ -205,6 +223,25 @@ MODE = """<script>
 window.dataLayer = []; function gtag() { dataLayer.push(arguments) }
 gtag('consent', 'default', {analytics_storage: 'denied', ad_storage: 'denied'})
 </script>"""
+
+
+MODE_WORDS = "<script>fairpixelTexts = {purposes: ['marketing', 'measurement']}</script>"
+
+
+@pytest.mark.parametrize(
+    ("granted", "consent"),
+    [("1: true, 5: true, 6: true, 8: true", "measurement"), ("1: true, 3: true, 4: true", "marketing")],
+)
+def test_what_another_dialog_grants_is_no_other_purpose_whatever_the_site_asks_for(
+    shop: Shop, granted: str, consent: str
+) -> None:
+    listening(shop, "/tcf-some", MODE_WORDS + TCF)
+    shop.page.evaluate(
+        "tell({eventStatus: 'useractioncomplete', gdprApplies: true, tcString: 'CP',"
+        f" purpose: {{consents: {{{granted}}}}}}}, true)"
+    )
+    shop.page.wait_for_function("!!fairpixelConsent.get()")
+    assert shop.page.evaluate("fairpixelConsent.get()") == consent
 
 
 def listening(shop: Shop, path: str, head: str) -> None:

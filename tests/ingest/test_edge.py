@@ -92,6 +92,30 @@ def test_a_page_of_an_undeclared_origin_is_told_nothing_and_counted(edge: Edge) 
     assert len(edge.events(start)) == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "expected"),
+    [
+        ("POST", "/v1/events", {"k": "shop", "event": "x"}, 200),  # who sends stands in the body
+        ("POST", "/v1/events", {"k": "nobody", "event": "x"}, 401),
+        ("POST", "/v1/events?k=nobody", {"event": "x"}, 401),
+        ("GET", "/p.gif?k=nobody", None, 401),
+    ],
+)
+def test_a_declared_page_can_read_the_answer_wherever_its_key_stands_and_whatever_is_wrong_with_it(
+    edge: Edge, method: str, path: str, body: object, expected: int
+) -> None:
+    content = json.dumps(body).encode() if body else b""
+    status, _, headers = edge.request(method, path, content, {"Origin": "https://shop.example"})
+    assert (status, headers.get("access-control-allow-origin")) == (expected, "https://shop.example")
+    assert "Retry-After" in headers["access-control-expose-headers"]
+
+
+def test_collectors_of_others_and_crawlers_find_the_pages_they_ask_for(edge: Edge) -> None:
+    assert edge.get("/health")[:2] == (200, b"ok")
+    assert edge.get("/sink-health")[0] == 200
+    assert edge.get("/robots.txt")[1] == b"User-agent: *\nDisallow: /\n"
+
+
 def test_each_event_of_a_batch_has_its_own_answer(edge: Edge) -> None:
     start = ends(edge.bootstrap)
     status, answer = edge.post(

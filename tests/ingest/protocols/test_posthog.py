@@ -14,10 +14,11 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.answers import SPOOL_FULL, Limited
 from ingest.body import GZIP_MAGIC, INFLATED_BYTES_MAX, ZSTD_MAGIC, inflate
 from ingest.fields import Unacceptable
-from ingest.protocols.posthog import ROUTES, answer_v1
-from ingest.protocols.posthog_events import RECORDING
+from ingest.protocol_door import refuse
+from ingest.protocols.posthog import ROUTES
 from tests.ingest.protocols.calls import SECRET, codes, events, objects, post, values
 from tests.ingest.test_pixel import assert_survives_a_pack
 
@@ -189,11 +190,17 @@ def test_v1_answers_each_uuid() -> None:
 def test_errors_of_v1_speak_its_words(body: object, headers: dict[str, str], status: int) -> None:
     answer = post(V1, body, headers).answer
     assert answer.status == status
-    assert {"code", "message", "detail", "error", "error_description"} == json.loads(answer.body).keys()
+    assert {"code", "message", "detail", "error", "error_description", "error_uri"} == json.loads(
+        answer.body
+    ).keys()
 
 
-def test_when_busy_v1_says_when_to_come_back() -> None:
-    assert (b"retry-after", b"5") in answer_v1(RECORDING, 503).headers
+@pytest.mark.parametrize("problem", [Unacceptable(*SPOOL_FULL), Limited(2.0)])
+def test_when_busy_v1_says_once_when_to_come_back(problem: Unacceptable) -> None:
+    (route,) = (one for one in ROUTES if one.path == V1)
+    answer = refuse(route, "POST", {}, problem)
+    assert answer.status == 503
+    assert [name for name, _ in answer.headers].count(b"retry-after") == 1  # two are none to its SDK
 
 
 def test_no_route_sheds_load_with_429() -> None:

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.body import GZIP_MAGIC, ZSTD_MAGIC
+from ingest.body import GZIP_MAGIC, TOO_LARGE, ZSTD_MAGIC
+from ingest.fields import Unacceptable
+from ingest.protocol_door import refuse
 from ingest.protocols.categories import consent_signals
+from ingest.protocols.segment import ROUTES
 from tests.ingest.protocols.calls import SECRET, basic, codes, events, objects, post, values
 from tests.ingest.protocols.recorded import PUBLIC_KEYS
 from tests.ingest.test_pixel import assert_survives_a_pack
@@ -88,6 +91,12 @@ def test_what_is_more_than_the_protocol_takes_is_refused_and_counted() -> None:
 def test_far_too_many_events_are_refused_at_once() -> None:
     reading = post("/v1/batch", {"batch": [{}] * 5_001, "writeKey": SECRET})
     assert (reading.answer.status, codes(reading)) == (400, ["body_too_large"])
+
+
+def test_a_body_that_is_too_large_is_400_as_older_clients_send_again_on_413() -> None:
+    for route in ROUTES:
+        if route.methods == ("POST",) and route.path != "/v1/m":
+            assert refuse(route, "POST", {}, Unacceptable(*TOO_LARGE)).status == 400, route.path
 
 
 def test_a_single_event_that_can_never_succeed_is_400() -> None:
