@@ -20,6 +20,7 @@ TRUSTED_AHEAD_MS_MAX = 86_400_000  # a clock may be a day ahead, not a century
 NUMBER_LENGTH_MAX = 60  # characters
 SHORT_LENGTH_MAX = 60  # characters of screen, viewport, timezone
 LANGUAGE_LENGTH_MAX = 200  # characters
+SIGNALS_LENGTH_MAX = 24_000  # of all signals of an event as they are kept
 CONSENT_LENGTH_MAX = 8_000  # characters; consent strings of today have at most about 3,000
 # Fields that tell machines apart rather than say what happened (design.md, section 5).
 FINGERPRINTING = frozenset({"canvas", "fonts", "plugins", "battery"})
@@ -150,9 +151,10 @@ def parse_currency(value: object, field: str) -> str:
 
 
 def parse_address(value: object) -> str:
-    """An IP address, or "" for what is none: an unclear address is no address."""
+    """An IP address, or "" for what is none: an unclear address is no address. An IPv6 zone, which may be of any length
+    and says something of the sender's machine alone, is left out."""
     try:
-        return str(ip_address(value)) if isinstance(value, str) else ""
+        return str(ip_address(value.partition("%")[0])) if isinstance(value, str) else ""
     except ValueError:
         return ""
 
@@ -172,7 +174,11 @@ def parse_signals(signals: Mapping[str, Any]) -> str:
         rest |= {
             name: _signal(given[name]) for name in UNDECODED_SIGNALS if given.get(name) not in (None, "")
         }
-    return encode_signals({"consent": choice, **rest})
+    found = {"consent": choice, **rest}
+    encoded = encode_signals(found)
+    if len(encoded) <= SIGNALS_LENGTH_MAX:
+        return encoded
+    return encode_signals({name: one if len(one) <= 100 else "unclear" for name, one in found.items()})
 
 
 def parse_choice(value: object) -> str:
@@ -191,7 +197,8 @@ def parse_choice(value: object) -> str:
     given = [name.lower() for name, answer in purposes.items() if _answer(answer) in _YES]
     if not given:
         return "none"
-    return ",".join(given) if all("," not in name for name in given) else "unclear"
+    text = ",".join(given)
+    return text if len(text) <= CONSENT_LENGTH_MAX and text.count(",") == len(given) - 1 else "unclear"
 
 
 _UNDECODED = frozenset(UNDECODED_SIGNALS)

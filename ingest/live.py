@@ -87,7 +87,7 @@ class Live:
         secrets = parse_secrets(self._settings.secrets_path.read_text("utf-8"), self._environ)
         self.link_key, self.mail = link_key(secrets.identity_secret), mail_rules(config, secrets)
         self.visitors = visitor_rules(config, secrets.identity_secret)
-        return Sites.of(config, secrets.site_secret_keys)
+        return Sites.of(config, secrets.site_secret_keys, secrets.identity_secret)
 
 
 def read_ring(folder: Path) -> Ring:

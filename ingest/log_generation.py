@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import gzip
 import os
+import zlib
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -50,7 +51,7 @@ class Generation:
         try:
             self._text.seek(self.offset)
             return self._text.read(bytes_max) or b""
-        except EOFError as error:  # a gzip file that is still being written
+        except (EOFError, zlib.error) as error:  # a gzip file that is still being written, or damaged
             raise OSError(str(error)) from None
 
     def advance(self, byte_count: int, line_count: int) -> None:
@@ -80,7 +81,10 @@ class Generation:
         self._text.seek(0)
         left, held = offset, b""
         while left:
-            chunk = self._text.read(min(_SCAN_BYTES, left))
+            try:
+                chunk = self._text.read(min(_SCAN_BYTES, left))
+            except (EOFError, zlib.error) as error:
+                raise OSError(str(error)) from None
             if not chunk:
                 break
             left -= len(chunk)

@@ -327,7 +327,13 @@ def _word(value: object) -> str:
     """A short text without anything like an address in it."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return _ADDRESS.sub("", value)[:WORD_LENGTH_MAX] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    if (
+        len(value) > TEXT_LENGTH_MAX
+    ):  # to look for addresses takes the square of it; the cut leaves no half of one
+        value = value[:TEXT_LENGTH_MAX].rpartition(" ")[0]
+    return _ADDRESS.sub("", value)[:WORD_LENGTH_MAX]
 
 
 def _words(value: object) -> list[str]:
@@ -336,7 +342,11 @@ def _words(value: object) -> list[str]:
 
 
 def _hash(key: bytes, named: object) -> str:
-    return hmac.digest(key, orjson.dumps(named, option=orjson.OPT_SORT_KEYS), "sha256")[:16].hex()
+    try:
+        encoded = orjson.dumps(named, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        raise invalid("event", "at most 250 levels of nesting") from None
+    return hmac.digest(key, encoded, "sha256")[:16].hex()
 
 
 def _read_form(body: bytes) -> dict[str, str]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ingest.pack import Pack, close_pack
-from ingest.row import EVENT_ID, NAME, SITE, Row, row_size_max
+from ingest.row import EVENT_ID, NAME, RECEIVED_AT, SITE, Row, row_size_max
+from schemas.drops import RefusalReason
 from schemas.identity import partition_of
 from schemas.logs import get_logger
 from schemas.pack import PackLimits, Refusal
@@ -80,6 +81,8 @@ class Packer:
         """Put an event into the open pack of its partition; the future is that of the pack."""
         partition = partition_of(row[SITE], row[NAME], row[EVENT_ID], self.partition_count)
         size = row_size_max(row)
+        if size > self._limits.size_bytes_max:  # no door makes such a row; it would fit into no message
+            return self.refuse_aloud(row[RECEIVED_AT] // 60_000 * 60, row[SITE], RefusalReason.OVERSIZE)
         pack = self._open[partition]
         if pack is not None and pack.size_bytes + size > self._limits.size_bytes_max:
             self._close(partition)
@@ -103,7 +106,8 @@ class Packer:
         return self.refusals_kept()
 
     def refusals_kept(self) -> asyncio.Future[bool]:
-        """Tells when the counts that wait now are kept."""
+        """Tells when the counts that wait now are kept: with the pack of partition 0, which alone takes them while it
+        is open."""
         return (self._open[0] or self._begin(0)).done
 
     def flush(self) -> list[asyncio.Future[bool]]:
@@ -152,7 +156,9 @@ class Packer:
         self._open[partition] = None
         if pack.timer is not None:
             pack.timer.cancel()
-        refusals, self._refusals = self._refusals, Counter()
+        refusals: Counter[tuple[int, str, str]] = Counter()
+        if partition == 0 or self._open[0] is None:
+            refusals, self._refusals = self._refusals, refusals
         try:
             closed = close_pack(
                 self._edge,

@@ -18,6 +18,7 @@ from ingest.client import Client, Headers
 from ingest.doors import read_key
 from ingest.fields import Unacceptable
 from ingest.intake import Intake
+from ingest.protocols.payload import LOOSE_LENGTH_MAX
 from ingest.sites import Sender
 from ingest.visitors import VisitorRules, cookies_of
 
@@ -115,6 +116,8 @@ def read_json(body: bytes) -> dict[str, Any]:
         said = orjson.loads(body)
     except orjson.JSONDecodeError:
         try:
+            if len(body) > LOOSE_LENGTH_MAX:
+                raise ValueError
             text = json.dumps(json.loads(body), ensure_ascii=False, allow_nan=False)
             said = orjson.loads(text.encode("utf-8", "replace"))
         except (ValueError, RecursionError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from schemas.config import Config
@@ -33,9 +33,10 @@ class Sites:
 
     public: Mapping[str, Sender]
     _secret: Mapping[bytes, tuple[str, Sender]]  # SHA-256 of the key -> key, sender
+    _identity: bytes = field(default=b"", repr=False)
 
     @classmethod
-    def of(cls, config: Config, secret_keys: Mapping[str, str]) -> Sites:
+    def of(cls, config: Config, secret_keys: Mapping[str, str], identity_secret: bytes = b"") -> Sites:
         """config: the sites and their public keys; secret_keys: site -> secret key."""
         public, secret = {}, {}
         for name, site in config.sites.items():
@@ -44,7 +45,7 @@ class Sites:
                 public[key] = Sender(name, PUBLIC, origins, site.events_per_second_max or 0)
             if key := secret_keys.get(name, ""):
                 secret[sha256(key.encode()).digest()] = (key, Sender(name, SECRET, origins))
-        return cls(public, secret)
+        return cls(public, secret, identity_secret)
 
     def find(self, key: str) -> Sender | None:
         """The sender a key stands for; secret keys are found by their hash and compared in constant time."""
@@ -61,6 +62,12 @@ class Sites:
             if sender.site == site:
                 return key, sender
         return "", Sender(site, PUBLIC)
+
+    def id_secret(self, site: str) -> str:
+        """What ids made from content are keyed with, so that nobody can try out from an id what was said: the site's
+        secret key, or one of the platform's own where the site has none."""
+        key = self.secret_of(site)[0]
+        return key or hmac.digest(self._identity, b"derived ids\0" + site.encode(), "sha256").hex()
 
     def is_origin_declared(self, origin: str) -> bool:
         """Whether any site takes hits from pages of this origin: all a preflight can ask, as it carries no key."""

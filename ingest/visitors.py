@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from ingest.cookies import Visit, delete_cookie, derive_visitor, has_cookie, read_visit, set_cookie
 from ingest.row import Row
 from schemas.config import Config
-from schemas.consent import Basis, ConsentPolicy, Decision, decide
+from schemas.consent import REMEMBERED_LENGTH_MAX, Basis, ConsentPolicy, Decision, decide
 from schemas.identity import site_secret
 
 SEED_LENGTH_MAX = 64  # characters
@@ -56,12 +56,16 @@ class Settled(NamedTuple):
 
 def decide_choice(rules: VisitorRules, signals: str) -> Decision:
     """What the person's own choice says; no header and no default of a site is a choice."""
-    return _decide_choice(signals, rules.child_directed)
+    remembered = len(signals) <= REMEMBERED_LENGTH_MAX
+    return (_decide_once if remembered else _decide)(signals, rules.child_directed)
 
 
-@lru_cache(maxsize=8_192)  # a policy takes 1 µs to hash, a flag nothing; 8,192 x about 300 bytes = 2.5 MB
-def _decide_choice(signals: str, child_directed: bool) -> Decision:
+def _decide(signals: str, child_directed: bool) -> Decision:
     return decide(signals, False, ConsentPolicy(child_directed=child_directed))
+
+
+# Beside the cache of `decide`, as a policy takes 1 µs to hash and a flag nothing; 8,192 x at most 500 bytes = 4 MB.
+_decide_once = lru_cache(maxsize=8_192)(_decide)
 
 
 def settle(

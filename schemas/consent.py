@@ -41,6 +41,9 @@ class Measurement(StrEnum):
 
 UNDECODED_SIGNALS = ("gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy", "gcs", "gcd", "categories")
 SIGNALS = ("consent", *UNDECODED_SIGNALS)
+REMEMBERED_LENGTH_MAX = (
+    200  # characters; a longer text is one person's own, and whoever sends it chose its length
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,16 @@ def encode_signals(signals: Mapping[str, str]) -> str:
     return urlencode([(name, signals[name]) for name in SIGNALS if signals.get(name)])
 
 
-@lru_cache(
-    maxsize=65_536
-)  # a site's visitors share few combinations; 65,536 x about 300 bytes = 20 MB at the most
 def decide(signals: str, opted_out: bool, policy: ConsentPolicy) -> Decision:
     """Decide one event.
 
     signals: text of `encode_signals`; opted_out: GPC or DNT was set.
     """
+    remembered = len(signals) <= REMEMBERED_LENGTH_MAX
+    return (_decide_once if remembered else _decide)(signals, opted_out, policy)
+
+
+def _decide(signals: str, opted_out: bool, policy: ConsentPolicy) -> Decision:
     measurement, purposes, row = _measurement(signals, opted_out, policy)
     if policy.child_directed and measurement is Measurement.GRANTED:
         measurement, row = Measurement.UNKNOWN, "child_directed"
@@ -85,6 +90,10 @@ def decide(signals: str, opted_out: bool, policy: ConsentPolicy) -> Decision:
         basis = None if policy.drop_unknown and not policy.child_directed else Basis.ANONYMOUS
         return Decision(basis, (), row)
     return Decision(Basis.CONSENTED, purposes, row)
+
+
+# A site's visitors share few combinations, all short; 65,536 x at most 500 bytes = 33 MB.
+_decide_once = lru_cache(maxsize=65_536)(_decide)
 
 
 def _measurement(

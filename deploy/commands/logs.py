@@ -7,6 +7,7 @@ import itertools
 import json
 import sys
 import time
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,7 +117,7 @@ def _import(files: list[Path], site: str, host: str, format: str) -> tuple[Impor
         raise Trouble(
             f"{error}.", "When `fairpixel status` is well, run the same import again: nothing is added twice."
         ) from None
-    except (OSError, EOFError) as error:  # such as a gzip file that ends early
+    except (OSError, EOFError, zlib.error) as error:  # such as a gzip file that ends early
         raise Trouble(
             f"The log cannot be read to its end: {error}.",
             "Mend the file and import it again: nothing is added twice.",

@@ -144,7 +144,7 @@ def _read_one(
     time_ms = read_micros(event.get("timestamp_micros")) or read_micros(body.get("timestamp_micros"))
     client = body.get("client_id") or body.get("app_instance_id")
     said = [client, event["name"], time_ms, params, index]
-    derived = derive_id(ask.sites.secret_of(sender.site)[0], PROTOCOL, said) if time_ms else None
+    derived = derive_id(ask.sites.id_secret(sender.site), PROTOCOL, said) if time_ms else None
     return make_row(
         ask,
         sender,

@@ -249,4 +249,4 @@ def _derive_id(ask: Ask, sender: Sender, params: Mapping[str, str], index: int) 
         if "_id" not in said and "cid" not in said:
             return None
         said["second, place"] = [ask.now_ms // 1_000, index]
-    return derive_id(ask.sites.secret_of(sender.site)[0], PROTOCOL, said)
+    return derive_id(ask.sites.id_secret(sender.site), PROTOCOL, said)

@@ -89,6 +89,8 @@ def _payload(ask: Ask) -> bytes:
         return _decode(params.get("data", ""))
     start = ask.body[:200].lstrip()
     if start[:1] not in (b"{", b"[") and b"data=" in start:
+        if ask.body.count(b"&") > FORM_FIELDS_MAX:
+            raise invalid("data", f"a form of at most {FORM_FIELDS_MAX} fields")
         return _decode(parse_query(ask.body).get("data", ""))
     if params.get("compression") == "base64" and start[:1] not in (b"{", b"["):
         return _decode(ask.body.decode("ascii", "replace"))
@@ -143,6 +145,7 @@ def answer_v1(why: Rejection, status: int) -> Answer:
     return json_answer(content, status)
 
 
+FORM_FIELDS_MAX = 100
 CODES_URI = "/docs#codes"  # a page for people that explains every code
 
 

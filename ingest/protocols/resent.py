@@ -30,7 +30,7 @@ class Resent:
         """
         if FETCH not in ask.headers:
             return None
-        secret, client = ask.sites.secret_of(site)[0], ask.client
+        secret, client = ask.sites.id_secret(site), ask.client
         content = [site, ask.body.hex(), client.ip, client.user_agent]
         key = derive_id(secret, protocol, content)
         seen_ms, known = self._ids.get(key, (0, ""))

@@ -266,4 +266,4 @@ def _derive_id(ask: Ask, sender: Sender, item: Mapping[str, Any], time: str | No
     if not time:
         return None
     said = {key: value for key, value in item.items() if key != "stm"}
-    return derive_id(ask.sites.secret_of(sender.site)[0], PROTOCOL, said)
+    return derive_id(ask.sites.id_secret(sender.site), PROTOCOL, said)

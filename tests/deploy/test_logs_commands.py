@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
+from ingest.log_generation import Generation
 from tests.ingest.edges import Edge, ends
 from tests.ingest.test_log_formats import LINES
 from tests.processes import await_that
@@ -66,6 +67,23 @@ def test_several_files_of_several_formats_are_imported_at_once(station: Station,
     assert (said["lines"], said["accepted"], said["invalid"]) == (14, 14, 0)
     assert said["formats"] == list(LINES)
     assert len(station.ids()) == 14
+
+
+def test_a_damaged_archive_says_what_to_do(station: Station, tmp_path: Path) -> None:
+    whole = gzip.compress("\n".join(f"{LINES['alb']} {n}" for n in range(5_000)).encode())
+    middle = len(whole) // 2
+    path = tmp_path / "damaged.log.gz"
+    path.write_bytes(whole[:middle] + b"\xff" * 50 + whole[middle + 50 :])
+    done = station.run("import", "--site", "demo", str(path))
+    assert done.returncode != 0
+    assert b"Traceback" not in done.stderr
+    assert b"Mend the file and import it again" in done.stderr
+    generation = Generation(path, b"s" * 32)
+    with pytest.raises(OSError, match="Error -3"):
+        generation.read(10_000_000)
+    with pytest.raises(OSError, match="Error -3"):
+        list(generation.scan(1 << 30))
+    generation.close()
 
 
 def test_standard_input_counts_and_keeps_what_cannot_be_read_once(station: Station) -> None:

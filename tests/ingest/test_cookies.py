@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest import visitors
 from ingest.cookies import (
     COOKIE_SECONDS_MAX,
     Visit,
@@ -135,6 +136,13 @@ def test_a_door_that_makes_no_visitors_reads_the_cookie_and_ends_it() -> None:
     ]
     denied, headers = settle_row(DEMO, row(consent="consent=none"), sent_back(), NOW_MS)
     assert (denied[VISITOR], headers) == ("", [(b"set-cookie", delete_cookie("demo"))])
+
+
+def test_only_short_choices_are_remembered() -> None:
+    before = visitors._decide_once.cache_info().currsize
+    for number in range(100):
+        settle(DEMO, f"consent=all&gpp={number}{'x' * 1_000}", sent_back(), NOW_MS)
+    assert visitors._decide_once.cache_info().currsize == before
 
 
 def test_a_cookie_header_in_crumbs_is_one() -> None:

@@ -82,6 +82,13 @@ def test_new_keys_are_taken_and_an_empty_folder_takes_none_away(settings: Platfo
     assert live.newest_key(NOW_MS + 10**10) == newer
 
 
+def test_ids_made_from_content_are_keyed_where_a_site_has_no_secret_key_too() -> None:
+    config = parse_config("[sites.demo]\n[sites.shop]\n")
+    sites, elsewhere = (Sites.of(config, {"demo": "sk"}, identity) for identity in (b"a" * 32, b"b" * 32))
+    assert sites.id_secret("demo") == "sk"
+    assert len({sites.id_secret("shop"), elsewhere.id_secret("shop"), sites.id_secret("demo"), ""}) == 4
+
+
 @pytest.mark.parametrize(
     ("declared", "origin", "allowed"),
     [

@@ -188,6 +188,9 @@ CLICKED = {
     "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
     "msg": {"_id": "id3", "email": PERSON, "metadata": {"recipient": "r-81f3", "consent": "none"}},
 }  # fmt: skip
+DEEP: Any = []
+for _ in range(300):
+    DEEP = [DEEP]
 SYNC = {"type": "blacklist", "action": "add", "ts": SECONDS, "reject": {"email": PERSON}}
 
 
@@ -199,6 +202,19 @@ def test_mandrill_s_events_become_rows() -> None:
     assert (clicked.name, clicked.url, clicked.consent) == ("mail_click", CLICKED["url"], "consent=none")
     assert sync.name == "mail_blacklist"
     assert len({bounced.event_id, clicked.event_id, sync.event_id}) == 3
+
+
+def test_an_event_nested_too_deep_leaves_its_neighbours_alone() -> None:
+    reading = mandrill([SYNC | {"x": DEEP}, HARD_BOUNCE])
+    assert [event.name for event in events_of(reading)] == ["mail_bounce"]
+    assert [one["index"] for one in json.loads(reading.answer.body)["rejected"]] == [0]
+
+
+def test_a_long_word_is_cut_and_no_half_of_an_address_is_left() -> None:
+    word = " ".join(["a@b.example"] * 181) + " longer-" + "x" * 100 + "@secret.example"
+    (event,) = events_of(sendgrid([OPENED | {"category": [word, "y" * 300_000]}]))
+    assert "longer-" not in event.properties
+    assert "example" not in event.properties
 
 
 def test_only_mandrill_s_own_signature_is_taken() -> None:

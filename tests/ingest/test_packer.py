@@ -143,6 +143,46 @@ def test_a_refusal_that_is_answered_as_success_is_kept_first() -> None:
     run(journey)
 
 
+def test_counts_travel_with_the_pack_that_was_promised_whichever_closes_first() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, partitions=2)
+        number = next(n for n in range(99) if partition_of("demo", "page_view", str(n), 2) == 1)
+        one.add(row(str(number)))
+        kept = one.refuse_aloud(MINUTE, "demo", DropReason.INVALID)
+        await until(lambda: len(sent.packs) == 2)
+        counted = [
+            pack.partition
+            for pack in sent.packs
+            if open_pack(pack.message).refusals == (Refusal(MINUTE, "demo", "invalid", 1),)
+        ]
+        assert counted == [0]
+        for pack, tell in zip(sent.packs, list(sent.settle), strict=True):
+            if pack.partition == 1:
+                tell(True)
+        assert not kept.done()
+        sent.settle_all()
+        assert await kept is True
+
+    run(journey)
+
+
+def test_a_row_that_fits_into_no_pack_is_a_count() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, limits=PackLimits(size_bytes_max=2_000))
+        one.add(row("a"))
+        kept = one.add(row("b", url="x" * 3_000))
+        await until(lambda: sent.packs)
+        opened = open_pack(sent.packs[0].message)
+        assert opened.batch.event_id == ["a"]
+        assert opened.refusals == (Refusal(MINUTE, "demo", "oversize", 1),)
+        sent.settle_all()
+        assert await kept is True
+
+    run(journey)
+
+
 def test_more_partitions_are_used_once_they_are_known() -> None:
     async def journey() -> None:
         sent = Sent()

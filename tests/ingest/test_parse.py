@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.body import BODY_BYTES_MAX, UNREADABLE_ITEM, inflate, split_events, split_list
-from ingest.fields import Rejection, Unacceptable
+from ingest.fields import SIGNALS_LENGTH_MAX, Rejection, Unacceptable, parse_address
 from ingest.parse import Parsed, parse_event
-from schemas.consent import ConsentPolicy, Measurement, Purpose, decide
+from schemas.consent import UNDECODED_SIGNALS, ConsentPolicy, Measurement, Purpose, decide
 from schemas.event import Event, Flag
 from tests.ingest.builders import BROWSER, NOW_MS, PUBLIC, SECRET, event
 from tests.ingest.test_pixel import assert_survives_a_pack
@@ -148,6 +148,7 @@ def test_unknown_keys_are_named_and_the_event_is_kept() -> None:
         ({"measurement": 1}, Measurement.UNKNOWN),
         ({"measurement": True, "analytics": True}, Measurement.UNKNOWN),
         ({"measurement": True, "gdpr_consent": "CPabc"}, Measurement.UNKNOWN),
+        ({"m" * 2_000_000: True}, Measurement.UNKNOWN),
         (["all"], Measurement.UNKNOWN),
         (True, Measurement.UNKNOWN),
         ({}, Measurement.GRANTED),  # nothing said: the site's default
@@ -167,6 +168,26 @@ def test_what_a_consent_field_means(consent: object, expected: Measurement) -> N
 def test_a_signal_nobody_decodes_yet_never_gives_more(name: str, value: object) -> None:
     one = accepted({"consent": "all", name: value})
     assert decide(one.consent, False, ConsentPolicy(default=Measurement.GRANTED)).purposes == ()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"consent": {"x" * 2_000_000: True}},
+        {"consent": {str(n): True for n in range(100_000)}},
+        dict.fromkeys(UNDECODED_SIGNALS, "😀" * 8000),
+        {"consent": dict.fromkeys(UNDECODED_SIGNALS, "😀" * 8000)},
+    ],
+    ids=["a long purpose", "many purposes", "long signals", "long signals inside"],
+)
+def test_what_an_event_says_of_consent_is_bounded_and_stays_unclear(said: dict[str, Any]) -> None:
+    one = accepted(said)
+    assert 0 < len(one.consent) <= SIGNALS_LENGTH_MAX
+    assert decide(one.consent, False, ConsentPolicy(default=Measurement.GRANTED)).purposes == ()
+
+
+def test_an_address_has_no_zone() -> None:
+    assert parse_address("fe80::1%" + "x" * 1_000_000) == "fe80::1"
 
 
 def test_the_body_may_be_one_event_a_list_or_lines() -> None:

@@ -193,3 +193,5 @@ def test_half_a_surrogate_pair_in_a_title_costs_one_character() -> None:
         read_json(b'{"value": NaN}')
     with pytest.raises(Unacceptable):
         read_json(b"[" * 100_000)
+    with pytest.raises(Unacceptable):  # read the slow way only up to a bound
+        read_json(rb'{"title": "a\ud83d", "x": [' + b"0," * 600_000 + b"0]}")

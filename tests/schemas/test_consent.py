@@ -13,6 +13,7 @@ from schemas.consent import (
     Decision,
     Measurement,
     Purpose,
+    _decide_once,
     decide,
     encode_signals,
 )
@@ -71,6 +72,13 @@ def test_a_signal_nobody_decodes_yet_takes_the_identifiers_away(signal: str) -> 
 def test_an_unclear_signal_does_not_lift_a_default_of_denied() -> None:
     assert decide("gpp=x", False, ConsentPolicy(default=DENIED)).basis is None
     assert decide("gpp=x", True, ConsentPolicy(opt_out_denies_measurement=True)).basis is None
+
+
+def test_only_short_texts_are_remembered() -> None:
+    before = _decide_once.cache_info().currsize
+    for number in range(100):
+        decide(f"gpp={number}{'x' * 1_000}", False, ConsentPolicy())
+    assert _decide_once.cache_info().currsize == before
 
 
 def test_a_site_may_drop_what_is_unknown() -> None:

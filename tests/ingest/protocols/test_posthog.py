@@ -66,6 +66,11 @@ def test_every_encoding_of_an_event_is_the_event(
     assert (reading.answer.status, [one.event_id for one in events(reading)]) == (200, ["w"])
 
 
+def test_a_form_of_many_fields_is_refused_before_they_are_taken_apart() -> None:
+    body = b"data=e30=" + b"&x=1" * 1_000
+    assert b"form of at most" in post("/e", body, {}).answer.body
+
+
 def test_an_image_is_answered_with_an_image() -> None:
     reading = post("/e", b"", {}, f"data={quote(BASE64)}&img=1", "GET")
     assert (reading.answer.status, reading.answer.body[:3], len(reading.rows)) == (200, b"GIF", 1)
