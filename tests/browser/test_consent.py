@@ -203,7 +203,7 @@ def test_new_words_ask_once_more_and_the_same_choice_is_a_proof_of_them(shop: Sh
     shop.visit(shop.pages.add("/words-2", head("2")))
     expect(dialog(shop)).to_be_visible()
     button(shop, "Accept all").click()
-    sent = shop.await_sent("consent_choice", "page_view", "consent_choice", "page_view")
+    sent = shop.await_sent("consent_choice", "page_view", "engagement", "consent_choice", "page_view")
     proofs = [json.loads(event.properties) for event in sent if event.kind == "system"]
     assert [proof["text_version"] for proof in proofs] == ["1", "2"]
     shop.page.reload()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ingest.openapi import build_openapi
@@ -295,6 +295,9 @@ def test_each_item_has_one_result_and_each_accepted_one_a_row(edge: Edge) -> Non
     def send(sent: list[Any], form: str) -> None:
         encoded = [json.dumps(one).encode() for one in sent]
         if form == "lines":
+            assume(
+                len(sent) != 1 or not isinstance(sent[0], list)
+            )  # one line that is a list is a list of events
             body, headers = b"\n".join(encoded), {"Content-Type": "application/x-ndjson"}
         else:
             body, headers = b"[" + b",".join(encoded) + b"]", {}
