@@ -36,6 +36,7 @@ class _Open:
     """The pack that still takes events on one partition."""
 
     done: asyncio.Future[bool]
+    ripe_at: float  # by the loop's clock
     rows: list[Row] = field(default_factory=list)
     size_bytes: int = 0
     is_due: bool = False  # old enough: closes as soon as the pack before it is acknowledged
@@ -125,10 +126,9 @@ class Packer:
         return bool(self._refusals)
 
     def _begin(self, partition: int) -> _Open:
-        pack = self._open[partition] = _Open(self._loop.create_future())
-        pack.timer = self._loop.call_later(
-            min(AGE_MS_MIN, self._limits.age_ms_max) / 1000, self._ripen, partition, pack
-        )
+        age_s = min(AGE_MS_MIN, self._limits.age_ms_max) / 1000
+        pack = self._open[partition] = _Open(self._loop.create_future(), self._loop.time() + age_s)
+        pack.timer = self._loop.call_later(age_s, self._ripen, partition, pack)
         return pack
 
     def _ripen(self, partition: int, pack: _Open) -> None:
@@ -142,11 +142,12 @@ class Packer:
         pack.timer = self._loop.call_later(rest_ms / 1000, self._ripen, partition, pack)
 
     def _close_together(self, ripe: int) -> None:
-        """Close a pack, and with it those of the other partitions that need not wait either: one waking of the
-        producer's threads and one answer of the broker for all."""
+        """Close a pack, and with it those of the other partitions that are nearly as old and need not wait either: one
+        waking of the producer's threads and one answer of the broker for all."""
         self._close(ripe)
-        for partition in range(self.partition_count):
-            if not self._in_flight[partition]:
+        soon = self._loop.time() + AGE_MS_MIN / 2_000
+        for partition, pack in enumerate(self._open):
+            if pack is not None and pack.ripe_at <= soon and not self._in_flight[partition]:
                 self._close(partition)
 
     def _close(self, partition: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from deploy.topics import ensure_topics
@@ -16,4 +17,24 @@ def make_topics_anew(bootstrap: str) -> None:
     for future in admin.delete_topics(sorted(ours & set(admin.list_topics(timeout=10).topics))).values():
         future.result(20)
     await_that(lambda: not ours & set(admin.list_topics(timeout=10).topics), 30, "the old topics are gone")
+    make_topics(bootstrap)
+
+
+def make_topics(bootstrap: str) -> None:
+    """Make what is missing of our topics, and wait until each partition has a leader that answers."""
     ensure_topics(bootstrap, all_topics())
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "leaders"})
+
+    def answers() -> bool:
+        try:
+            for name in sorted(topic.name for topic in all_topics()):
+                for partition in consumer.list_topics(name, timeout=10).topics[name].partitions:
+                    consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=10)
+        except KafkaException:
+            return False
+        return True
+
+    try:
+        await_that(answers, 30, "every partition has a leader")
+    finally:
+        consumer.close()

@@ -15,8 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from deploy.embedded import kafka as embedded_kafka
 from deploy.embedded.kafka_probe import Broker, probe
-from deploy.topics import ensure_topics
-from schemas.topics import all_topics
+from tests.broker import make_topics
 from tests.processes import REPO, await_that, free_port
 
 # A busy machine is no finding: nothing here is timed.
@@ -126,7 +125,7 @@ def kafka(kafka_installed: embedded_kafka.Broker, tmp_path_factory: pytest.TempP
             "the broker is ready",
         )
         assert broker.poll() is None, f"the broker ended: {log.read_text()[-2000:]}"
-        ensure_topics(f"127.0.0.1:{port}", all_topics())
+        make_topics(f"127.0.0.1:{port}")
         yield f"127.0.0.1:{port}"
     finally:
         broker.terminate()
