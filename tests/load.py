@@ -90,6 +90,7 @@ class Load:
                 self.books.failures += 1
                 await asyncio.sleep(min(0.2 * 2**attempt, 2) * rng.uniform(0.5, 1))
                 if self._stopping.is_set() and attempt >= 3:
+                    self._give_up(events)  # part of a batch may be a row
                     break
             else:
                 self._give_up(events)

@@ -160,8 +160,10 @@ class Edge:
             if envelope.key_id in ring.by_id:
                 yield decode_raw_pack(open_seal(envelope, ring))
 
-    def events(self, start: list[TopicPartition]) -> list[Event]:
-        return [event for pack in self.packs(start) for event in pack.batch.to_events()]
+    def events(self, start: list[TopicPartition], *, direct: bool = False) -> list[Event]:
+        """What stands in the topic; `direct`: also what it read from the direct topic, where any test may write."""
+        found = [event for pack in self.packs(start) for event in pack.batch.to_events()]
+        return [event for event in found if direct or event.source != "direct"]
 
     def spooled(self) -> list[Event]:
         """What lies in the spools of this (dead) edge."""

@@ -57,7 +57,7 @@ def await_events(edge: Edge, start: list[TopicPartition], count: int) -> list[Ev
 
 
 def direct(edge: Edge, start: list[TopicPartition]) -> list[Event]:
-    return [event for event in edge.events(start) if event.source == "direct"]
+    return [event for event in edge.events(start, direct=True) if event.source == "direct"]
 
 
 def dead_letters(bootstrap: str) -> list[DeadLetter]:
