@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from ingest.direct_inbox import GROUP
 from ingest.live import read_ring
@@ -29,12 +29,22 @@ def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]
 
 
 def pass_over_all(bootstrap: str) -> None:
-    """The edges' group begins behind the messages there are."""
+    """The edges' group begins behind the messages there are, once an edge that another test killed is out of it."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, "log_level": 0})
     places = [TopicPartition(DIRECT, partition) for partition in range(PARTITIONS_EMBEDDED)]
     for place in places:
         place.offset = consumer.get_watermark_offsets(place, timeout=10)[1]
-    consumer.commit(offsets=places, asynchronous=False)
+
+    def is_committed() -> bool:
+        try:
+            consumer.commit(offsets=places, asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_MEMBER_ID:  # the group has members still
+                raise
+            return False
+        return True
+
+    await_that(is_committed, 30, "the group of the edges has no members")
     consumer.close()
 
 
