@@ -35,9 +35,11 @@ def close_pack(
     pack_id: bytes,
     nonce: bytes,
 ) -> Pack:
-    """Encode and seal: 1.05 ms for 500 events, 2.1 µs each; 0.09 ms for 15, 6.2 µs each."""
+    """Encode and seal. Medians of 101 on a busy machine: 2.4 ms for 500 events of mixed traffic, 4.8 µs each, and
+    0.27 ms for 30; pixels of one page, with most columns of one value, 1.0 ms for 500 and 0.10 ms for 30.
+    """
     columns = dict(zip(EVENT_FIELDS, zip(*rows, strict=True), strict=True)) if rows else {}
-    body = encode_raw_pack(edge, columns, len(rows), refusals)  # type: ignore[arg-type]
+    body = encode_raw_pack(edge, columns, len(rows), refusals)
     message = seal_pack(body, key, pack_id=pack_id, nonce=nonce, accepted=count_accepted(rows))
     return Pack(pack_id, partition, len(rows), message)
 

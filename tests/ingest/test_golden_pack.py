@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ingest.pack import close_pack
+from schemas.avro_codec import HEADER_SIZE
 from schemas.event import EVENT_FIELDS, Event
-from schemas.pack import Refusal
+from schemas.pack import RAW_PACK_VERSIONS, Refusal
 from schemas.ring import Key, Ring
 from schemas.seal import open_seal, read_envelope
 from tests.ingest.builders import open_pack
@@ -73,8 +74,14 @@ def test_a_recorded_pack_is_read_by_todays_code(path: Path) -> None:
     ] == expected["events"]
 
 
+def test_each_version_has_a_recorded_pack() -> None:
+    ring = Ring.of({KEY.file_name: KEY.secret})
+    bodies = [open_seal(read_envelope(path.read_bytes()), ring) for path in GOLDEN.glob("raw_pack.*.bin")]
+    assert sorted(body[:HEADER_SIZE] for body in bodies) == sorted(RAW_PACK_VERSIONS)
+
+
 def test_there_is_a_recorded_pack_and_todays_code_still_writes_it() -> None:
-    recorded = (GOLDEN / "raw_pack.v1.bin").read_bytes()
+    recorded = (GOLDEN / "raw_pack.v2.bin").read_bytes()
     ring = Ring.of({KEY.file_name: KEY.secret})
     assert open_seal(read_envelope(write_today()), ring) == open_seal(read_envelope(recorded), ring)
 
@@ -83,7 +90,7 @@ def update() -> None:
     """Record today's pack: `python -m tests.ingest.test_golden_pack`; then read the diff."""
     GOLDEN.mkdir(exist_ok=True)
     message = write_today()
-    (GOLDEN / "raw_pack.v1.bin").write_bytes(message)
+    (GOLDEN / "raw_pack.v2.bin").write_bytes(message)
     pack = open_pack(message, Ring.of({KEY.file_name: KEY.secret}))
     content = {
         "accepted": [astuple(one) for one in read_envelope(message).accepted],
@@ -91,7 +98,7 @@ def update() -> None:
         "refusals": [astuple(one) for one in pack.refusals],
         "events": [asdict(one) for one in EVENTS],
     }
-    (GOLDEN / "raw_pack.v1.json").write_text(
+    (GOLDEN / "raw_pack.v2.json").write_text(
         json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8"
     )
 
