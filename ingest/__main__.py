@@ -1,29 +1,30 @@
-"""Start the edge: `python -m ingest`."""
+"""Start the edge: `python -m ingest`. uvicorn's watcher starts the workers and replaces one that ends or hangs."""
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
+from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
+from ingest.connection import CONNECTIONS_MAX, Connection
 from ingest.settings import EdgeSettings
-from ingest.sockets import raise_file_limit
-from ingest.tls import check_tls
+from ingest.sockets import BACKLOG, listen, raise_file_limit
+from ingest.tls import build_tls, check_tls
+from schemas.logs import configure_logs
 from schemas.settings import PlatformSettings, SettingError
 
-CONNECTIONS_MAX = 16_384  # of a worker; further ones wait in the backlog
-HEADER_BYTES_MAX = (
-    131_072  # of a request's line and headers; beyond it 431. Bodies come in pieces of this size
-)
+STOP_S_MAX = 10  # for answers under way; a pack that Kafka does not take within 1 s goes to the spool
+HUNG_S_MAX = 10  # a worker that says nothing for so long is replaced
 
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
+    configure_logs("ingest")
     try:
         settings, edge = PlatformSettings.from_env(os.environ), EdgeSettings.from_env(os.environ)
         if settings.tls_cert:
@@ -31,29 +32,43 @@ def main() -> None:
     except SettingError as error:
         sys.exit(str(error))
     raise_file_limit(CONNECTIONS_MAX + 1_024)
-    Granian(
+    try:
+        listening = listen(edge.host, settings.edge_port, edge.answer_seconds_max)
+    except OSError as error:
+        sys.exit(
+            f"{edge.host}:{settings.edge_port}: {error.strerror}. Set FAIRPIXEL_EDGE_PORT or FAIRPIXEL_EDGE_HOST, "
+            "or end what uses it."
+        )
+    watcher = Multiprocess(_config(settings, edge), [listening])
+    watcher.run()
+    if any(worker.exitcode == STARTUP_FAILURE for worker in watcher.processes):
+        sys.exit(1)  # its worker has said why
+
+
+def _config(settings: PlatformSettings, edge: EdgeSettings) -> Config:
+    return Config(
         "ingest.app:build_edge",
         factory=True,
-        address=edge.host,
-        port=settings.edge_port,
-        interface=Interfaces.ASGI,
+        interface="asgi3",
         workers=edge.workers,
-        loop=Loops.uvloop,
-        http=HTTPModes.http1,
-        # Also how long a kept connection may stay idle: the clock runs from the end of the answer before.
-        http1_settings=HTTP1Settings(
-            header_read_timeout=edge.header_seconds_max * 1_000, max_buffer_size=HEADER_BYTES_MAX
-        ),
-        websockets=False,
-        backlog=4_096,
-        backpressure=CONNECTIONS_MAX,
-        ssl_cert=Path(settings.tls_cert) if settings.tls_cert else None,
-        ssl_key=Path(settings.tls_key) if settings.tls_key else None,
-        ssl_protocol_min=SSLProtocols.tls12 if edge.tls_min == "1.2" else SSLProtocols.tls13,
-        log_access=False,
-        log_level=LogLevels.warning,
-        respawn_failed_workers=True,
-    ).serve()
+        loop="uvloop",
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        # How long a kept connection may stay idle; Connection holds the same for heads that come slowly.
+        timeout_keep_alive=edge.header_seconds_max,
+        timeout_graceful_shutdown=STOP_S_MAX,
+        timeout_worker_healthcheck=HUNG_S_MAX,
+        limit_concurrency=CONNECTIONS_MAX + 1,
+        backlog=BACKLOG,
+        proxy_headers=False,  # ours are counted from the right: client.py
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
+        ssl_context_factory=partial(build_tls, edge.tls_min) if settings.tls_cert else None,
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -27,7 +27,6 @@ GIF_HEADERS: HeaderList = [
     (b"cross-origin-resource-policy", b"cross-origin"),
 ]
 JSON_HEADERS: HeaderList = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-GIF_START: Message = {"type": "http.response.start", "status": 200, "headers": GIF_HEADERS}
 GIF_BODY: Message = {"type": "http.response.body", "body": GIF}
 EMPTY_BODY: Message = {"type": "http.response.body", "body": b""}
 
@@ -92,6 +91,16 @@ def retry_headers(problem: Unacceptable) -> HeaderList:
 def retry_after(wait_s: float) -> HeaderList:
     """Retry-After for a wait, in whole seconds."""
     return [(b"retry-after", b"%d" % max(1, math.ceil(wait_s)))]
+
+
+class GifAnswer(NamedTuple):
+    """The pixel under any status, with headers beside its own."""
+
+    status: int = 200
+    more: HeaderList = []  # noqa: RUF012  # never changed
+
+
+KEPT = GifAnswer()
 
 
 async def send_gif(

@@ -12,13 +12,16 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.config import STARTUP_FAILURE
 
 from ingest.answers import Receive, Scope, Send
 from ingest.clickhouse import ClickHouse
+from ingest.connection import SWEEP_S, Connections
 from ingest.cores import keep_to_core
 from ingest.counts import Counts, EdgeMetrics, render
 from ingest.delivery import Delivery
@@ -35,7 +38,6 @@ from ingest.packer import Packer
 from ingest.page_doors import page_doors
 from ingest.routes import ROUTES, build_doors
 from ingest.settings import EdgeSettings
-from ingest.sockets import cut_off_slow_readers
 from ingest.spool import Spool, SpoolLimits
 from ingest.spool_files import claim_spool
 from ingest.trace import Traces, read_identity_secret
@@ -60,7 +62,7 @@ log = get_logger()
 
 
 class Edge:
-    """The application granian runs; everything that lives on the event loop begins at start-up and ends at shutdown."""
+    """The application uvicorn runs; everything that lives on the event loop begins at start-up and ends at shutdown."""
 
     def __init__(self, settings: PlatformSettings, edge_settings: EdgeSettings, live: Live) -> None:
         self._settings = settings
@@ -68,6 +70,7 @@ class Edge:
         self._live = live
         self._counts = Counts()
         self._doors: dict[str, Door] = {}
+        self.connections = Connections(edge_settings.header_seconds_max)
         self._traces = Traces(ClickHouse.of(settings), lambda: read_identity_secret(settings, os.environ))
         self._pages = build_starlette(
             [
@@ -126,7 +129,8 @@ class Edge:
         gc.set_threshold(20_000, 20, 100)
         worker = int(files.folder.name.rpartition("-")[2])
         core = keep_to_core(self._settings.edge_port + worker) if self._edge.core == "own" else None
-        self._tasks = [asyncio.create_task(self._keep_fresh()), asyncio.create_task(self._keep_partitions())]
+        tasks = (self._keep_fresh(), self._keep_partitions(), self._end_silent_connections())
+        self._tasks = [asyncio.create_task(task) for task in tasks]
         log.info(
             "edge_started",
             edge=files.folder.name,
@@ -137,6 +141,7 @@ class Edge:
 
     def _build_doors(self, intake: Intake) -> dict[str, Door]:
         pixel, events = PixelDoor(intake), EventsDoor(intake)
+        self.connections.door, self.connections.read_asker = pixel, intake.asker
         doors, templates = build_doors(intake, (*ROUTES, *webhook_routes(lambda: self._live.mail)))
         self._pages.router.routes += [Route(path, door) for path, door in templates.items()]
         self._pages.router.routes += [Route(path, door) for path, door in mail_doors(intake).items()]
@@ -148,6 +153,12 @@ class Edge:
             "/v1/events": events,
             "/v1/events/": events,
         }
+
+    async def _end_silent_connections(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.connections.sweep(clock())
 
     async def _stop(self) -> None:
         for task in self._tasks:
@@ -167,10 +178,6 @@ class Edge:
 
     async def _keep_fresh(self) -> None:
         """Look at the files again, and send refusal counts on their way when nothing else travels."""
-        for _ in range(100):  # granian listens soon after the start-up
-            if cut_off_slow_readers(self._settings.edge_port, self._edge.answer_seconds_max):
-                break
-            await asyncio.sleep(0.02)
         refresh_at = 0.0
         while True:
             await asyncio.sleep(REFUSALS_S if self._live.ring.keys else FIRST_KEYS_S)
@@ -236,17 +243,23 @@ class Edge:
 
 
 def build_edge() -> Edge:
-    """The application, with settings from the environment; granian calls this in each worker."""
+    """The application, with settings from the environment; uvicorn calls this in each worker."""
     configure_logs("ingest")
     _end_with_parent()
     settings = PlatformSettings.from_env(os.environ)
     try:
         live = Live(settings, os.environ)
     except (ConfigError, SecretsError) as error:
-        sys.exit(f"{error}\nRepair it, then check with: fairpixel config check")
+        _give_up(f"{error}\nRepair it, then check with: fairpixel config check")
     except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}\n`fairpixel up` makes it.")
+        _give_up(f"{error.filename}: {error.strerror}\n`fairpixel up` makes it.")
     return Edge(settings, EdgeSettings.from_env(os.environ), live)
+
+
+def _give_up(why: str) -> NoReturn:
+    """End the edge and not this worker alone: the next one would fail the same way."""
+    print(why, file=sys.stderr)
+    sys.exit(STARTUP_FAILURE)
 
 
 async def _robots(_: Request) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from ingest.guard import network_of
 from schemas.event import TEXT_LENGTH_MAX, Flag
 
 X_FORWARDED_FOR, FORWARDED = b"x-forwarded-for", b"forwarded"
@@ -22,6 +23,15 @@ class Client(NamedTuple):
     language: str = ""
     page: str = ""  # the Referer header
     flags: int = 0
+    network: str = ""  # its rate is that of all in it
+
+
+class Asker(NamedTuple):
+    """All that the head of a request says beside its address, for a door that needs no more."""
+
+    client: Client = Client()
+    origin: bytes | None = None
+    cookies: bytes = b""
 
 
 def read_client(headers: Headers, ip: str) -> Client:
@@ -36,6 +46,7 @@ def read_client(headers: Headers, ip: str) -> Client:
         get(b"accept-language", b"")[:LANGUAGE_LENGTH_MAX].decode("latin-1"),
         get(b"referer", b"")[:TEXT_LENGTH_MAX].decode("utf-8", "replace"),
         read_flags(headers),
+        network_of(ip),
     )
 
 

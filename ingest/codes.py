@@ -33,6 +33,8 @@ CODE_MEANING: Mapping[str, str] = {
     "unavailable": "the event cannot be kept at the moment; Retry-After says when to send again",
     "unknown_event": "nothing is known of this event (yet)",
     "history_unavailable": "ClickHouse does not answer, so decisions cannot be looked up; events are kept all the same",
+    "head_too_large": "the line and the headers of a request are larger than the bounds; the connection is closed",
+    "not_http": "what came is no HTTP/1.1 request; the connection is closed",
     "not_found": "there is nothing at this address",
     "wrong_method": "the address does not take this method; Allow says which it takes",
 }

@@ -6,10 +6,12 @@ import asyncio
 import base64
 import binascii
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from ingest import answers
-from ingest.answers import HeaderList, Receive, Scope, Send
+from ingest.answers import KEPT, GifAnswer, HeaderList, Receive, Scope, Send, why_headers
 from ingest.arrival import read_body
 from ingest.body import (
     TOO_LARGE,
@@ -18,7 +20,7 @@ from ingest.body import (
     Body,
     inflate,
 )
-from ingest.client import Client, Headers
+from ingest.client import Asker, Client, Headers
 from ingest.cloudevents import split_body
 from ingest.fields import Rejection, Unacceptable
 from ingest.intake import Intake, all_kept
@@ -26,10 +28,14 @@ from ingest.parse import parse_event
 from ingest.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
 from ingest.signature import made_id
 from ingest.sites import Sender
-from ingest.visitors import cookies_of, settle_row
+from ingest.visitors import settle_row
 
 PIXEL_ALLOWED = (b"allow", b"GET, HEAD, OPTIONS")
 POST_ALLOWED = (b"allow", b"POST, HEAD, OPTIONS")
+_NOTHING: HeaderList = []  # never changed
+
+
+OnAnswer = Callable[[GifAnswer], None]
 
 
 class PixelDoor:
@@ -40,63 +46,71 @@ class PixelDoor:
         self._hits = intake.counts.hits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; 200 only once Kafka or the spool has the event."""
-        headers: Headers = dict(scope["headers"])
+        """Answer one request by ASGI."""
         if scope["method"] != "GET":
-            await self._other_method(scope["method"], headers, send)
+            await self._other_method(scope["method"], dict(scope["headers"]), send)
             return
-        query = scope["query_string"]
-        if isinstance(query, str):
-            query = query.encode()
+        answered: asyncio.Future[GifAnswer] = asyncio.get_running_loop().create_future()
+
+        def answer(one: GifAnswer) -> None:
+            if not answered.done():  # the request's task may have been ended
+                answered.set_result(one)
+
+        asker = self._intake.asker(scope["client"][0], scope["headers"])
+        self.take(scope["query_string"], asker, answer)
+        status, more = await answered
+        await answers.send_gif(send, status, None, more)
+
+    def take(self, query: bytes, asker: Asker, answer: OnAnswer) -> None:
+        """One hit. `answer` is called once, at once or later; with 200 only when Kafka or the spool has the event."""
         now_ms = int(time.time() * 1000)
-        params = parse_query(query if len(query) <= QUERY_LENGTH_MAX else b"")
+        is_long = len(query) > QUERY_LENGTH_MAX
+        params = parse_query(b"" if is_long else query)
         intake = self._intake
         sender = intake.sites.find(find_key(params))
-        client = intake.client(scope, headers)
-        origin = headers.get(b"origin")
-        cors = intake.cors(sender, origin) if origin else []
-        if wait_s := intake.wait_of(client, sender):
-            site = sender.site if sender is not None else ""
-            await self._refuse(
-                send, 429, answers.RATE_LIMITED, site, now_ms, cors + answers.retry_after(wait_s)
-            )
+        cors = intake.cors(sender, asker.origin) if asker.origin else _NOTHING
+        if wait_s := intake.wait_of(asker.client, sender):
+            site, retry = sender.site if sender is not None else "", answers.retry_after(wait_s)
+            self._refuse(answer, 429, answers.RATE_LIMITED, site, now_ms, cors + retry)
             return
         if sender is None:
-            why, status = (answers.UNKNOWN_KEY, 401) if len(query) <= QUERY_LENGTH_MAX else (TOO_LARGE, 413)
-            await self._refuse(send, status, why, "", now_ms, cors)
+            why, status = (TOO_LARGE, 413) if is_long else (answers.UNKNOWN_KEY, 401)
+            self._refuse(answer, status, why, "", now_ms, cors)
             return
-        row = parse_pixel(params, sender, client, now_ms, intake.make_id())
+        row = parse_pixel(params, sender, asker.client, now_ms, intake.make_id())
         if isinstance(row, Rejection):
-            await self._refuse(send, 413 if row.code == "oversize" else 400, row, sender.site, now_ms, cors)
+            status = 413 if row.code == "oversize" else 400
+            self._refuse(answer, status, row, sender.site, now_ms, cors)
             return
         if intake.is_full:
-            kept = False
-        elif origin and intake.is_foreign(sender, origin):
-            kept = await intake.refuse_origin(sender, now_ms)
-        else:
-            if b"cookie" in headers:  # else nobody is known, and there is nothing to end
-                rules = intake.live.visitors[sender.site]
-                row, ended = settle_row(rules, row, cookies_of(scope["headers"]), now_ms)
-                cors = cors + ended
-            kept = await intake.packer.add(row)
-            intake.counts.events["pixel"] += kept
-        if kept and not cors:
-            self._hits["pixel", 200] += 1
-            await send(answers.GIF_START)
-            await send(answers.GIF_BODY)
+            self._refuse(answer, 503, answers.SPOOL_FULL, sender.site, now_ms, cors + answers.RETRY)
             return
-        if not kept:
-            await self._refuse(send, 503, answers.SPOOL_FULL, sender.site, now_ms, cors + answers.RETRY)
+        if asker.origin and intake.is_foreign(sender, asker.origin):
+            count_kept = intake.refuse_origin(sender, now_ms)
+            settled = partial(self._settled, answer, sender.site, now_ms, cors, 0)
+            count_kept.add_done_callback(lambda done: settled(done.result()))
             return
-        self._hits["pixel", 200] += 1
-        await answers.send_gif(send, 200, None, cors)
+        if asker.cookies:  # else nobody is known, and there is nothing to end
+            row, ended = settle_row(intake.live.visitors[sender.site], row, asker.cookies, now_ms)
+            cors = cors + ended
+        intake.packer.put(row, partial(self._settled, answer, sender.site, now_ms, cors, 1))
 
-    async def _refuse(
-        self, send: Send, status: int, why: Rejection, site: str, now_ms: int, cors: HeaderList
+    def _settled(
+        self, answer: OnAnswer, site: str, now_ms: int, cors: HeaderList, event_count: int, kept: bool
+    ) -> None:
+        if not kept:
+            self._refuse(answer, 503, answers.SPOOL_FULL, site, now_ms, cors + answers.RETRY)
+            return
+        self._intake.counts.events["pixel"] += event_count
+        self._hits["pixel", 200] += 1
+        answer(GifAnswer(200, cors) if cors else KEPT)
+
+    def _refuse(
+        self, answer: OnAnswer, status: int, why: Rejection, site: str, now_ms: int, more: HeaderList
     ) -> None:
         self._hits["pixel", status] += 1
         self._intake.refuse(why, site, now_ms)
-        await answers.send_gif(send, status, why, cors)
+        answer(GifAnswer(status, more + why_headers(why)))
 
     async def _other_method(self, method: str, headers: Headers, send: Send) -> None:
         if method == "HEAD":  # scanners look without opening: no event

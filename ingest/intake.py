@@ -11,7 +11,7 @@ from typing import Any
 
 from ingest.answers import METHODS, HeaderList, cors_headers, preflight_headers
 from ingest.arrival import Arrivals
-from ingest.client import Client, Headers, client_ip, read_client
+from ingest.client import Asker, Client, Headers, client_ip, read_client
 from ingest.counts import Counts
 from ingest.fields import Rejection
 from ingest.guard import Guard
@@ -22,6 +22,7 @@ from ingest.signature import HEADER as SIGNATURE
 from ingest.signature import REJECTIONS as SIGNATURE_REJECTIONS
 from ingest.signature import check_signature
 from ingest.sites import PUBLIC, Sender, Sites
+from ingest.visitors import cookies_of
 from schemas.drops import RefusalReason
 
 MakeId = Callable[[], str]
@@ -56,17 +57,24 @@ class Intake:
 
     def client(self, scope: dict[str, Any], headers: Headers) -> Client:
         """What a request says of its sender, address by the trusted proxies included."""
-        peer = scope["client"][0]
-        proxies = self.trusted_proxies
-        if proxies:
-            peer = client_ip(peer, scope["headers"], proxies, self._proxy_header)
+        return self._client(scope["client"][0], scope["headers"], headers)
+
+    def asker(self, peer: str, header_list: HeaderList) -> Asker:
+        """The same with what else a pixel's head says."""
+        headers = dict(header_list)
+        cookies = cookies_of(header_list) if b"cookie" in headers else b""
+        return Asker(self._client(peer, header_list, headers), headers.get(b"origin"), cookies)
+
+    def _client(self, peer: str, header_list: HeaderList, headers: Headers) -> Client:
+        if self.trusted_proxies:
+            peer = client_ip(peer, header_list, self.trusted_proxies, self._proxy_header)
         return read_client(headers, peer)
 
     def wait_of(self, client: Client, sender: Sender | None) -> float:
         """Take one request of the client's network, and one event of the sender where it is known already: 0.0 where
         they may, else the seconds to wait. To be asked before a body is parsed."""
         now = time.monotonic()
-        wait = self.guard.wait_of_network(client.ip, now)
+        wait = self.guard.wait_of_network(client.network, now)
         if not wait and sender is not None and sender.events_per_second_max:
             wait = self.guard.wait_of_site(sender.site, sender.events_per_second_max, now)
         return wait

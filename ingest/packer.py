@@ -26,7 +26,8 @@ from schemas.seal import NONCE_BYTES, PACK_ID_BYTES
 AGE_MS_MIN = 3
 
 RandomBytes = Callable[[int], bytes]
-Send = Callable[[Pack, Callable[[bool], None]], None]
+OnKept = Callable[[bool], None]
+Send = Callable[[Pack, OnKept], None]
 
 log = get_logger()
 
@@ -38,6 +39,7 @@ class _Open:
     done: asyncio.Future[bool]
     ripe_at: float  # by the loop's clock
     rows: list[Row] = field(default_factory=list)
+    waiting: list[OnKept] = field(default_factory=list)
     size_bytes: int = 0
     is_due: bool = False  # old enough: closes as soon as the pack before it is acknowledged
     timer: asyncio.TimerHandle | None = None
@@ -80,10 +82,25 @@ class Packer:
 
     def add(self, row: Row) -> asyncio.Future[bool]:
         """Put an event into the open pack of its partition; the future is that of the pack."""
+        pack = self._add(row)
+        return pack.done if pack is not None else self._refuse_size(row)
+
+    def put(self, row: Row, on_kept: OnKept) -> None:
+        """The same for a caller that awaits nothing: `on_kept` is called when the pack is settled. A future's callback
+        takes a turn of the loop for each event, 1 µs."""
+        pack = self._add(row, on_kept)
+        if pack is None:
+            self._refuse_size(row).add_done_callback(lambda done: on_kept(done.result()))
+
+    def _refuse_size(self, row: Row) -> asyncio.Future[bool]:
+        return self.refuse_aloud(row[RECEIVED_AT] // 60_000 * 60, row[SITE], RefusalReason.OVERSIZE)
+
+    def _add(self, row: Row, on_kept: OnKept | None = None) -> _Open | None:
+        """The pack the event is in now; None for one that is too large for any, which no door makes."""
         partition = partition_of(row[SITE], row[NAME], row[EVENT_ID], self.partition_count)
         size = row_size_max(row)
-        if size > self._limits.size_bytes_max:  # no door makes such a row; it would fit into no message
-            return self.refuse_aloud(row[RECEIVED_AT] // 60_000 * 60, row[SITE], RefusalReason.OVERSIZE)
+        if size > self._limits.size_bytes_max:
+            return None
         pack = self._open[partition]
         if pack is not None and pack.size_bytes + size > self._limits.size_bytes_max:
             self._close(partition)
@@ -91,11 +108,13 @@ class Packer:
         if pack is None:
             pack = self._begin(partition)
         pack.rows.append(row)
+        if on_kept is not None:
+            pack.waiting.append(on_kept)
         pack.size_bytes += size
         self.waiting_events += 1
         if len(pack.rows) >= self._limits.event_count_max:
             self._close(partition)
-        return pack.done
+        return pack
 
     def refuse(self, minute: int, site: str, reason: str, count: int = 1) -> None:
         """Count what the edge refused; the counts travel in the next pack of any partition."""
@@ -190,5 +209,7 @@ class Packer:
         self.waiting_events -= len(pack.rows)
         if not kept:
             self._refusals.update(refusals)
+        for on_kept in pack.waiting:
+            on_kept(kept)
         if not pack.done.done():
             pack.done.set_result(kept)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import socket
 import sys
-from pathlib import Path
+
+BACKLOG = 4_096  # connections that wait until a worker takes them
 
 
 def raise_file_limit(wanted: int) -> None:
@@ -18,25 +18,22 @@ def raise_file_limit(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def cut_off_slow_readers(port: int, seconds_max: int) -> bool:
-    """End connections whose peer takes none of our answer for so long; False while nobody listens on the port yet.
+def listen(host: str, port: int, answer_seconds_max: int) -> socket.socket:
+    """A listening socket whose connections end when their peer takes none of our answer for so long. Raises OSError.
 
-    granian has no limit for this. On Linux a connection inherits TCP_USER_TIMEOUT from the socket it was accepted on,
-    and the option also ends a connection whose peer keeps its window shut (tcp(7)). Elsewhere nothing is done.
+    On Linux a connection inherits TCP_USER_TIMEOUT from the socket it was accepted on, and the option also ends a
+    connection whose peer keeps its window shut (tcp(7)). Elsewhere nothing is done. It listens already, so that who
+    comes while a worker starts waits instead of being refused.
     """
-    if sys.platform != "linux":
-        return True
-    found = False
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            descriptor = os.dup(int(entry.name))
-        except OSError:
-            continue  # closed meanwhile
-        try:
-            with socket.socket(fileno=descriptor) as one:
-                if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and one.getsockname()[1] == port:
-                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds_max * 1_000)
-                    found = True
-        except OSError:
-            os.close(descriptor)  # no socket
-    return found
+    one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "linux":
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, answer_seconds_max * 1_000)
+        one.bind((host, port))
+        one.listen(BACKLOG)
+    except OSError:
+        one.close()
+        raise
+    one.set_inheritable(True)
+    return one

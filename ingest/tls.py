@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from schemas.settings import SettingError
@@ -30,6 +31,13 @@ def check_tls(cert: Path, key: Path) -> None:
         raise SettingError(
             f"FAIRPIXEL_TLS_CERT, FAIRPIXEL_TLS_KEY: not readable as PEM: {error.reason}"
         ) from None
+
+
+def build_tls(lowest: str, _: object, build: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """What uvicorn would build, and no version below `lowest`: 1.2 or 1.3."""
+    context = build()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2 if lowest == "1.2" else ssl.TLSVersion.TLSv1_3
+    return context
 
 
 def _read(path: Path, variable: str) -> str:

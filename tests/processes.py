@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 REPO = Path(__file__).resolve().parent.parent
 
 
@@ -25,3 +27,8 @@ def await_that(condition: Callable[[], object], within_s: float, what: str) -> N
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {within_s:g} s in vain until {what}")
         time.sleep(0.02)
+
+
+def edge_workers(pid: int) -> list[int]:
+    """The processes of an edge that answer requests; Python's multiprocessing keeps a tracker beside them."""
+    return [one.pid for one in psutil.Process(pid).children() if "spawn_main" in " ".join(one.cmdline())]

@@ -15,6 +15,7 @@ import psutil
 
 from tests.load import Load
 from tests.platform import Platform, await_that, free_ports
+from tests.processes import edge_workers
 
 Fault = Callable[[Platform, Load, Random], None]
 SESSION_SECONDS_MAX = (
@@ -35,9 +36,8 @@ def kill(platform: Platform, name: str) -> None:
 
 def kill_edge_worker(platform: Platform, load: Load, rng: Random) -> None:
     """The process that answers requests; what started it goes on."""
-    main = psutil.Process(platform.pid("ingest"))
-    workers = main.children(recursive=True) or [main]
-    rng.choice(workers).kill()
+    worker = rng.choice(edge_workers(platform.pid("ingest")))
+    os.kill(worker, signal.SIGKILL)
 
 
 def kill_edge(platform: Platform, load: Load, rng: Random) -> None:

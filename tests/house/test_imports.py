@@ -26,7 +26,7 @@ CLIENTS = {
     "aiohttp",
     "httpx",
     "requests",
-    "granian",
+    "httptools",
 }
 # Rules: files in which every import must be of values, so that they can be tested with values.
 PURE = (

@@ -23,7 +23,7 @@ from schemas.pack import RawPack, decode_raw_pack
 from schemas.ring import DAY_MS, Key
 from schemas.seal import open_seal, read_envelope
 from schemas.topics import RAW
-from tests.processes import REPO, await_that, free_port
+from tests.processes import REPO, await_that, edge_workers, free_port
 
 SECRET_KEY = "sk-of-a-test"
 
@@ -91,8 +91,7 @@ class Edge:
     def workers(self) -> list[int]:
         """The pids of the worker processes."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return edge_workers(self.process.pid)
 
     def kill(self) -> None:
         """kill -9 of every process of the edge."""

@@ -14,6 +14,7 @@ from schemas import topics
 from schemas.direct import encode_direct_event
 from tests.journeys.test_first_event import row_of
 from tests.platform import Platform, await_that
+from tests.processes import edge_workers
 
 
 def write(platform: Platform, messages: list[bytes]) -> None:
@@ -93,9 +94,9 @@ def edge_pids(platform: Platform) -> list[int]:
     """The edge and its workers, once it takes hits."""
     await_that(lambda: platform.get(f"{platform.edge}/readyz"), "the edge is ready", 60)
     pid = platform.pid("ingest")
-    workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    workers = edge_workers(pid)
     assert workers
-    return [pid, *map(int, workers)]
+    return [pid, *workers]
 
 
 def test_each_message_is_one_row_also_when_the_edge_is_killed(platform: Platform) -> None:
