@@ -150,12 +150,17 @@ def _parse(
         ip,
         user_agent,
         language,
-        parse_text(get("url"), "url", TEXT_LENGTH_MAX),
-        parse_text(get("referrer"), "referrer", TEXT_LENGTH_MAX),
-        parse_text(get("title") or context.get("title"), "title", TEXT_LENGTH_MAX),
-        parse_id(get("visitor_id"), "visitor_id"),
-        parse_id(get("user_id"), "user_id"),
-        parse_id(get("session_id") or context.get("session_id"), "session_id"),
+        # A look into the event is 0.03 µs, a call 0.2: most events lack most fields.
+        parse_text(item["url"], "url", TEXT_LENGTH_MAX) if "url" in item else "",
+        parse_text(item["referrer"], "referrer", TEXT_LENGTH_MAX) if "referrer" in item else "",
+        parse_text(get("title") or context.get("title"), "title", TEXT_LENGTH_MAX)
+        if "title" in item or context
+        else "",
+        parse_id(item["visitor_id"], "visitor_id") if "visitor_id" in item else "",
+        parse_id(item["user_id"], "user_id") if "user_id" in item else "",
+        parse_id(get("session_id") or context.get("session_id"), "session_id")
+        if "session_id" in item or context
+        else "",
         parse_signals(item),
         flags,
         parse_text(context.get("screen"), "context.screen", SHORT_LENGTH_MAX) if context else "",
@@ -163,7 +168,7 @@ def _parse(
         parse_text(context.get("timezone"), "context.timezone", SHORT_LENGTH_MAX) if context else "",
         parse_value(item["value"], "value") if "value" in item else 0,
         parse_currency(item["currency"], "currency") if "currency" in item else "",
-        _properties(get("properties")),
+        _properties(item["properties"]) if "properties" in item else "",
     )
     return Parsed(row, "; ".join(warnings))
 
