@@ -41,6 +41,7 @@ from ingest.settings import EdgeSettings
 from ingest.spool import Spool, SpoolLimits
 from ingest.spool_files import claim_spool
 from ingest.trace import Traces, read_identity_secret
+from ingest.used_links import FORGET_S, UsedLinks
 from schemas import metrics
 from schemas.config import ConfigError
 from schemas.logs import configure_logs, get_logger
@@ -119,6 +120,8 @@ class Edge:
             os.urandom,
             PackLimits(age_ms_max=self._edge.pack_age_ms_max),
         )
+        self._used_links = UsedLinks(self._settings.data / "ingest" / "links")
+        await self._forget_links()
         intake = Intake(self._live, self._packer, self._counts, self._edge, id_maker())
         self._doors = self._build_doors(intake)
         self._direct = Direct(intake, lambda: KafkaInbox(self._settings.bootstrap), os.urandom)
@@ -129,7 +132,12 @@ class Edge:
         gc.set_threshold(20_000, 20, 100)
         worker = int(files.folder.name.rpartition("-")[2])
         core = keep_to_core(self._settings.edge_port + worker) if self._edge.core == "own" else None
-        tasks = (self._keep_fresh(), self._keep_partitions(), self._end_silent_connections())
+        tasks = (
+            self._keep_fresh(),
+            self._keep_partitions(),
+            self._keep_links(),
+            self._end_silent_connections(),
+        )
         self._tasks = [asyncio.create_task(task) for task in tasks]
         log.info(
             "edge_started",
@@ -147,7 +155,7 @@ class Edge:
         self._pages.router.routes += [Route(path, door) for path, door in mail_doors(intake).items()]
         return {
             **doors,
-            **page_doors(intake),
+            **page_doors(intake, self._used_links),
             "/p.gif": pixel,
             "/p.gif/": pixel,
             "/v1/events": events,
@@ -191,6 +199,14 @@ class Edge:
         while True:
             await asyncio.sleep(PARTITIONS_S if self._partitions_known else 1.0)
             self._packer.grow(await self._partition_count(FIRST_METADATA_S))
+
+    async def _keep_links(self) -> None:
+        while True:
+            await asyncio.sleep(FORGET_S)
+            await self._forget_links()
+
+    async def _forget_links(self) -> None:
+        await asyncio.to_thread(self._used_links.forget, int(time.time() * 1000))
 
     async def _partition_count(self, timeout_s: float) -> int:
         """As Kafka says, else as it last said (events must meet their copies), else as the embedded broker has it."""

@@ -18,7 +18,7 @@ from ingest import answers
 from ingest.answers import HeaderList
 from ingest.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE
 from ingest.cookies import Visit
-from ingest.crossdomain import UsedTokens, decode_token, link_key
+from ingest.crossdomain import Uses, claim, decode_token, link_key
 from ingest.fields import Rejection, Unacceptable, invalid, parse_time
 from ingest.intake import Intake, all_kept
 from ingest.page_door import PageDoor, PageRequest, Taken
@@ -35,9 +35,10 @@ class BeaconDoor(PageDoor):
 
     name = "beacon"
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, uses: Uses) -> None:
+        """uses: of links from other domains."""
         super().__init__(intake)
-        self._used = UsedTokens()
+        self._uses = uses
 
     async def take(self, request: PageRequest) -> Taken:
         """`{"accepted": n}`, and `rejected` with the place, field and fix of each event that cannot be read."""
@@ -111,8 +112,9 @@ class BeaconDoor(PageDoor):
             token, host = request.said.get("link"), host_of(request.origin)
             if not isinstance(token, str) or host not in request.rules.linked_domains:
                 return None
-            found = decode_token(token, host, link_key(request.rules.secret))
-            if found is None or not self._used.claim(token, page, found[1], request.now_ms):
+            secret = request.rules.secret
+            found = decode_token(token, host, link_key(secret))
+            if found is None or not claim(self._uses, secret, token, page, found[1], request.now_ms):
                 return None
             return found[0]
 

@@ -10,17 +10,17 @@ import base64
 import binascii
 import hmac
 import struct
-from collections import OrderedDict
+from typing import NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ingest.cookies import Visit
 from schemas.consent import Purpose
+from schemas.identity import keyed_hash
 
 TOKEN_MS_MAX = 120_000  # from making to first use
 NONCE_BYTES = 12
-USED_MAX = 100_000  # remembered uses; 100,000 x about 250 bytes = 25 MB. Beyond it the oldest are forgotten
 RETRY_MS_MAX = 600_000  # so long the page that used a token may say it again
 TOKEN_LENGTH_MAX = 200  # characters
 _BODY = struct.Struct(">16sIQ")  # visitor, since in s, made at in ms
@@ -57,28 +57,38 @@ def decode_token(token: str, host: str, key: bytes) -> tuple[Visit, int] | None:
     return Visit(visitor.hex(), since, 0, (Purpose.NECESSARY, Purpose.MEASUREMENT)), made_at
 
 
-class UsedTokens:
-    """Which tokens were used, and by which page: a page that says its events again may say its token again.
+class Use(NamedTuple):
+    """The first use of a token."""
 
-    In the memory of one process: behind several workers a token could count once at each of them within its two
-    minutes, and after a restart once more.
+    page: str  # a keyed hash of the page view
+    at_ms: int
+
+
+class Uses(Protocol):
+    """Remembers which tokens were used, for everybody who could take one a second time."""
+
+    def begin(self, token: str, use: Use) -> bool:
+        """Remember the first use; False where the token was used already, or where it cannot be remembered."""
+
+    def find(self, token: str) -> Use | None:
+        """The first use; None where there was none, or where it cannot be read."""
+
+
+def claim(uses: Uses, secret: bytes, token: str, page: str, made_at: int, now_ms: int) -> bool:
+    """Whether this page view may use this token now; from then on no other may, and this one for RETRY_MS_MAX, as a
+    page that says its events again says its token again.
+
+    secret: the site's, so that who sees what is remembered learns nothing of token or page.
     """
-
-    def __init__(self) -> None:
-        self._used: OrderedDict[str, tuple[str, int]] = OrderedDict()  # token -> page, when in ms
-
-    def claim(self, token: str, page: str, made_at: int, now_ms: int) -> bool:
-        """Whether this page view may use this token now; from then on no other may."""
-        self._forget(now_ms)
-        used = self._used.get(token)
-        if used is not None:
-            return bool(page) and used[0] == page
-        if not -TOKEN_MS_MAX <= now_ms - made_at <= TOKEN_MS_MAX:
-            return False
-        self._used[token] = page, now_ms
+    name = keyed_hash(secret, "used link", token)
+    by = keyed_hash(secret, "page of a used link", f"{token}\0{page}")
+    if abs(now_ms - made_at) <= TOKEN_MS_MAX and uses.begin(name, Use(by, now_ms)):
         return True
+    first = uses.find(name)
+    return bool(page) and first is not None and first.page == by and not is_forgotten(first, now_ms)
 
-    def _forget(self, now_ms: int) -> None:
-        used = self._used
-        while used and (len(used) >= USED_MAX or next(iter(used.values()))[1] < now_ms - RETRY_MS_MAX):
-            used.popitem(last=False)
+
+def is_forgotten(use: Use, now_ms: int) -> bool:
+    """Whether a use says nothing any more. A token that was used is too old by then: at most 2 x TOKEN_MS_MAX after its
+    first use, as clocks may differ by one."""
+    return abs(now_ms - use.at_ms) > RETRY_MS_MAX

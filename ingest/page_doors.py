@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable
 from ingest.answers import Receive, Scope, Send
 from ingest.beacon import BeaconDoor
 from ingest.choices import ChoiceDoor, LinkDoor
+from ingest.crossdomain import Uses
 from ingest.intake import Intake
 from ingest.tag import ScriptDoor, build_scripts
 
 Door = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def page_doors(intake: Intake) -> dict[str, Door]:
-    """Exact path -> door."""
-    doors = {"/b": BeaconDoor(intake), "/v1/consent": ChoiceDoor(intake), "/v1/link": LinkDoor(intake)}
+def page_doors(intake: Intake, uses: Uses) -> dict[str, Door]:
+    """Exact path -> door. uses: of links from other domains."""
+    doors = {"/b": BeaconDoor(intake, uses), "/v1/consent": ChoiceDoor(intake), "/v1/link": LinkDoor(intake)}
     scripts = {f"/{name}": ScriptDoor(script, intake.counts) for name, script in build_scripts().items()}
     exact: dict[str, Door] = {**scripts, **doors}
     return {**exact, **{f"{path}/": door for path, door in exact.items()}}

@@ -4,11 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.cookies import Visit
-from ingest.crossdomain import RETRY_MS_MAX, TOKEN_MS_MAX, UsedTokens, decode_token, encode_token, link_key
+from ingest.crossdomain import (
+    RETRY_MS_MAX,
+    TOKEN_MS_MAX,
+    Use,
+    claim,
+    decode_token,
+    encode_token,
+    link_key,
+)
 from schemas.consent import Purpose
 
 NOW_MS = 1_763_800_000_000
-KEY = link_key(b"s" * 32)
+SECRET = b"s" * 32
+KEY = link_key(SECRET)
 NONCE = b"n" * 12
 VISIT = Visit("ab" * 16, NOW_MS // 1000 - 60, 0, (Purpose.NECESSARY, Purpose.MEASUREMENT))
 TOKEN = encode_token(VISIT, "blog.example", KEY, NONCE, NOW_MS)
@@ -48,26 +57,62 @@ def test_no_text_makes_the_reader_fail(text: str) -> None:
     assert decode_token(text, "blog.example", KEY) is None
 
 
+class Remembered(dict[str, Use]):
+    """Uses in memory; `is_broken`: nothing can be remembered."""
+
+    is_broken = False
+
+    def begin(self, token: str, use: Use) -> bool:
+        return not self.is_broken and self.setdefault(token, use) is use
+
+    def find(self, token: str) -> Use | None:
+        return self.get(token)
+
+
+def may_use(used: Remembered, page: str, now_ms: int) -> bool:
+    return claim(used, SECRET, TOKEN, page, NOW_MS, now_ms)
+
+
 def test_a_token_counts_once() -> None:
-    used = UsedTokens()
-    assert used.claim(TOKEN, "page-1", NOW_MS, NOW_MS + 1)
-    assert not used.claim(TOKEN, "page-2", NOW_MS, NOW_MS + 2)
+    used = Remembered()
+    assert may_use(used, "page-1", NOW_MS + 1)
+    assert not may_use(used, "page-2", NOW_MS + 2)
 
 
 def test_the_page_that_used_it_may_say_it_again_on_a_retry_even_later() -> None:
-    used = UsedTokens()
-    assert used.claim(TOKEN, "page-1", NOW_MS, NOW_MS + TOKEN_MS_MAX)
-    assert used.claim(TOKEN, "page-1", NOW_MS, NOW_MS + TOKEN_MS_MAX + 60_000)
-    assert not used.claim(TOKEN, "", NOW_MS, NOW_MS + 3)
+    used = Remembered()
+    assert may_use(used, "page-1", NOW_MS + TOKEN_MS_MAX)
+    assert may_use(used, "page-1", NOW_MS + TOKEN_MS_MAX + 60_000)
+    assert not may_use(used, "page-1", NOW_MS + TOKEN_MS_MAX + RETRY_MS_MAX + 1)
+    assert not may_use(used, "page-2", NOW_MS + 3)
+
+
+def test_a_page_without_a_name_is_told_from_no_other() -> None:
+    used = Remembered()
+    assert may_use(used, "", NOW_MS)
+    assert not may_use(used, "", NOW_MS)
 
 
 def test_a_token_is_too_old_after_two_minutes() -> None:
-    assert not UsedTokens().claim(TOKEN, "page-1", NOW_MS, NOW_MS + TOKEN_MS_MAX + 1)
+    assert not may_use(Remembered(), "page-1", NOW_MS + TOKEN_MS_MAX + 1)
+    assert not may_use(Remembered(), "page-1", NOW_MS - TOKEN_MS_MAX - 1)
 
 
-def test_what_was_used_is_remembered_longer_than_it_counts_and_then_forgotten() -> None:
-    used = UsedTokens()
-    used.claim(TOKEN, "page-1", NOW_MS, NOW_MS)
-    later = NOW_MS + RETRY_MS_MAX + 1
-    assert used.claim("another", "page-3", later, later)
-    assert not used.claim(TOKEN, "page-1", NOW_MS, later)  # forgotten, and too old by far
+def test_a_use_that_cannot_be_remembered_is_none_and_a_retry_of_an_earlier_one_is_still_known() -> None:
+    used = Remembered()
+    assert may_use(used, "page-1", NOW_MS)
+    used.is_broken = True
+    assert may_use(used, "page-1", NOW_MS + 1)
+    used.clear()
+    assert not may_use(used, "page-1", NOW_MS + 2)
+
+
+def test_what_is_remembered_says_nothing_of_token_page_or_visitor() -> None:
+    used, other_site = Remembered(), Remembered()
+    may_use(used, "page-1", NOW_MS)
+    claim(other_site, b"t" * 32, TOKEN, "page-1", NOW_MS, NOW_MS)
+    (name, use), (other_name, other_use) = *used.items(), *other_site.items()
+    for known in (TOKEN, "page-1", VISIT.visitor):
+        assert known not in name + use.page
+    assert name != other_name
+    assert use.page != other_use.page
