@@ -11,7 +11,7 @@ from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from ingest.connection import CONNECTIONS_MAX, Connection
+from ingest.connection import CONNECTIONS_MAX, SURPLUS_MAX, Connection
 from ingest.settings import EdgeSettings
 from ingest.sockets import BACKLOG, listen, raise_file_limit
 from ingest.tls import build_tls, check_tls
@@ -31,7 +31,7 @@ def main() -> None:
             check_tls(Path(settings.tls_cert), Path(settings.tls_key))
     except SettingError as error:
         sys.exit(str(error))
-    raise_file_limit(CONNECTIONS_MAX + 1_024)
+    raise_file_limit(CONNECTIONS_MAX + SURPLUS_MAX + 1_024)
     try:
         listening = listen(edge.host, settings.edge_port, edge.answer_seconds_max)
     except OSError as error:
@@ -59,7 +59,6 @@ def _config(settings: PlatformSettings, edge: EdgeSettings) -> Config:
         timeout_keep_alive=edge.header_seconds_max,
         timeout_graceful_shutdown=STOP_S_MAX,
         timeout_worker_healthcheck=HUNG_S_MAX,
-        limit_concurrency=CONNECTIONS_MAX + 1,
         backlog=BACKLOG,
         proxy_headers=False,  # ours are counted from the right: client.py
         server_header=False,

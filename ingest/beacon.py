@@ -109,8 +109,11 @@ class BeaconDoor(PageDoor):
 
         @cache
         def arrived() -> Visit | None:
-            token, host = request.said.get("link"), host_of(request.origin)
-            if not isinstance(token, str) or host not in request.rules.linked_domains:
+            token = request.said.get("link")
+            if not isinstance(token, str):
+                return None
+            host = host_of(request.origin)
+            if host not in request.rules.linked_domains:
                 return None
             secret = request.rules.secret
             found = decode_token(token, host, link_key(secret))

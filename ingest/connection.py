@@ -13,24 +13,41 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from ingest.answers import GIF_HEADERS, KEPT, GifAnswer, HeaderList
+from ingest.answers import (
+    GIF_HEADERS,
+    KEPT,
+    RETRY,
+    SPOOL_FULL,
+    GifAnswer,
+    HeaderList,
+    Receive,
+    Scope,
+    Send,
+    send_error,
+)
 from ingest.client import Asker
 from ingest.doors import PixelDoor
 from ingest.fields import Rejection
-from ingest.pixel import GIF
+from ingest.pixel import GIF, QUERY_LENGTH_MAX
 
 CONNECTIONS_MAX = 16_384  # of a worker; requests on further ones get 503
+SURPLUS_MAX = 1_024  # further ones that may wait for their 503; beyond it they are closed at once
 HEAD_BYTES_MAX = 131_072  # of a request's line and headers; beyond it 431
+ADDRESS_BYTES_MAX = 65_535  # of the address in that line, which httptools can take apart; the same
 HEADERS_MAX = 100  # the same
-KEPT_HEAD_BYTES_MAX = 4_000  # a head is remembered up to this: 16,384 x 4 kB = 64 MB
+PIPELINED_MAX = 100  # requests that wait for the one before; then the connection ends. 100 x 4 kB = 400 kB
+KEPT_HEAD_BYTES_MAX = (
+    4_000  # a head is remembered up to this, and what was read from it: 16,384 x 8 kB = 128 MB
+)
 SWEEP_S = 0.5  # between two looks for connections that are silent for too long
 
-PEER_UNKNOWN = ""
-_LINE = re.compile(rb"GET /p\.gif\?([!-~]*) HTTP/1\.1\r\n")
+# `#` would end the query (RFC 3986, section 3.4); a longer query is no hit.
+_LINE = re.compile(rb'GET /p\.gif\?([!"$-~]{0,%d}) HTTP/1\.1\r\n' % QUERY_LENGTH_MAX)
 # Header lines and the empty one (RFC 9112, section 5; obsolete folding does not match): all of a request without body.
 _HEAD = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n")
 # What makes a request more than a line and facts about its sender.
@@ -39,7 +56,7 @@ _NOT_PLAIN = frozenset({b"content-length", b"transfer-encoding", b"expect", b"up
 HEAD_TOO_LARGE = Rejection(
     "head_too_large",
     "The line and the headers of the request are too large.",
-    f"request: expected at most {HEAD_BYTES_MAX:,} bytes and {HEADERS_MAX} headers",
+    f"request: expected at most {HEAD_BYTES_MAX:,} bytes, {ADDRESS_BYTES_MAX:,} in the address, and {HEADERS_MAX} headers",
 )
 NOT_HTTP = Rejection("not_http", "This is no HTTP/1.1 request.", "request: expected HTTP/1.1 as in RFC 9112")
 
@@ -53,8 +70,9 @@ class Connections:
         """head_seconds_max: for a request's head to come, counted from the end of the answer before."""
         self._head_seconds_max = head_seconds_max
         self.open: set[Connection] = set()
-        self.door: PixelDoor | None = None  # before the edge has started, and after: no short way
+        self.door: PixelDoor | None = None  # before the edge has started: no short way
         self.read_asker: ReadAsker | None = None
+        self.is_stopping = False
         self._defaults: HeaderList | None = None
         self._kept = b""
 
@@ -62,7 +80,11 @@ class Connections:
         """End connections whose next request has not come in time; now: by the loop's clock. 0.1 µs a connection."""
         earliest = now - self._head_seconds_max
         for one in [one for one in self.open if 0.0 < one.waits_since < earliest]:
-            one.transport.abort()
+            unsent = one.transport.get_write_buffer_size()
+            if unsent and unsent != one.unsent:  # its peer is still busy with the answer
+                one.waits_since, one.unsent = now, unsent
+            else:
+                one.transport.abort()
 
     def kept(self, defaults: HeaderList) -> bytes:
         """The answer to a hit that is kept, whole. defaults: headers of every answer, a new list each second."""
@@ -83,25 +105,40 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._shared: Connections = config.loaded_app.connections
-        self.waits_since = (
-            self.loop.time()
-        )  # since when it waits for a whole head; 0.0 while a request is answered
-        self._in_message = False  # uvicorn's parser is inside a request
+        # Since when it waits for a whole head; 0.0 while a request is answered.
+        self.waits_since = self.loop.time()
+        self.unsent = 0  # bytes of the answer that its peer had not taken when it was last looked at
+        self._is_surplus = False
+        # Of uvicorn's parser:
+        self._in_message = False  # it is inside a request
+        self._in_head = False  # and that one's head is not whole
+        self._under_way = 0  # requests that it has read and that are not answered
         self._unfinished = 0  # bytes without a whole head or a piece of a body
         self._moved = False  # there was one of them in this read
         self._head_bytes = 0
         self._head_count = 0
-        self._trouble: Rejection = NOT_HTTP  # what to say when the parser stops
-        self._asks = False  # a hit of the short way waits for its answer
-        self._early = b""  # what came meanwhile
-        self._ends = False  # the server stops: close after the answer
+        self._trouble: Rejection | None = NOT_HTTP  # what to say when it stops
+        self._last_word: Rejection | None = None  # the same, to be said once all before it is answered
+        self._framing = b""  # headers that tell where the body ends that it took for another protocol
+        self._is_muted = False  # it reads such a head again
+        # Of the short way:
+        self._holds = False  # what comes is for nobody yet
+        self._is_deaf = False  # nor ever: the connection ends, perhaps after answers under way
+        self._early = b""  # what came while a hit waited for its answer
+        self._ends = False  # the server stops: close after that answer
         self._is_lost = False
         self._head, self._asker = b"", Asker()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
         super().connection_made(transport)
-        self._shared.open.add(self)
+        shared = self._shared
+        shared.open.add(self)
+        if len(shared.open) > CONNECTIONS_MAX:
+            self._is_surplus, self.app = True, _refuse_surplus
+        # Nobody is there any more; or nobody waits for more; or too many do.
+        if self.client is None or shared.is_stopping or len(shared.open) > CONNECTIONS_MAX + SURPLUS_MAX:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
@@ -111,7 +148,8 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """The server stops: end when nothing is under way, else after the answer."""
-        if self._asks:
+        self._shared.is_stopping = True
+        if self._holds and not self._is_deaf:
             self._ends = True
         else:
             super().shutdown()
@@ -120,18 +158,12 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        if self._asks:  # one at a time; what a pause of reading lets through is one read, 256 kB
-            self._early += data
-            self.flow.pause_reading()
-            return
-        if self._take_hit(data):
-            return
-        self._moved = False
-        super().data_received(data)
-        self._unfinished = 0 if self._moved else self._unfinished + len(data)
-        if self._unfinished > HEAD_BYTES_MAX and not self.transport.is_closing():
-            self._trouble = HEAD_TOO_LARGE
-            self.send_400_response("")
+        if self._holds:
+            if not self._is_deaf:  # one at a time; what a pause of reading lets through is one read, 256 kB
+                self._early += data
+                self.flow.pause_reading()
+        elif not self._take_hit(data):
+            self._parse(data)
 
     def _take_hit(self, data: bytes) -> bool:
         """Whether this read was a hit for the short way, which has been taken then."""
@@ -144,7 +176,7 @@ class Connection(HttpToolsProtocol):
             return False
         self._unset_keepalive_if_required()
         self.waits_since = 0.0
-        self._asks = True
+        self._holds = True
         door.take(line[1], self._asker, self._answer)
         return True
 
@@ -152,9 +184,9 @@ class Connection(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         return (
             not self._in_message
-            and (self.cycle is None or self.cycle.response_complete)
+            and not self._under_way
+            and not self._is_surplus
             and not self.flow.write_paused
-            and len(self._shared.open) <= CONNECTIONS_MAX
         )
 
     def _read_head(self, head: bytes) -> bool:
@@ -176,83 +208,191 @@ class Connection(HttpToolsProtocol):
 
     def _answer(self, answer: GifAnswer) -> None:
         """What the door has to say, once."""
-        self._asks = False
         self.server_state.total_requests += 1
         if self._is_lost:
             return
+        self._holds = False
         defaults = self.server_state.default_headers
         self.transport.write(self._shared.kept(defaults) if answer is KEPT else write_gif(answer, defaults))
         if self._ends:
-            self.transport.close()
+            self._close()
             return
         self.waits_since = self.loop.time()
         if self._early:
-            early, self._early = self._early, b""
-            self.flow.resume_reading()
-            self.data_received(early)
+            self._take_early()
 
-    # --- bounds of all other requests
+    def _take_early(self) -> None:
+        early, self._early = self._early, b""
+        self.flow.resume_reading()
+        try:
+            self.data_received(early)
+        except Exception:
+            self.transport.abort()  # as the loop does with one that fails where data comes in
+            raise
+
+    # --- all other requests: uvicorn's parser, and its bounds
+
+    def _parse(self, data: bytes) -> None:
+        """Let the parser read on. It takes what follows an `Upgrade` for another protocol, of which we speak none: the
+        request is one like any other (RFC 9110, section 7.8), with its body and all that follows."""
+        self._unset_keepalive_if_required()
+        self._moved = False
+        rest = data
+        while rest and not self._is_deaf:
+            try:
+                self.parser.feed_data(rest)
+                break
+            except HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+                self._read_body_again()
+            except HttpParserError:
+                self._stop_reading(self._trouble)
+        self._unfinished = 0 if self._moved else self._unfinished + len(data)
+        if self._unfinished > HEAD_BYTES_MAX and not self._is_deaf:
+            self._stop_reading(HEAD_TOO_LARGE)
+
+    def _read_body_again(self) -> None:
+        framing, self._framing = self._framing, b""
+        if framing:
+            self._is_muted = True
+            try:
+                self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % framing)
+            except HttpParserError:
+                self._stop_reading(NOT_HTTP)
+            self._is_muted = False
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._in_message = True
+        if self._is_muted:
+            return
+        if len(self.pipeline) >= PIPELINED_MAX:
+            self.cycle.keep_alive = False
+            self._trouble = (
+                None  # nothing is wrong: all so far are answered, and the last answer says `close`
+            )
+            raise ValueError("pipelined")  # ends the parser
+        self._in_message = self._in_head = True
         self._head_bytes = self._head_count = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """A piece of its address."""
+        if self._is_muted:
+            return
         self._count(len(url), 0)
         super().on_url(url)
+        if len(self.url) > ADDRESS_BYTES_MAX:
+            self._refuse_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer behind a chunked body: one bound for all."""
+        """A header, or a trailer behind a chunked body: one bound for both. A trailer is no header: what a proxy let
+        through there must not stand for what it wrote into the head (RFC 9110, section 6.5.1)."""
+        if self._is_muted:
+            return
         self._count(len(name) + len(value) + 4, 1)
-        super().on_header(name, value)
+        if self._in_head:
+            super().on_header(name, value.rstrip(b" \t"))  # the parser leaves it at the end
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
+        if self._is_muted:
+            return
         self.waits_since, self._moved = 0.0, True
         super().on_headers_complete()
+        self._in_head = False
+        self._under_way += 1
+        if self.parser.should_upgrade():
+            framing = [one for one in self.headers if one[0] in (b"content-length", b"transfer-encoding")]
+            self._framing = b"".join([b"%s: %s\r\n" % one for one in framing])
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         self._moved = True
-        super().on_body(body)
+        if self.cycle is not None:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        if self._framing:
+            return
         self._in_message, self._moved = False, True
-        super().on_message_complete()
+        if self.cycle is not None:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """The answer is whole: the next head has its time from now on, whatever is left of this request's body."""
+        self._under_way -= 1
         super().on_response_complete()
-        if self.cycle is None or self.cycle.response_complete:
-            self.waits_since = self.loop.time()
+        if self.transport.is_closing():
+            self._close()
+        elif self._under_way:
+            return
+        elif self._is_deaf:
+            self._say_last()
+        self.waits_since = self.loop.time()
+        self.cycle = None  # type: ignore[assignment]  # an idle connection keeps neither head nor body
+        if not self._in_head:
+            self.scope = self.headers = None  # type: ignore[assignment]
+            self.url = b""
 
-    def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls when its parser stops: an answer as all errors are, and the end of the connection."""
-        why, body = self._trouble, orjson.dumps(self._trouble._asdict())
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-        ]
-        status = 431 if why is HEAD_TOO_LARGE else 400
-        self.transport.write(_write(status, [*self.server_state.default_headers, *headers], body))
+    def _stop_reading(self, why: Rejection | None) -> None:
+        """Nothing more is read. All requests before this point are answered, in order; then `why` is said, if
+        anything, and the connection ends."""
+        self._holds = self._is_deaf = True
+        self._last_word = why
+        if self._in_message and not self._in_head:  # its body is wrong: `why` is the answer to this request
+            if self.cycle is None or self.cycle.response_started:
+                self._last_word = None  # it has one
+            if self.pipeline:
+                self.pipeline.popleft()
+                self._under_way -= 1
+            elif self.cycle is not None:
+                self._under_way = 0
+                self.cycle.disconnected = True  # ends its door's waiting for the body
+                self.cycle.message_event.set()
+        if not self._under_way:
+            self._say_last()
+
+    def _say_last(self) -> None:
+        if self._last_word is not None:
+            self.transport.write(write_error(self._last_word, self.server_state.default_headers))
+        self._close()
+
+    def _close(self) -> None:
+        """End the connection in order; with TLS data may still come in meanwhile."""
+        self._holds = self._is_deaf = True
         self.transport.close()
 
     def _count(self, size: int, headers: int) -> None:
         self._head_bytes += size
         self._head_count += headers
         if self._head_bytes > HEAD_BYTES_MAX or self._head_count > HEADERS_MAX:
-            self._trouble = HEAD_TOO_LARGE
-            raise ValueError(HEAD_TOO_LARGE.code)  # ends the parser, which tells uvicorn
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        self._trouble = HEAD_TOO_LARGE
+        raise ValueError(HEAD_TOO_LARGE.code)  # ends the parser
+
+
+async def _refuse_surplus(_: Scope, __: Receive, send: Send) -> None:
+    """The application of a connection beyond CONNECTIONS_MAX."""
+    await send_error(send, 503, SPOOL_FULL, [*RETRY, (b"connection", b"close")])
 
 
 def write_gif(answer: GifAnswer, defaults: HeaderList) -> bytes:
     """A GIF answer as bytes of HTTP/1.1."""
     return _write(answer.status, [*defaults, *GIF_HEADERS, *answer.more], GIF)
+
+
+def write_error(why: Rejection, defaults: HeaderList) -> bytes:
+    """The last answer of a connection, as all errors are."""
+    body = orjson.dumps(why._asdict())
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+    ]
+    return _write(431 if why is HEAD_TOO_LARGE else 400, [*defaults, *headers], body)
 
 
 def _write(status: int, headers: HeaderList, body: bytes) -> bytes:

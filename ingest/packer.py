@@ -210,6 +210,9 @@ class Packer:
         if not kept:
             self._refusals.update(refusals)
         for on_kept in pack.waiting:
-            on_kept(kept)
+            try:
+                on_kept(kept)
+            except Exception:  # one connection's trouble is not its neighbours'
+                log.error("answer_failed", exc_info=True)
         if not pack.done.done():
             pack.done.set_result(kept)

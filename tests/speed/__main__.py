@@ -32,6 +32,7 @@ GOALS: dict[str, tuple[str, float | None, bool]] = {
     "edge_p99_ms": ("edge: p99 under full load (ms)", None, False),
     "edge_p99_half_rate_ms": ("edge: p99 at half of the highest rate (ms)", 50, False),
     "edge_us_per_batched_event": ("edge: CPU an event in batches of 100 (µs)", 12, False),
+    "edge_us_per_beacon": ("edge: CPU a beacon of the tag, two events (µs)", None, False),
     "edge_idle_connections": ("edge: idle connections held while others send", 5_000, True),
     "edge_idle_errors": ("  errors of either", 0, False),
     "edge_memory_growth_percent": ("edge: memory, from a tenth of the time to its end (%)", 5, False),

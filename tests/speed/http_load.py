@@ -2,7 +2,7 @@
 
 Run as `python -m tests.speed.http_load PORT CONNECTIONS SECONDS RATE KIND`,
 with the site's key in BENCH_KEY; RATE 0 is as fast as it goes, KIND is
-pixel, gif or batch (100 events a request). Prints requests, events, failures and latencies in ms.
+pixel, gif, beacon (2 events a request) or batch (100). Prints requests, events, failures and latencies in ms.
 """
 
 from __future__ import annotations
@@ -55,6 +55,23 @@ def batch(key: str) -> Build:
     def build(n: int) -> bytes:
         filled = (body % tuple(x for i in range(BATCH) for x in (n, (n * 31 + i) % 50_000))).encode()
         return head.encode() + b"%d\r\n\r\n" % len(filled) + filled
+
+    return build
+
+
+def beacon(key: str) -> Build:
+    """What the tag sends when a page is left: two events that share consent and context."""
+    body = (
+        f'{{"k":"{key}","page":"{RUN}%d","sent_at":%d,"common":{{"context":{{"webdriver":false}},"consent":"all"}},"events":['
+        f'{{"event":"page_view","id":"{RUN}a%d","ts":%d,"url":"https://shop.example/products/17/item.html","referrer":""}},'
+        f'{{"event":"page_leave","id":"{RUN}b%d","ts":%d,"url":"https://shop.example/products/17/item.html","properties":{{"engaged_ms":4200,"scroll":80}}}}]}}'
+    )
+    head = f"POST /b HTTP/1.1\r\n{HEADERS}{COOKIE}Content-Type: text/plain;charset=UTF-8\r\nContent-Length: ".encode()
+
+    def build(n: int) -> bytes:
+        now_ms = int(time.time() * 1_000)
+        filled = (body % (n, now_ms, n, now_ms, n, now_ms)).encode()
+        return head + b"%d\r\n\r\n" % len(filled) + filled
 
     return build
 
@@ -144,7 +161,7 @@ def run(
 if __name__ == "__main__":
     port_text, connections_text, seconds_text, rate_text, kind = sys.argv[1:]
     key_text = os.environ.get("BENCH_KEY", "demo")  # not an argument: those are for everybody to see
-    builder = {"pixel": pixel, "gif": gif, "batch": batch}[kind](key_text)
+    builder = {"pixel": pixel, "gif": gif, "batch": batch, "beacon": beacon}[kind](key_text)
     print(
         json.dumps(run(int(port_text), int(connections_text), float(seconds_text), float(rate_text), builder))
     )

@@ -42,6 +42,7 @@ def edge(platform: Platform, turns: int = 5, seconds: float = 2) -> Figures:
                 gifs.append(measure_cpu(*reference, "gif", seconds / 2)["cpu_us"])
         per_second = median(one["per_second"] for one in pixels)
         batch = measure_cpu(server, port, "batch", seconds * 2, connections=8, warm_up=1)
+        beacon = measure_cpu(server, port, "beacon", seconds * 2, warm_up=1)
         half = http_load(port, 64, seconds * 2, per_second / 2, "pixel")
         idle, idle_errors = hold_idle(port, 5_000, seconds * 2)
     figures: Figures = {
@@ -49,7 +50,8 @@ def edge(platform: Platform, turns: int = 5, seconds: float = 2) -> Figures:
         "edge_pixels_per_second": per_second,
         "edge_p99_ms": median(one["p99_ms"] for one in pixels),
         "edge_us_per_batched_event": batch["cpu_us"] / 100,
-        "edge_failed": sum(one["failed"] for one in pixels) + batch["failed"] + half["failed"],
+        "edge_us_per_beacon": beacon["cpu_us"],
+        "edge_failed": sum(one["failed"] for one in (*pixels, batch, beacon, half)),
         "edge_p99_half_rate_ms": half["p99_ms"],
         "edge_idle_connections": idle,
         "edge_idle_errors": idle_errors,
