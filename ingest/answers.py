@@ -48,7 +48,7 @@ RATE_LIMITED = Rejection(
     "rate_limited",
     "Too many requests of this network, or events of this site key, arrive at the moment.",
     "Send it again after the seconds named in Retry-After; an operator can raise FAIRPIXEL_INGEST_NETWORK_RATE_MAX"
-    " and events_per_second_max of the site.",
+    " and, of the site, events_per_second_max or secret_events_per_second_max.",
 )
 SPOOL_FULL = Rejection(
     "unavailable",

@@ -26,6 +26,7 @@ from ingest.fields import Rejection, Unacceptable
 from ingest.intake import Intake, all_kept
 from ingest.parse import parse_event
 from ingest.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
+from ingest.signature import HEADER as SIGNATURE
 from ingest.signature import made_id
 from ingest.sites import Sender
 from ingest.visitors import settle_row
@@ -160,7 +161,8 @@ class EventsDoor:
         cors = self._intake.cors(sender, headers.get(b"origin"))
         try:
             body = await read_body(receive, self._intake.arrivals)
-            if wait_s := self._intake.wait_of(client, sender):  # before anything is inflated or parsed
+            known = None if SIGNATURE in headers else sender  # a signed body counts for who signed it
+            if wait_s := self._intake.wait_of(client, known):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)
             if key and sender is None:
                 raise Unacceptable(*answers.UNKNOWN_KEY)
@@ -186,9 +188,9 @@ class EventsDoor:
             sender = intake.sites.find(taken.key)
             if sender is None:
                 raise Unacceptable(*answers.UNKNOWN_KEY)
-            if wait_s := intake.wait_of_sender(sender):
-                raise answers.Limited(wait_s)
             sender, digest = intake.trust_signed(sender, headers, body, now_ms)
+            if not digest and (wait_s := intake.wait_of_sender(sender)):
+                raise answers.Limited(wait_s)
         intake.charge(sender, len(taken.events) - 1)
         return taken, sender, digest
 

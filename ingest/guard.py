@@ -1,4 +1,4 @@
-"""Token buckets: how many requests a network, and how many events a site's public keys, may send.
+"""Token buckets: how many requests a network, and how many events a site's public keys or its secret key, may send.
 
 The generic cell rate algorithm (ITU-T I.371, annex A), which is a token bucket in one number a key: the time at which
 the bucket will be full again. Time comes in as an argument.
@@ -22,34 +22,37 @@ class Rate(NamedTuple):
 
 
 class Guard:
-    """The two limits every door asks: requests of a network, and events of a site's public keys."""
+    """The two limits every door asks: requests of a network, and events of a site's keys, public and secret apart."""
 
     def __init__(self, network_per_second: float, burst_s: float) -> None:
         """network_per_second: 0 for no limit; burst_s: a full bucket holds so many seconds of its rate."""
         self._burst_s = burst_s
         self._networks = Buckets(self._rate(network_per_second)) if network_per_second else None
-        self._sites: dict[str, tuple[int, Buckets]] = {}
+        self._keys: dict[str, tuple[int, Buckets]] = {}
 
     def wait_of_network(self, network: str, now: float) -> float:
         """Take a request of this network (see `network_of`): 0.0 where it may, else the seconds to wait. 0.3 µs."""
         return self._networks.take(network, now) if self._networks is not None else 0.0
 
-    def wait_of_site(self, site: str, per_second_max: int, now: float) -> float:
-        """Take one event of a site: 0.0 where it may, else the seconds to wait. per_second_max: 0 for no limit."""
-        return self._of_site(site, per_second_max).take(site, now) if per_second_max else 0.0
+    def wait_of_keys(self, bucket: str, per_second_max: int, now: float) -> float:
+        """Take one event of the keys that share a bucket (see `Sender`): 0.0 where they may, else the seconds to wait.
 
-    def charge_site(self, site: str, per_second_max: int, count: int, now: float) -> None:
+        per_second_max: 0 for no limit.
+        """
+        return self._of_keys(bucket, per_second_max).take(bucket, now) if per_second_max else 0.0
+
+    def charge_keys(self, bucket: str, per_second_max: int, count: int, now: float) -> None:
         """Take further events of a request that was let in: how many there are is known once its body is read."""
         if per_second_max and count > 0:
-            self._of_site(site, per_second_max).charge(site, count, now)
+            self._of_keys(bucket, per_second_max).charge(bucket, count, now)
 
     def _rate(self, per_second: float) -> Rate:
         return Rate(per_second, max(1.0, per_second * self._burst_s))
 
-    def _of_site(self, site: str, per_second_max: int) -> Buckets:
-        found = self._sites.get(site)
-        if found is None or found[0] != per_second_max:  # as many as the configuration has sites
-            found = self._sites[site] = (per_second_max, Buckets(self._rate(per_second_max)))
+    def _of_keys(self, bucket: str, per_second_max: int) -> Buckets:
+        found = self._keys.get(bucket)
+        if found is None or found[0] != per_second_max:  # at most two for each site of the configuration
+            found = self._keys[bucket] = (per_second_max, Buckets(self._rate(per_second_max)))
         return found[1]
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ingest.answers import METHODS, HeaderList, cors_headers, preflight_headers
+from ingest.answers import METHODS, HeaderList, Limited, cors_headers, preflight_headers
 from ingest.arrival import Arrivals
 from ingest.client import Asker, Client, Headers, client_ip, read_client
 from ingest.counts import Counts
@@ -76,28 +76,31 @@ class Intake:
         now = time.monotonic()
         wait = self.guard.wait_of_network(client.network, now)
         if not wait and sender is not None and sender.events_per_second_max:
-            wait = self.guard.wait_of_site(sender.site, sender.events_per_second_max, now)
+            wait = self.guard.wait_of_keys(sender.bucket, sender.events_per_second_max, now)
         return wait
 
     def wait_of_sender(self, sender: Sender) -> float:
         """The same for a sender that only the body named."""
-        return self.guard.wait_of_site(sender.site, sender.events_per_second_max, time.monotonic())
+        return self.guard.wait_of_keys(sender.bucket, sender.events_per_second_max, time.monotonic())
 
     def charge(self, sender: Sender, count: int) -> None:
-        """Take further events of a request that was let in; its site's next one waits for them."""
+        """Take further events of a request that was let in; the next one of its keys waits for them."""
         if sender.events_per_second_max:
-            self.guard.charge_site(sender.site, sender.events_per_second_max, count, time.monotonic())
+            self.guard.charge_keys(sender.bucket, sender.events_per_second_max, count, time.monotonic())
 
     def trust_signed(self, sender: Sender, headers: Headers, body: bytes, now_ms: int) -> tuple[Sender, str]:
         """(who a signed body speaks for, the digest its events' ids are made from); unsigned: (sender, "").
 
-        Raises Unacceptable where the signature is wrong, old or unreadable.
+        Takes one event of the signer. Raises Unacceptable where the signature is wrong, old or unreadable, and Limited.
         """
         value = headers.get(SIGNATURE)
         if value is None:
             return sender, ""
         secret_key, signer = self.sites.secret_of(sender.site)
-        return signer, check_signature(value, secret_key, body, now_ms)
+        digest = check_signature(value, secret_key, body, now_ms)
+        if wait_s := self.wait_of_sender(signer):
+            raise Limited(wait_s)
+        return signer, digest
 
     def is_foreign(self, sender: Sender, origin: bytes | None) -> bool:
         """Whether a page of an origin that the site did not declare is sending."""

@@ -20,7 +20,8 @@ class Sender:
     site: str
     trust: str  # PUBLIC or SECRET
     origins: frozenset[str] = frozenset()  # lower case, such as https://shop.example; empty: any
-    events_per_second_max: int = 0  # of all public keys of the site together; 0: no limit
+    events_per_second_max: int = 0  # of all keys of the site with this trust together; 0: no limit
+    bucket: str = ""  # what they are counted under: the public keys take nothing from the secret one
 
     def may_come_from(self, origin: str) -> bool:
         """Whether a page of this web origin may send."""
@@ -42,9 +43,13 @@ class Sites:
         for name, site in config.sites.items():
             origins = frozenset(form for origin in site.origins for form in _forms(origin))
             for key in config.public_keys(name):
-                public[key] = Sender(name, PUBLIC, origins, site.events_per_second_max or 0)
+                public[key] = Sender(name, PUBLIC, origins, site.events_per_second_max or 0, name)
             if key := secret_keys.get(name, ""):
-                secret[sha256(key.encode()).digest()] = (key, Sender(name, SECRET, origins))
+                rate_max, bucket = site.secret_events_per_second_max or 0, f"{name} secret"
+                secret[sha256(key.encode()).digest()] = (
+                    key,
+                    Sender(name, SECRET, origins, rate_max, bucket),
+                )
         return cls(public, secret, identity_secret)
 
     def find(self, key: str) -> Sender | None:

@@ -48,6 +48,11 @@ class Site(_Section):
         ge=1,
         description="events a second of its public keys together, each edge worker; beyond it 429; absent: no limit",
     )
+    secret_events_per_second_max: int | None = Field(
+        default=None,
+        ge=1,
+        description="the same of its secret key and of bodies signed with it; absent: no limit",
+    )
     default_consent: Literal["granted", "unknown", "denied"] = Field(
         default="unknown", description="what holds for measurement when nobody said anything"
     )

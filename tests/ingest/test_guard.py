@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from ingest.client import FORWARDED, client_ip
 from ingest.guard import Buckets, Guard, Rate, network_of
+from ingest.sites import Sender, Sites
+from schemas.config import ConfigError, parse_config
 
 
 def test_a_full_bucket_lets_a_burst_through_and_then_its_rate() -> None:
@@ -87,10 +89,36 @@ def test_an_address_counts_for_its_network(ip: str, network: str) -> None:
 def test_a_limit_of_zero_is_none_and_a_new_limit_begins_at_once() -> None:
     guard = Guard(0, 1)
     assert all(guard.wait_of_network("198.51.100.1", 0.0) == 0 for _ in range(1_000))
-    assert guard.wait_of_site("shop", 0, 0.0) == 0
-    assert guard.wait_of_site("shop", 1, 0.0) == 0
-    assert guard.wait_of_site("shop", 1, 0.0) > 0
-    assert guard.wait_of_site("shop", 100, 0.0) == 0
+    assert guard.wait_of_keys("shop", 0, 0.0) == 0
+    assert guard.wait_of_keys("shop", 1, 0.0) == 0
+    assert guard.wait_of_keys("shop", 1, 0.0) > 0
+    assert guard.wait_of_keys("shop", 100, 0.0) == 0
+
+
+def test_the_secret_key_of_a_site_has_a_limit_and_a_bucket_of_its_own() -> None:
+    config = "[sites.shop]\nevents_per_second_max = 2\nsecret_events_per_second_max = 1\n[sites.blog]\n"
+    sites = Sites.of(parse_config(config), {"shop": "sk-shop", "blog": "sk-blog"})
+    public, secret = sites.public["shop"], sites.find("sk-shop")
+    assert secret is not None
+    assert (public.events_per_second_max, secret.events_per_second_max) == (2, 1)
+    assert sites.secret_of("shop") == ("sk-shop", secret)
+    assert sites.secret_of("blog")[1].events_per_second_max == 0
+    guard = Guard(0, 1)
+
+    def wait(sender: Sender) -> float:
+        return guard.wait_of_keys(sender.bucket, sender.events_per_second_max, 5.0)
+
+    assert [wait(secret) > 0 for _ in range(2)] == [False, True]
+    assert [wait(public) > 0 for _ in range(3)] == [False, False, True]
+    guard.charge_keys(secret.bucket, secret.events_per_second_max, 9, 5.0)
+    assert wait(secret) == pytest.approx(10)
+    assert wait(public) == pytest.approx(0.5)
+
+
+def test_no_name_of_a_site_is_the_bucket_of_another_ones_secret_key() -> None:
+    bucket = Sites.of(parse_config("[sites.shop]"), {"shop": "sk"}).secret_of("shop")[1].bucket
+    with pytest.raises(ConfigError):
+        parse_config(f'[sites."{bucket}"]')
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -15,6 +19,71 @@ from ingest.mail_links import CLICK, OPEN, MailLink, encode_link, link_key
 from ingest.signature import sign
 from tests.ingest.edges import SECRET_KEY, Edge, ends
 from tests.processes import await_that
+
+Asked = tuple[str, str, Any, dict[str, str]]  # method, path, content, headers
+
+
+def native(key: str, number: int, **headers: str) -> Asked:
+    return "POST", "/v1/events", [{"event": "x"}] * number, {"Authorization": f"Bearer {key}", **headers}
+
+
+def native_signed(site: str, number: int, *, key_in_body: bool = False) -> Asked:
+    content: Any = {"k": site, "events": [{"event": "x"}] * number}
+    signature = sign(f"sk-{site}", int(time.time()), json.dumps(content).encode())
+    key = {} if key_in_body else {"Authorization": f"Bearer {site}"}
+    return "POST", "/v1/events", content, {"X-Fairpixel-Signature": signature, **key}
+
+
+def segment(site: str, number: int) -> Asked:
+    calls = [
+        {"type": "track", "event": "x", "anonymousId": "a", "messageId": f"m-{n}"} for n in range(number)
+    ]
+    key = base64.b64encode(f"sk-{site}:".encode()).decode()
+    return "POST", "/v1/batch", {"batch": calls}, {"Authorization": f"Basic {key}"}
+
+
+def matomo(site: str, number: int) -> Asked:
+    hits = [f"?idsite={site}&rec=1&url={quote('https://shop.example/')}&cid={n:016x}" for n in range(number)]
+    return "POST", "/matomo.php", {"requests": hits, "token_auth": f"sk-{site}"}, {}
+
+
+def ga4(site: str, number: int) -> Asked:
+    content = {"client_id": "c", "events": [{"name": "x"}] * number}
+    return "POST", f"/mp/collect?measurement_id={site}&api_secret=sk-{site}", content, {}
+
+
+def plausible(site: str, _: int) -> Asked:
+    content = {"n": "pageview", "u": "https://shop.example/", "d": site}
+    return "POST", "/api/event", content, {"Authorization": f"Bearer sk-{site}"}
+
+
+# The site each door has for itself -> (its request with so many events or with one, status over the rate).
+DOORS: dict[str, tuple[Callable[[str, int], Asked], int]] = {
+    "native": (lambda site, number: native(f"sk-{site}", number), 429),
+    "in-body": (
+        lambda site, number: ("POST", "/v1/events", {"k": f"sk-{site}", "events": [{"event": "x"}] * number}, {}),
+        429,
+    ),
+    "signed": (native_signed, 429),
+    "signed-in-body": (partial(native_signed, key_in_body=True), 429),
+    "pixel": (lambda site, _: ("GET", f"/p.gif?k=sk-{site}", None, {}), 429),
+    "choice": (lambda site, _: ("POST", "/v1/consent", {"k": f"sk-{site}", "consent": "all"}, {}), 429),
+    "segment": (segment, 429),
+    "matomo": (matomo, 429),
+    "ga4": (ga4, 503),
+    "plausible": (plausible, 503),
+}  # fmt: skip
+_elsewhere = count()
+
+
+def ask(edge: Edge, asked: Asked) -> tuple[int, dict[str, str]]:
+    """From a network nobody else uses: whoever waits here waits for a key."""
+    method, path, content, headers = asked
+    number = next(_elsewhere)
+    headers = {"X-Forwarded-For": f"203.{number // 250}.{number % 250}.1", **headers}
+    body = json.dumps(content).encode() if content is not None else b""
+    status, _, received = edge.request(method, path, body, headers)
+    return status, received
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +95,12 @@ def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]
     }
     guarded = Edge(tmp_path_factory.mktemp("guarded"), kafka, env=env)
     config = guarded.data / "fairpixel.toml"
-    config.write_text(config.read_text() + "[sites.tight]\nevents_per_second_max = 2\n")
+    tight = [f"[sites.{site}]\nsecret_events_per_second_max = 1\n" for site in (*DOORS, "forged")]
+    tight += ["events_per_second_max = 1\n", "[sites.tight]\nevents_per_second_max = 2\n"]
+    config.write_text(config.read_text() + "".join(tight))
+    secrets = guarded.data / "secrets.toml"
+    keys = [f'[sites.{site}]\nsecret_key = "sk-{site}"\n' for site in (*DOORS, "forged")]
+    secrets.write_text(secrets.read_text() + "".join(keys))
     with guarded as started:
         yield started
 
@@ -100,6 +174,30 @@ def test_a_site_over_its_rate_is_told_before_its_events_are_taken(
     assert post(1) == 429  # it owes for the events of that body
     assert edge.get("/p.gif?k=tight", **{"X-Forwarded-For": "198.51.250.1"})[0] == 429
     assert edge.get("/p.gif?k=demo", **{"X-Forwarded-For": "198.51.250.1"})[0] == 200
+
+
+@pytest.mark.parametrize("site", DOORS)
+def test_a_secret_key_over_its_rate_waits_at_every_door_and_the_public_key_does_not(
+    edge: Edge, site: str
+) -> None:
+    make, busy = DOORS[site]
+    assert ask(edge, make(site, 20))[0] < 300
+    if site in ("pixel", "choice", "plausible"):  # one event a request
+        await_that(lambda: ask(edge, make(site, 1))[0] == busy, 8, "its bucket is empty")
+    status, headers = ask(edge, make(site, 1))
+    assert (status, int(headers["retry-after"]) >= 1) == (busy, True)
+    assert ask(edge, native(f"sk-{site}", 1))[0] == 429
+    assert ask(edge, native_signed(site, 1))[0] == 429
+    assert [ask(edge, native(site, 9))[0] for _ in range(5)] == [200] * 5
+
+
+def test_a_signature_that_does_not_hold_takes_nothing_from_either_key(edge: Edge) -> None:
+    forged = {"X-Fairpixel-Signature": sign("sk-of-nobody", int(time.time()), b"")}
+    assert {ask(edge, native("forged", 9, **forged))[0] for _ in range(9)} == {401}
+    assert ask(edge, native("forged", 20))[0] == 200
+    assert ask(edge, native("forged", 1))[0] == 429
+    assert ask(edge, native_signed("forged", 20))[0] == 200
+    assert ask(edge, native_signed("forged", 1))[0] == 429
 
 
 def signed(body: bytes, at_s: float | None = None, key: str = SECRET_KEY, **headers: str) -> dict[str, str]:

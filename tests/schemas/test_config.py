@@ -32,6 +32,10 @@ def test_a_small_file_is_enough() -> None:
         ("[sites.demo\n", "line 1"),
         ('[sites.demo]\n\ndefault_consent = "perhaps"\n', "line 3: sites.demo.default_consent"),
         ("[sites.demo]\nretention_days = 0\n", "line 2: sites.demo.retention_days"),
+        (
+            "[sites.demo]\nsecret_events_per_second_max = 0\n",
+            "line 2: sites.demo.secret_events_per_second_max",
+        ),
         ("[sites.demo]\ncolour = 1\n", "line 2: sites.demo.colour"),
         ('[sites."Not A Name"]\n', "sites.Not A Name"),
         ('[sites.a]\npublic_keys = ["k"]\n[sites.b]\npublic_keys = ["k"]\n', "two sites, a and b"),
