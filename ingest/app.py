@@ -72,6 +72,7 @@ class Edge:
         self._counts = Counts()
         self._doors: dict[str, Door] = {}
         self.connections = Connections(edge_settings.header_seconds_max)
+        self._used_links = UsedLinks(settings.data / "ingest" / "links")
         self._traces = Traces(ClickHouse.of(settings), lambda: read_identity_secret(settings, os.environ))
         self._pages = build_starlette(
             [
@@ -120,7 +121,6 @@ class Edge:
             os.urandom,
             PackLimits(age_ms_max=self._edge.pack_age_ms_max),
         )
-        self._used_links = UsedLinks(self._settings.data / "ingest" / "links")
         await self._forget_links()
         intake = Intake(self._live, self._packer, self._counts, self._edge, id_maker())
         self._doors = self._build_doors(intake)

@@ -56,7 +56,8 @@ _NOT_PLAIN = frozenset({b"content-length", b"transfer-encoding", b"expect", b"up
 HEAD_TOO_LARGE = Rejection(
     "head_too_large",
     "The line and the headers of the request are too large.",
-    f"request: expected at most {HEAD_BYTES_MAX:,} bytes, {ADDRESS_BYTES_MAX:,} in the address, and {HEADERS_MAX} headers",
+    f"request: expected at most {HEAD_BYTES_MAX:,} bytes, {ADDRESS_BYTES_MAX:,} of them in the address,"
+    f" and {HEADERS_MAX} headers",
 )
 NOT_HTTP = Rejection("not_http", "This is no HTTP/1.1 request.", "request: expected HTTP/1.1 as in RFC 9112")
 
@@ -329,7 +330,8 @@ class Connection(HttpToolsProtocol):
             return
         elif self._is_deaf:
             self._say_last()
-        self.waits_since = self.loop.time()
+        else:
+            self.waits_since = self.loop.time()
         self.cycle = None  # type: ignore[assignment]  # an idle connection keeps neither head nor body
         if not self._in_head:
             self.scope = self.headers = None  # type: ignore[assignment]
@@ -361,6 +363,7 @@ class Connection(HttpToolsProtocol):
     def _close(self) -> None:
         """End the connection in order; with TLS data may still come in meanwhile."""
         self._holds = self._is_deaf = True
+        self.waits_since = self.loop.time()
         self.transport.close()
 
     def _count(self, size: int, headers: int) -> None:
