@@ -128,7 +128,8 @@ class Connection(HttpToolsProtocol):
         self._early = b""  # what came while a hit waited for its answer
         self._ends = False  # the server stops: close after that answer
         self._is_lost = False
-        self._head, self._asker = b"", Asker()
+        self._head: bytes | None = None  # the last one read; none is b"": a read may end behind the line
+        self._asker = Asker()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""

@@ -1,0 +1,583 @@
+"""One connection of the edge: both ways of a pixel say the same, answers come in order, and nothing is endless."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from uvicorn.server import ServerState
+
+from ingest import connection as connection_module
+from ingest.connection import HEAD_BYTES_MAX, HEADERS_MAX, Connection, Connections
+from ingest.counts import Counts
+from ingest.doors import EventsDoor, PixelDoor
+from ingest.intake import Intake
+from ingest.row import Row
+from ingest.settings import EdgeSettings
+from ingest.sites import Sites
+from ingest.visitors import visitor_rules
+from schemas.config import parse_config
+from tests.ingest.builders import Sent, packer, run
+from tests.ingest.edges import Edge, ends
+from tests.processes import REPO, await_that, free_port
+
+CONFIG = parse_config(
+    '[sites.demo]\n[sites.shop]\norigins = ["https://shop.example"]\n[sites.tight]\nevents_per_second_max = 1\n'
+)
+PIXEL = b"GET /p.gif?k=demo&id=%s HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo\r\nContent-Length: %d\r\n\r\n%s"
+
+
+class Wire(asyncio.Transport):
+    """Stands for the transport: keeps what was written."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("203.0.113.9", 4711), "sockname": ("127.0.0.1", 80)})
+        self.written = b""
+        self.is_paused = False
+        self._closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self._closing, "nothing is written after the end"
+        self.written += data
+
+    def close(self) -> None:
+        self._closing = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
+
+
+class Stage:
+    """An edge's doors behind one connection, without a network; packs are settled when the test says so."""
+
+    def __init__(self, *, short_way: bool = True) -> None:
+        self.sent = Sent()
+        self.rows: list[Row] = []
+        live = SimpleNamespace(sites=Sites.of(CONFIG, {}), visitors=visitor_rules(CONFIG, b"x" * 32))
+        self.packer = packer(self.sent)
+        self._add, self.packer._add = self.packer._add, self._remember  # type: ignore[method-assign]
+        self.intake = Intake(live, self.packer, Counts(), EdgeSettings(), lambda: "made")  # type: ignore[arg-type]
+        self.pixel, events = PixelDoor(self.intake), EventsDoor(self.intake)
+        self.shared = Connections(head_seconds_max=30)
+        if short_way:
+            self.shared.door, self.shared.read_asker = self.pixel, self.intake.asker
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await (self.pixel if scope["path"] == "/p.gif" else events)(scope, receive, send)
+
+        app.connections = self.shared  # type: ignore[attr-defined]
+        self._config: Any = SimpleNamespace(
+            loaded=True, loaded_app=app, ws_protocol_class=None, root_path="", asgi_version="3.0",
+            limit_concurrency=None, timeout_keep_alive=30, reset_contextvars=False,
+        )  # fmt: skip
+        self.state = ServerState()
+        self.wire, self.connection = self.connect()
+
+    def connect(self) -> tuple[Wire, Connection]:
+        wire = Wire()
+        one = Connection(self._config, self.state, {}, asyncio.get_running_loop())
+        one.connection_made(wire)
+        return wire, one
+
+    def _remember(self, row: Row, on_kept: Any = None) -> Any:
+        self.rows.append(row)
+        return self._add(row, on_kept)
+
+    async def answers(self, count: int) -> list[bytes]:
+        """The answers, each whole, once there are so many."""
+        async with asyncio.timeout(5):
+            while len(split_answers(self.wire.written)) < count:
+                self.packer.flush()
+                self.sent.settle_all()
+                await asyncio.sleep(0.001)
+        return split_answers(self.wire.written)
+
+
+def split_answers(written: bytes) -> list[bytes]:
+    found = []
+    while b"\r\n\r\n" in written:
+        head, _, rest = written.partition(b"\r\n\r\n")
+        lines = head.lower().split(b"\r\n")
+        length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
+        found.append(head + b"\r\n\r\n" + rest[:length])
+        written = rest[length:]
+    return found
+
+
+def statuses(answers: list[bytes]) -> list[bytes]:
+    return [answer[9:12] for answer in answers]
+
+
+def without_date(answer: bytes) -> set[bytes]:
+    return {line for line in answer.split(b"\r\n") if not line.lower().startswith(b"date:")}
+
+
+queries = st.one_of(
+    st.text("abk=&%+;/?:.,-_~!@$'()*012345{}[]|\\^`\"<>", max_size=60),
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["k", "e", "id", "v", "cur", "u", "a", "ts", "url", "ref", "consent", "p.x", "gdpr", ""]
+            ),
+            st.sampled_from(
+                [
+                    "demo",
+                    "shop",
+                    "tight",
+                    "nobody",
+                    "",
+                    "all",
+                    "none",
+                    "19.9",
+                    "EUR",
+                    "x" * 300,
+                    "%ff%00",
+                    "%E2%82%AC",
+                    "1796000000000",
+                    "NaN",
+                ]
+            ),
+        ),
+        max_size=6,
+    ).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs)),
+)
+heads = st.dictionaries(
+    st.sampled_from(
+        ["Origin", "Cookie", "User-Agent", "DNT", "Sec-GPC", "Referer", "Accept-Language", "Connection", "Host",
+         "Purpose"]
+    ),
+    st.sampled_from(
+        ["1", "https://shop.example", "https://evil.example", "fp_demo=" + "ab" * 16 + ".69000000.69000000.mn", "",
+         "prefetch", "keep-alive", "caf\xe9", "  spaced  ", "x" * 200]
+    ),
+    max_size=5,
+)  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(queries, heads)
+@example("k=demo&consent=none", {"Cookie": "fp_demo=" + "ab" * 16 + ".69000000.69000000.mn"})
+@example("k=shop", {"Origin": "https://evil.example"})
+@example("k=shop", {"Origin": "https://shop.example"})
+def test_both_ways_of_a_pixel_say_and_keep_the_same(query: str, head: dict[str, str]) -> None:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    request = f"GET /p.gif?{query} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
+    seen = []
+
+    async def journey(short_way: bool) -> None:
+        stage = Stage(short_way=short_way)
+        stage.connection.data_received(request)
+        (answer,) = await stage.answers(1)
+        rows = [(*row[:9], 0, *row[10:]) for row in stage.rows]  # but the time of receipt
+        seen.append((without_date(answer), rows, stage.intake.counts.refused))
+
+    run(lambda: journey(True))
+    run(lambda: journey(False))
+    assert seen[0] == seen[1]
+
+
+def by_the_short_way(request: bytes) -> bool:
+    taken = []
+
+    async def journey() -> None:
+        stage = Stage()
+        taken.append(stage.connection._take_hit(request))
+
+    run(journey)
+    return taken[0]
+
+
+def test_a_plain_pixel_takes_the_short_way() -> None:
+    assert by_the_short_way(PIXEL % b"a")
+    assert by_the_short_way(b"GET /p.gif?k=demo HTTP/1.1\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /p.gif?k=demo HTTP/1.0\r\n\r\n",
+        b"GET /p.gif?k=demo#part HTTP/1.1\r\n\r\n",
+        b"GET /p.gif?k=demo HTTP/1.1\nHost: x\n\n",
+        b"GET /p.gif?k=demo HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",
+        b"GET /p.gif?k=demo HTTP/1.1\r\nHost: x\r\n",
+        b"GET /p.gif?k=demo HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+        b"GET /p.gif?k=demo HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+        b"GET /p.gif?k=demo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /p.gif?k=demo HTTP/1.1\r\nExpect: 100-continue\r\n\r\n",
+        b"GET /p.gif?k=demo HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+        b"GET /p.gif?k=demo HTTP/1.1\r\nConnection: close\r\n\r\n",
+        b"GET /p.gif?k=demo HTTP/1.1\r\nContent-Length : 3\r\n\r\n",
+        (PIXEL % b"a") * 2,
+        b"GET /p.gif?k=demo HTTP/1.1\r\n" + b"a: b\r\n" * (HEADERS_MAX + 1) + b"\r\n",
+        b"GET /p.gif?" + b"x" * 17_000 + b" HTTP/1.1\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_what_is_more_than_a_plain_pixel_does_not_take_the_short_way(request_bytes: bytes) -> None:
+    assert not by_the_short_way(request_bytes)
+
+
+CHUNKED = b"GET /p.gif?k=demo&id=b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+HIDDEN = b"GET /p.gif?k=demo&id=hidden HTTP/1.1\r\n\r\n"
+WITH_BODY = b"GET /p.gif?k=demo&id=a HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(HIDDEN), HIDDEN)
+
+
+@pytest.mark.parametrize(
+    ("sent", "ids"),
+    [
+        ((PIXEL % b"a") + (PIXEL % b"b"), ["a", "b"]),
+        (b"".join(PIXEL % b"%d" % n for n in range(50)), [str(n) for n in range(50)]),
+        ((PIXEL % b"a") + POST % (25, b'{"event": "x", "id": "b"}') + (PIXEL % b"c"), ["a", "b", "c"]),
+        (POST % (25, b'{"event": "x", "id": "b"}') + (PIXEL % b"c"), ["b", "c"]),
+        (CHUNKED + (PIXEL % b"c"), ["b", "c"]),
+        # A body is never a request, whatever it holds.
+        (WITH_BODY + PIXEL % b"b", ["a", "b"]),
+        (
+            b"POST /v1/events HTTP/1.1\r\nAuthorization: Bearer demo\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+            b"Upgrade: h2c\r\nHTTP2-Settings: x\r\n"
+            b'Content-Length: 25\r\n\r\n{"event": "x", "id": "a"}' + (PIXEL % b"b"),
+            ["a", "b"],
+        ),
+    ],
+    ids=["two", "fifty", "pixel post pixel", "post pixel", "chunked pixel", "a pixel in a body", "an upgrade of http"],
+)  # fmt: skip
+@pytest.mark.parametrize("cut", [None, 1, 7, 60])
+def test_answers_come_in_order_one_each_however_the_bytes_are_cut(
+    sent: bytes, ids: list[str], cut: int | None
+) -> None:
+    async def journey() -> None:
+        stage = Stage()
+        pieces = [sent[n : n + cut] for n in range(0, len(sent), cut)] if cut else [sent]
+        for piece in pieces:
+            async with asyncio.timeout(5):
+                while stage.wire.is_paused:
+                    stage.packer.flush()
+                    stage.sent.settle_all()
+                    await asyncio.sleep(0.001)
+            stage.connection.data_received(piece)
+        answers = await stage.answers(len(ids))
+        assert statuses(answers) == [b"200"] * len(ids)
+        assert [row[0] for row in stage.rows] == ids
+        assert not stage.wire.is_closing()
+
+    run(journey)
+
+
+def test_a_pixel_in_two_reads_is_one_wherever_it_is_cut() -> None:
+    request = PIXEL % b"a"
+
+    async def journey() -> None:
+        for cut in range(1, len(request)):
+            stage = Stage()
+            stage.connection.data_received(request[:cut])
+            stage.connection.data_received(request[cut:])
+            assert statuses(await stage.answers(1)) == [b"200"]
+            assert [row[0] for row in stage.rows] == ["a"]
+            assert not stage.wire.is_closing()
+
+    run(journey)
+
+
+def test_a_pixel_waits_for_the_one_before_it_and_nobody_is_read_meanwhile() -> None:
+    async def journey() -> None:
+        stage = Stage()
+        stage.connection.data_received(PIXEL % b"a")
+        stage.connection.data_received(PIXEL % b"b")
+        assert stage.wire.is_paused
+        assert [row[0] for row in stage.rows] == ["a"]
+        assert stage.wire.written == b""  # nothing is kept yet
+        assert statuses(await stage.answers(2)) == [b"200", b"200"]
+        assert [row[0] for row in stage.rows] == ["a", "b"]
+        assert not stage.wire.is_paused
+
+    run(journey)
+
+
+def test_who_leaves_before_the_answer_harms_nobody_in_the_same_pack() -> None:
+    async def journey() -> None:
+        stage = Stage()
+        leaving, one = stage.connect()
+        one.data_received(PIXEL % b"gone")
+        stage.connection.data_received(PIXEL % b"here")
+        leaving.close()
+        one.connection_lost(None)
+        assert statuses(await stage.answers(1)) == [b"200"]
+        assert leaving.written == b""
+
+    run(journey)
+
+
+def test_a_pack_that_nobody_kept_is_503_with_the_gif_and_when_to_come_again() -> None:
+    async def journey() -> None:
+        stage = Stage()
+        stage.connection.data_received(PIXEL % b"a")
+        stage.packer.flush()
+        stage.sent.settle_all(kept=False)
+        (answer,) = split_answers(stage.wire.written)
+        assert statuses([answer]) == [b"503"]
+        assert b"\r\nretry-after: 5\r\n" in answer
+        assert len(answer.partition(b"\r\n\r\n")[2]) == 43
+
+    run(journey)
+
+
+def test_a_stop_waits_for_the_answer_under_way_and_ends_idle_connections_at_once() -> None:
+    async def journey() -> None:
+        stage = Stage()
+        idle, other = stage.connect()
+        stage.connection.data_received(PIXEL % b"a")
+        stage.connection.shutdown()
+        other.shutdown()
+        assert idle.is_closing()
+        assert not stage.wire.is_closing()
+        assert statuses(await stage.answers(1)) == [b"200"]
+        assert stage.wire.is_closing()
+
+    run(journey)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"GET /p.gif?k=demo&p.x=", *[b"y" * 10_000] * 14],
+        [b"GET /p.gif?k=demo HTTP/1.1\r\n" + b"a: b\r\n" * (HEADERS_MAX + 2)],
+        [b"GET /p.gif?k=demo HTTP/1.1\r\na: ", *[b"y" * 10_000] * 14],
+        [b"GET /p.gif?k=demo HTTP/1.1\r\na: " + b"y" * (HEAD_BYTES_MAX + 1) + b"\r\n\r\n"],
+    ],
+    ids=["a line", "many headers", "a header that never ends", "a header in one piece"],
+)
+def test_a_head_without_end_is_431_and_the_end_of_the_connection(pieces: list[bytes]) -> None:
+    async def journey() -> None:
+        stage = Stage()
+        for piece in pieces:
+            stage.connection.data_received(piece)
+        (answer,) = split_answers(stage.wire.written)
+        assert statuses([answer]) == [b"431"]
+        assert b'"code":"head_too_large"' in answer
+        assert stage.wire.is_closing()
+
+    run(journey)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"],
+    ids=["a TLS hello", "a word", "another version"],
+)
+def test_what_is_no_http_is_told_so_and_ended(garbage: bytes) -> None:
+    async def journey() -> None:
+        stage = Stage()
+        stage.connection.data_received(garbage)
+        (answer,) = split_answers(stage.wire.written)
+        assert statuses([answer]) == [b"400"]
+        assert b'"code":"not_http"' in answer
+        assert stage.wire.is_closing()
+
+    run(journey)
+
+
+ENDLESS = b"POST /v1/events HTTP/1.1\r\nAuthorization: Bearer demo\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (ENDLESS + b"0\r\n", b"a: b\r\n" * 2_000),
+        (ENDLESS + b"0\r\na: ", b"y" * 10_000),
+        (ENDLESS + b"3;x=", b"y" * 10_000),
+    ],
+    ids=["trailers", "one trailer", "a chunk's extension"],
+)
+def test_a_body_that_never_ends_without_being_one_ends_the_connection(start: bytes, more: bytes) -> None:
+    async def journey() -> None:
+        stage = Stage()
+        stage.connection.data_received(start)
+        for _ in range(20):
+            await asyncio.sleep(0)
+            if not stage.wire.is_closing():
+                stage.connection.data_received(more)
+        async with asyncio.timeout(5):
+            while not stage.wire.is_closing():
+                await asyncio.sleep(0.001)
+        assert statuses(split_answers(stage.wire.written)) in ([b"431"], [b"400"], [])
+        assert stage.rows == []
+
+    run(journey)
+
+
+def swept(what: Callable[[Stage], None], settles: bool = True) -> bool:
+    """Whether a connection is ended 31 s later by the sweep."""
+    ended = []
+
+    async def journey() -> None:
+        stage = Stage()
+        what(stage)
+        if settles:
+            for _ in range(20):
+                stage.packer.flush()
+                stage.sent.settle_all()
+                await asyncio.sleep(0.001)
+        now = asyncio.get_running_loop().time()
+        stage.shared.sweep(now + 29)
+        assert not stage.wire.is_closing(), stage.wire.written
+        stage.shared.sweep(now + 31)
+        ended.append(stage.wire.is_closing())
+
+    run(journey)
+    return ended[0]
+
+
+def test_connections_that_ask_nothing_for_long_are_ended_and_those_that_wait_for_us_are_not() -> None:
+    def says(*pieces: bytes) -> Callable[[Stage], None]:
+        return lambda stage: [stage.connection.data_received(piece) for piece in pieces] and None
+
+    assert swept(says(b""))
+    assert swept(says(b"GET /p.gif?k=demo HTTP/1.1\r\n", b"a: b\r\n"))
+    assert swept(says(PIXEL % b"a"))
+    assert swept(says(POST % (25, b'{"event": "x", "id": "b"}')))
+    assert swept(says(b"PUT /v1/events HTTP/1.1\r\nContent-Length: 100\r\n\r\nx"))  # answered before its body
+    assert not swept(says(PIXEL % b"a"), settles=False)
+
+
+def test_requests_on_surplus_connections_are_503_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection_module, "CONNECTIONS_MAX", 1)
+
+    async def journey() -> None:
+        stage = Stage()
+        surplus, one = stage.connect()
+        one.data_received(PIXEL % b"b")
+        async with asyncio.timeout(5):
+            while not surplus.is_closing():
+                await asyncio.sleep(0.001)
+        assert statuses(split_answers(surplus.written)) == [b"503"]
+        stage.connection.data_received(PIXEL % b"a")
+        assert statuses(await stage.answers(1)) == [b"200"]
+        assert [row[0] for row in stage.rows] == ["a"]
+
+    run(journey)
+
+
+@pytest.fixture(scope="module")
+def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    with Edge(tmp_path_factory.mktemp("connections"), kafka) as started:
+        yield started
+
+
+def talk(port: int, sent: bytes, count: int) -> list[bytes]:
+    """So many answers to what is sent."""
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as one:
+        one.sendall(sent)
+        received = b""
+        while len(split_answers(received)) < count:
+            data = one.recv(65_536)
+            assert data, "the connection ended early"
+            received += data
+        return split_answers(received)
+
+
+def test_a_real_edge_answers_pixels_and_posts_on_one_connection_with_the_date(edge: Edge) -> None:
+    start = ends(edge.bootstrap)
+    first = talk(edge.port, PIXEL % b"real-1", 1)
+    answers = talk(
+        edge.port, (PIXEL % b"real-2") + POST % (30, b'{"event": "x", "id": "real-3"}') + PIXEL % b"real-4", 3
+    )
+    assert statuses(first + answers) == [b"200"] * 4
+    assert all(b"\r\ndate: " in answer for answer in first + answers)
+    assert {"real-1", "real-2", "real-3", "real-4"} <= {event.event_id for event in edge.events(start)}
+
+
+def test_a_stop_answers_hits_under_way_or_ends_their_connections(kafka: str, tmp_path: Path) -> None:
+    edge = Edge(tmp_path, kafka)
+    with edge:
+        start = ends(kafka)
+        open_ones = [socket.create_connection(("127.0.0.1", edge.port), timeout=10) for _ in range(50)]
+        for number, one in enumerate(open_ones[:40]):  # ten stay idle
+            one.sendall(PIXEL % b"stop-%d" % number)
+        begun = time.monotonic()
+        edge.stop()
+        assert time.monotonic() - begun < 15
+        answered = set()
+        for number, one in enumerate(open_ones):
+            with suppress(ConnectionError), one:
+                if one.recv(1_000).startswith(b"HTTP/1.1 200 "):
+                    answered.add(f"stop-{number}")
+        kept = {event.event_id for event in edge.events(start)} | {event.event_id for event in edge.spooled()}
+    assert answered <= kept
+
+
+def test_a_worker_that_is_frozen_is_replaced(kafka: str, tmp_path: Path) -> None:
+    with Edge(tmp_path, kafka) as edge:
+        (worker,) = edge.workers()
+        os.kill(worker, signal.SIGSTOP)
+        await_that(lambda: edge.workers() not in ([], [worker]), 40, "another worker is started")
+        await_that(lambda: edge.get("/p.gif?k=demo")[0] == 200, 20, "it answers")
+
+
+@pytest.mark.parametrize(
+    ("breaks", "words"),
+    [
+        (lambda edge: (edge.data / "fairpixel.toml").write_text("[sites.demo\n"), "fairpixel config check"),
+        (lambda edge: (edge.data / "secrets.toml").unlink(), "fairpixel up"),
+    ],
+    ids=["a broken configuration", "no secrets"],
+)
+def test_an_edge_that_cannot_start_ends_with_one_sentence(
+    tmp_path: Path, breaks: Callable[[Edge], object], words: str
+) -> None:
+    edge = Edge(tmp_path, f"127.0.0.1:{free_port()}")
+    breaks(edge)
+    done = subprocess.run(
+        [sys.executable, "-m", "ingest"],
+        env=edge.environ,
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_busy_port_is_a_sentence_that_says_what_to_do(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        edge = Edge(tmp_path, f"127.0.0.1:{free_port()}", port=taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "ingest"],
+            env=edge.environ,
+            cwd=REPO,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert "FAIRPIXEL_EDGE_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
