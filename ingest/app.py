@@ -153,7 +153,7 @@ class Edge:
         doors, templates = build_doors(intake, (*ROUTES, *webhook_routes(lambda: self._live.mail)))
         self._pages.router.routes += [Route(path, door) for path, door in templates.items()]
         self._pages.router.routes += [Route(path, door) for path, door in mail_doors(intake).items()]
-        return {
+        hot: dict[str, Door] = {
             **doors,
             **page_doors(intake, self._used_links),
             "/p.gif": pixel,
@@ -161,6 +161,8 @@ class Edge:
             "/v1/events": events,
             "/v1/events/": events,
         }
+        self.connections.posts = hot
+        return hot
 
     async def _end_silent_connections(self) -> None:
         clock = asyncio.get_running_loop().time

@@ -1,15 +1,16 @@
-"""Seam: one HTTP connection of the edge: uvicorn's protocol, the bounds it lacks, and a short way for the pixel.
+"""Seam: one HTTP connection of the edge: uvicorn's protocol, the bounds it lacks, and a short way for hits.
 
 Nearly every hit is one whole `GET /p.gif?...` in one read, on a connection with nothing else under way. It is read here
-and answered with one write: no parser's callbacks, no task, no ASGI messages. Whatever looks different in any way is
-left to uvicorn, which calls the same door by ASGI, so the short way may be picky and never has to be clever.
+and answered with one write: no parser's callbacks, no task, no ASGI messages. A whole POST to one of the hot doors (the
+tag's beacon) comes by the same way and calls its door by ASGI, with less around it. Whatever looks different in any way
+is left to uvicorn, which calls the same doors, so the short way may be picky and never has to be clever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -48,10 +49,12 @@ SWEEP_S = 0.5  # between two looks for connections that are silent for too long
 
 # `#` would end the query (RFC 3986, section 3.4); a longer query is no hit.
 _LINE = re.compile(rb'GET /p\.gif\?([!"$-~]{0,%d}) HTTP/1\.1\r\n' % QUERY_LENGTH_MAX)
+_POST = re.compile(rb'POST (/[A-Za-z0-9/._-]{0,100})(?:\?([!"$-~]{0,%d}))? HTTP/1\.1\r\n' % QUERY_LENGTH_MAX)
 # Header lines and the empty one (RFC 9112, section 5; obsolete folding does not match): all of a request without body.
 _HEAD = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n")
-# What makes a request more than a line and facts about its sender.
-_NOT_PLAIN = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"})
+# What makes a request more than a line, facts about its sender and perhaps a body.
+_NOT_PLAIN = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"})
+_LENGTH = re.compile(rb"[0-9]{1,7}")
 
 HEAD_TOO_LARGE = Rejection(
     "head_too_large",
@@ -62,10 +65,11 @@ HEAD_TOO_LARGE = Rejection(
 NOT_HTTP = Rejection("not_http", "This is no HTTP/1.1 request.", "request: expected HTTP/1.1 as in RFC 9112")
 
 ReadAsker = Callable[[str, HeaderList], Asker]
+Door = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Connections:
-    """What the connections of a worker share: the pixel's door, and the clock that ends the silent ones."""
+    """What the connections of a worker share: the hot doors, and the clock that ends the silent ones."""
 
     def __init__(self, head_seconds_max: float) -> None:
         """head_seconds_max: for a request's head to come, counted from the end of the answer before."""
@@ -73,6 +77,9 @@ class Connections:
         self.open: set[Connection] = set()
         self.door: PixelDoor | None = None  # before the edge has started: no short way
         self.read_asker: ReadAsker | None = None
+        self.posts: Mapping[
+            str, Door
+        ] = {}  # hot doors by path, which answer each request with one piece of body
         self.is_stopping = False
         self._defaults: HeaderList | None = None
         self._kept = b""
@@ -164,7 +171,7 @@ class Connection(HttpToolsProtocol):
             if not self._is_deaf:  # one at a time; what a pause of reading lets through is one read, 256 kB
                 self._early += data
                 self.flow.pause_reading()
-        elif not self._take_hit(data):
+        elif not self._take_hit(data) and not self._take_post(data):
             self._parse(data)
 
     def _take_hit(self, data: bytes) -> bool:
@@ -194,28 +201,65 @@ class Connection(HttpToolsProtocol):
     def _read_head(self, head: bytes) -> bool:
         """Take who is asking from a head; False for one that is more than header lines and an empty one."""
         read_asker = self._shared.read_asker
-        if len(head) > KEPT_HEAD_BYTES_MAX or read_asker is None or _HEAD.fullmatch(head) is None:
+        headers = read_headers(head)
+        if headers is None or read_asker is None or self.client is None:
             return False
-        headers = []
-        for text in head[:-4].split(b"\r\n") if len(head) > 2 else ():
-            name, _, value = text.partition(b":")
-            headers.append((name.lower(), value.strip(b" \t")))
-        for name, value in headers:
-            if name in _NOT_PLAIN or (name == b"connection" and value.lower() != b"keep-alive"):
-                return False
-        if len(headers) > HEADERS_MAX or self.client is None:
+        if any(name == b"content-length" for name, _ in headers):
             return False
         self._head, self._asker = head, read_asker(self.client[0], headers)
         return True
 
+    def _take_post(self, data: bytes) -> bool:
+        """Whether this read was a whole POST for a hot door, which has been taken then."""
+        line = _POST.match(data)
+        if line is None or not self._is_idle:
+            return False
+        path = line[1].decode()
+        door, end = self._shared.posts.get(path), data.find(b"\r\n\r\n", line.end() - 2) + 4
+        headers = read_headers(data[line.end() : end]) if door is not None and end >= 4 else None
+        if door is None or headers is None:
+            return False
+        lengths = [value for name, value in headers if name == b"content-length"]
+        if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]) or len(data) != end + int(lengths[0]):
+            return False
+        self._unset_keepalive_if_required()
+        self.waits_since = 0.0
+        self._holds = True
+        scope: Scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST",
+            "scheme": self.scheme, "path": path, "raw_path": line[1], "query_string": line[2] or b"", "root_path": "",
+            "headers": headers, "client": self.client, "server": self.server,
+        }  # fmt: skip
+        task = self.loop.create_task(self._serve(door, scope, data[end:]))
+        self.tasks.add(task)  # uvicorn waits for them when it stops
+        task.add_done_callback(self.tasks.discard)
+        return True
+
+    async def _serve(self, door: Door, scope: Scope, body: bytes) -> None:
+        asked = _Asked(body)
+        try:
+            await door(scope, asked.receive, asked.send)
+            answer = asked.answer(self.server_state.default_headers)
+        except Exception as error:
+            self.logger.error("a door failed", exc_info=error)
+            self._ends, answer = True, write_failure(self.server_state.default_headers)
+        except BaseException:  # uvicorn ends the task, as the stop takes too long
+            self.transport.abort()
+            raise
+        self._write(answer)
+
     def _answer(self, answer: GifAnswer) -> None:
-        """What the door has to say, once."""
+        """What the pixel's door has to say, once."""
+        defaults = self.server_state.default_headers
+        self._write(self._shared.kept(defaults) if answer is KEPT else write_gif(answer, defaults))
+
+    def _write(self, answer: bytes) -> None:
+        """An answer of the short way, whole."""
         self.server_state.total_requests += 1
         if self._is_lost:
             return
         self._holds = False
-        defaults = self.server_state.default_headers
-        self.transport.write(self._shared.kept(defaults) if answer is KEPT else write_gif(answer, defaults))
+        self.transport.write(answer)
         if self._ends:
             self._close()
             return
@@ -383,6 +427,53 @@ async def _refuse_surplus(_: Scope, __: Receive, send: Send) -> None:
     await send_error(send, 503, SPOOL_FULL, [*RETRY, (b"connection", b"close")])
 
 
+class _Asked:
+    """The ASGI side of one POST of the short way: a body that is here, and an answer in one piece."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+        self._start: Mapping[str, Any] = {}
+        self._content: bytes | None = None
+
+    async def receive(self) -> dict[str, Any]:
+        """The body, then the end."""
+        body, self._body = self._body, None
+        if body is None:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Take the answer; it is written when the door is through."""
+        if message["type"] == "http.response.start":
+            self._start = message
+        else:
+            self._content = message.get("body", b"")
+
+    def answer(self, defaults: HeaderList) -> bytes:
+        """What was sent, as bytes of HTTP/1.1. Raises RuntimeError where that was no whole answer."""
+        if self._content is None or not self._start:
+            raise RuntimeError("a door returned without an answer")
+        status, headers = self._start["status"], [*defaults, *self._start["headers"]]
+        if status != 204 and not any(name == b"content-length" for name, _ in headers):
+            headers.append((b"content-length", b"%d" % len(self._content)))
+        return _write(status, headers, self._content)
+
+
+def read_headers(head: bytes) -> HeaderList | None:
+    """The headers of a head, names in lower case; None for one that is more than header lines and an empty one, or asks
+    for more than an answer."""
+    if len(head) > KEPT_HEAD_BYTES_MAX or _HEAD.fullmatch(head) is None:
+        return None
+    headers = []
+    for text in head[:-4].split(b"\r\n") if len(head) > 2 else ():
+        name, _, value = text.partition(b":")
+        name, value = name.lower(), value.strip(b" \t")
+        if name in _NOT_PLAIN or (name == b"connection" and value.lower() != b"keep-alive"):
+            return None
+        headers.append((name, value))
+    return headers if len(headers) <= HEADERS_MAX else None
+
+
 def write_gif(answer: GifAnswer, defaults: HeaderList) -> bytes:
     """A GIF answer as bytes of HTTP/1.1."""
     return _write(answer.status, [*defaults, *GIF_HEADERS, *answer.more], GIF)
@@ -397,6 +488,12 @@ def write_error(why: Rejection, defaults: HeaderList) -> bytes:
         (b"connection", b"close"),
     ]
     return _write(431 if why is HEAD_TOO_LARGE else 400, [*defaults, *headers], body)
+
+
+def write_failure(defaults: HeaderList) -> bytes:
+    """What a door that failed says, as uvicorn has it; the connection ends behind it."""
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"21"), (b"connection", b"close")]
+    return _write(500, [*defaults, *headers], b"Internal Server Error")
 
 
 def _write(status: int, headers: HeaderList, body: bytes) -> bytes:

@@ -152,11 +152,13 @@ class Edge:
         return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + " "))
 
     def packs(self, start: list[TopicPartition]) -> Iterator[RawPack]:
-        """Everything in the topic since `start` that our ring opens."""
-        ring = read_ring(self.keys)
+        """Everything in the topic since `start` that our ring opens. A pack counts once, as in streams: one that Kafka
+        took late, which a busy machine brings about, was spooled meanwhile and comes again under its pack id."""
+        ring, seen = read_ring(self.keys), set()
         for message in read_topic(self.bootstrap, start):
             envelope = read_envelope(message)
-            if envelope.key_id in ring.by_id:
+            if envelope.key_id in ring.by_id and envelope.pack_id not in seen:
+                seen.add(envelope.pack_id)
                 yield decode_raw_pack(open_seal(envelope, ring))
 
     def events(self, start: list[TopicPartition], *, direct: bool = False) -> list[Event]:

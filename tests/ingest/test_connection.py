@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import os
 import signal
 import socket
@@ -87,6 +89,7 @@ class Stage:
         self.shared = Connections(head_seconds_max=30)
         if short_way:
             self.shared.door, self.shared.read_asker = self.pixel, self.intake.asker
+            self.shared.posts = {"/v1/events": events}
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await (self.pixel if scope["path"] == "/p.gif" else events)(scope, receive, send)
@@ -200,6 +203,89 @@ def test_both_ways_of_a_pixel_say_and_keep_the_same(query: str, head: dict[str, 
     run(lambda: journey(True))
     run(lambda: journey(False))
     assert seen[0] == seen[1]
+
+
+bodies = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from(
+        [b"", b"{", b"[]", b"{}", b'[{"event": "x"}, {"event": NaN}]', gzip.compress(b'{"event": "x"}'), b"\x1f\x8b"]
+    ),
+    st.fixed_dictionaries(
+        {"event": st.sampled_from(["x", "", "purchase"])},
+        optional={"id": st.text(max_size=10), "value": st.integers(), "k": st.sampled_from(["demo", "shop", "nobody"])},
+    ).map(lambda event: json.dumps(event).encode()),
+)  # fmt: skip
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(["", "?k=demo", "?k=nobody", "?k=tight"]), bodies, heads)
+def test_both_ways_of_a_post_say_and_keep_the_same(query: str, body: bytes, head: dict[str, str]) -> None:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    request = (
+        f"POST /v1/events{query} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode("latin-1")
+        + body
+    )
+    seen = []
+
+    async def journey(short_way: bool) -> None:
+        stage = Stage(short_way=short_way)
+        stage.connection.data_received(request)
+        plain = head.get("Connection") in (None, "keep-alive")
+        assert stage.connection._holds is (short_way and plain)
+        (answer,) = await stage.answers(1)
+        rows = [(*row[:9], 0, *row[10:]) for row in stage.rows]
+        seen.append((without_date(answer), rows, stage.intake.counts.refused))
+
+    run(lambda: journey(True))
+    run(lambda: journey(False))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        POST.replace(b"%d", b"+3") % b"abc",
+        POST.replace(b"%d", b"3\r\nContent-Length: 3") % b"abc",
+        POST.replace(b"%d", b"3\r\nTransfer-Encoding: chunked") % b"abc",
+        POST.replace(b"%d", b"3\r\nExpect: 100-continue") % b"abc",
+        POST % (4, b"abc"),
+        POST % (2, b"abc"),
+        (POST % (3, b"abc")).replace(b"/v1/events", b"/v1/unknown"),
+        (POST % (3, b"abc")).replace(b"/v1/events", b"/v1%2fevents"),
+    ],
+)
+def test_what_is_more_than_a_whole_post_does_not_take_the_short_way(request_bytes: bytes) -> None:
+    async def journey() -> None:
+        assert not Stage().connection._take_post(request_bytes)
+
+    run(journey)
+
+
+def test_a_door_that_fails_is_500_and_the_end_of_its_connection_alone() -> None:
+    async def fails(*_: Any) -> None:
+        raise KeyError("of somebody")
+
+    async def journey() -> None:
+        stage = Stage()
+        stage.shared.posts = {"/v1/events": fails}
+        stage.connection.data_received(POST % (3, b"abc"))
+        assert statuses(await stage.answers(1)) == [b"500"]
+        assert stage.wire.is_closing()
+
+    run(journey)
+
+
+def test_a_stop_waits_for_a_post_under_way() -> None:
+    async def journey() -> None:
+        stage = Stage()
+        stage.connection.data_received(POST % (25, b'{"event": "x", "id": "a"}'))
+        stage.connection.shutdown()
+        assert not stage.wire.is_closing()
+        assert len(stage.state.tasks) == 1
+        assert statuses(await stage.answers(1)) == [b"200"]
+        assert stage.wire.is_closing()
+
+    run(journey)
 
 
 def by_the_short_way(request: bytes) -> bool:

@@ -50,12 +50,14 @@ def token(kind: str, recipient: str, target: str = "", site: str = "demo") -> st
 
 
 def test_an_open_is_in_the_topic_when_the_pixel_is_answered(edge: Edge) -> None:
-    start = ends(edge.bootstrap)
+    start, link = ends(edge.bootstrap), token(OPEN, "edge-1")  # one link: its second of sending is in its id
     for slash in ("", "/"):
-        status, body, headers = edge.get(f"/o/{token(OPEN, 'edge-1')}.gif{slash}", **FIREFOX)
+        status, body, headers = edge.get(f"/o/{link}.gif{slash}", **FIREFOX)
         assert (status, len(body), headers["content-type"]) == (200, 43, "image/gif")
         assert "no-store" in headers["cache-control"]
-    first, second = edge.events(start)
+    events = edge.events(start)
+    assert [event.user_id for event in events] == ["edge-1", "edge-1"]
+    first, second = events
     assert replace(first, received_at=0) == replace(second, received_at=0)
     assert (first.name, first.user_id, first.ip, first.user_agent) == ("mail_open", "edge-1", "", "")
     assert json.loads(first.properties)["verdict"] == "human"
