@@ -39,6 +39,7 @@ from ingest.http1 import (
     HEADERS_MAX,
     NOT_HTTP,
     Asked,
+    quote_line,
     read_headers,
     write_error,
     write_failure,
@@ -273,7 +274,7 @@ class Connection(HttpToolsProtocol):
         request is one like any other (RFC 9110, section 7.8), with its body and all that follows."""
         self._unset_keepalive_if_required()
         self._moved = False
-        rest = data
+        rest = data if self._in_message or data.isascii() else quote_line(data)
         while rest and not self._is_deaf:
             try:
                 self.parser.feed_data(rest)

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ingest.answers import GIF_HEADERS, GifAnswer, HeaderList
 from ingest.fields import Rejection
-from ingest.pixel import GIF
+from ingest.pixel import GIF, QUERY_LENGTH_MAX
 
 HEAD_BYTES_MAX = 131_072  # of a request's line and headers; beyond it 431
 ADDRESS_BYTES_MAX = 65_535  # of the address in that line, which httptools can take apart; the same
@@ -22,6 +22,7 @@ KEPT_HEAD_BYTES_MAX = (
 
 # Header lines and the empty one (RFC 9112, section 5; obsolete folding does not match): all of a request without body.
 _HEAD = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n")
+_ABOVE_ASCII = re.compile(rb"[\x80-\xff]+")
 # What makes a request more than a line, facts about its sender and perhaps a body.
 _NOT_PLAIN = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"})
 
@@ -79,6 +80,14 @@ def read_headers(head: bytes) -> HeaderList | None:
             return None
         headers.append((name, value))
     return headers if len(headers) <= HEADERS_MAX else None
+
+
+def quote_line(data: bytes) -> bytes:
+    """What came, its first line in ASCII: some senders write an address as it is read, which the parser refuses."""
+    line, end, rest = data.partition(b"\r\n")
+    if line.isascii() or len(line) > QUERY_LENGTH_MAX:
+        return data
+    return _ABOVE_ASCII.sub(lambda found: b"%%%s" % found[0].hex("%").encode(), line) + end + rest
 
 
 def write_gif(answer: GifAnswer, defaults: HeaderList) -> bytes:
