@@ -16,17 +16,14 @@ from schemas.metrics import SINKS_BLOCKS, SINKS_LAG, SINKS_LINK_OPEN, SINKS_PACK
 from schemas.secrets import parse_secrets
 from schemas.settings import PlatformSettings
 from schemas.topics import CLEAN
-from sinks.inbox import InboxAway, InboxBroken, KafkaInbox, find_topic_id, lag_of
+from sinks.inbox import InboxAway, InboxBroken, KafkaInbox
 from sinks.letters import KafkaLetters
 from sinks.loader import LINK_OPEN_S_MAX, Loader
 from sinks.migrate import migrate, read_migrations
 from sinks.pages import Answer, serve_pages
 from sinks.settings import SinksSettings
 from sinks.warehouse import HttpWarehouse, WarehouseError
-
-STALL_S_MAX = 20.0  # lag and no progress for so long, while ClickHouse answers: the supervisor starts us anew
-TICK_S = 2.0
-TOPIC_CHECK_TICKS = 15
+from sinks.watchdog import KafkaEnds, Watchdog
 
 log = get_logger()
 
@@ -34,10 +31,8 @@ log = get_logger()
 def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Event) -> int:
     """Load until `stop`; returns the exit code. Errors that a new start may mend end the process with 1."""
     warehouse = connect_warehouse(platform)
-    health = Health(warehouse)
-    server = serve_pages(
-        platform.sinks_port, lambda: (200, health.report()), health.readyz, health.render_metrics
-    )
+    health = Health()
+    server = serve_pages(platform.sinks_port, health.healthz, health.readyz, health.render_metrics)
     inbox: KafkaInbox | None = None
     try:
         inbox = _prepare(platform, settings, warehouse, stop, health)
@@ -51,11 +46,10 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
             clock=time.monotonic,
             sleep=time.sleep,
         )
-        health.watch(loader, inbox)
+        watchdog = Watchdog(loader, KafkaEnds(platform.bootstrap, CLEAN), inbox.topic_id, _end_process)
+        health.watch(loader, inbox, watchdog)
         inbox.subscribe(loader)
-        threading.Thread(
-            target=Watchdog(health, loader, inbox, platform.bootstrap).run, args=(stop,), daemon=True
-        ).start()
+        threading.Thread(target=watchdog.run, name="watchdog", args=(stop,), daemon=True).start()
         log.info("loader_started", group=settings.group)
         while not stop.is_set():
             loader.step()
@@ -69,6 +63,11 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
             inbox.close()
         server.shutdown()
         log.info("loader_stopped")
+
+
+def _end_process(reason: str) -> None:
+    log.error("loader_ends_itself", reason=reason)
+    os._exit(1)
 
 
 def connect_warehouse(platform: PlatformSettings) -> HttpWarehouse:
@@ -106,34 +105,40 @@ def _prepare(
 class Health:
     """What /healthz, /readyz and /metrics say."""
 
-    def __init__(self, warehouse: HttpWarehouse) -> None:
+    def __init__(self) -> None:
         self.trouble = ""
-        self._warehouse = warehouse
         self._loader: Loader | None = None
         self._inbox: KafkaInbox | None = None
+        self._watchdog: Watchdog | None = None
 
-    def watch(self, loader: Loader, inbox: KafkaInbox) -> None:
+    def watch(self, loader: Loader, inbox: KafkaInbox, watchdog: Watchdog) -> None:
         """From now on speak of this loader."""
-        self._loader, self._inbox, self.trouble = loader, inbox, ""
+        self._loader, self._inbox, self._watchdog, self.trouble = loader, inbox, watchdog, ""
 
-    def lag(self, *, ask: bool = False) -> int:
-        """Clean packs not loaded yet, as far as this process has heard; `ask` asks the broker. Raises InboxAway."""
-        if self._loader is None or self._inbox is None:
+    def lag(self) -> int:
+        """Clean packs not loaded yet: behind the ends the loader heard of, or the watchdog asked for."""
+        loader, inbox, watchdog = self._loader, self._inbox, self._watchdog
+        if loader is None or inbox is None or watchdog is None:
             return 0
-        return lag_of(self._loader.next_offsets, self._inbox, ask=ask)
+        return sum(
+            max(0, inbox.high(partition) - offset, watchdog.highs.get(partition, 0) - offset)
+            for partition, offset in loader.next_offsets.items()
+        )
+
+    def healthz(self) -> Answer:
+        """200 while the loader works or waits; 503 when nobody watches it any more and a restart would help."""
+        if self._watchdog is not None and self._watchdog.is_blind:
+            return 503, {**self.report(), "status": "stuck", "detail": "the watchdog hangs"}
+        return 200, self.report()
 
     def report(self) -> dict[str, object]:
         """The state as people and the supervisor read it; `status` is ok, or waiting with the reason."""
         loader = self._loader
         trouble = self.trouble or (loader.tally.trouble if loader else "")
         link_open_s = loader.link_open_s if loader else 0.0
-        try:
-            lag = self.lag()
-        except InboxAway:
-            lag = 0
         report: dict[str, object] = {
             "status": "waiting" if trouble or loader is None else "ok",
-            "lag": lag,
+            "lag": self.lag(),
             "partitions": len(loader.next_offsets) if loader else 0,
         }
         if trouble:
@@ -182,59 +187,3 @@ class _Metrics(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         yield from self._health.families()
-
-
-class Watchdog:
-    """Ends the process when nothing moves although it could, and when the clean topic was made anew."""
-
-    def __init__(self, health: Health, loader: Loader, inbox: KafkaInbox, bootstrap: str) -> None:
-        self._health = health
-        self._loader = loader
-        self._inbox = inbox
-        self._bootstrap = bootstrap
-        self._seen: dict[int, int] = {}
-        self._still_ticks = (
-            0  # counted, not read from the clock: a process that was frozen has not stood still
-        )
-
-    def run(self, stop: threading.Event) -> None:
-        """Look every TICK_S until `stop`."""
-        ticks = 0
-        while not stop.wait(TICK_S):
-            ticks += 1
-            try:
-                reason = self._find_reason(ticks)
-            except InboxAway:
-                if (
-                    self._loader.tally.trouble or not self._kafka_answers()
-                ):  # a client may be stuck where Kafka is not
-                    self._still_ticks = 0
-                    continue
-                reason = self._count_still()
-            if reason and not stop.is_set():
-                log.error("loader_ends_itself", reason=reason)
-                os._exit(1)
-
-    def _find_reason(self, ticks: int) -> str:
-        if ticks % TOPIC_CHECK_TICKS == 0 and find_topic_id(self._bootstrap, CLEAN) != self._inbox.topic_id:
-            return "the clean topic was made anew"
-        offsets = self._loader.next_offsets
-        waits = bool(self._loader.tally.trouble)
-        moved = offsets != self._seen
-        self._seen = offsets
-        if moved or waits or not offsets or self._health.lag(ask=True) == 0:
-            self._still_ticks = 0
-            return ""
-        return self._count_still()
-
-    def _kafka_answers(self) -> bool:
-        """Ask with a fresh client."""
-        try:
-            find_topic_id(self._bootstrap, CLEAN)
-        except InboxAway:
-            return False
-        return True
-
-    def _count_still(self) -> str:
-        self._still_ticks += 1
-        return "packs wait and none is loaded" if self._still_ticks * TICK_S >= STALL_S_MAX else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from sinks.block import Message
 
 ASK_S_MAX = 10.0
-COMMITTED_TRIES_MAX = 6
+COMMITTED_TRIES_MAX = 5  # together below the watchdog's limit of a call
 HIGHS_EVERY_S = 0.5
 # The group said: this member does not have the partition (any more). Everything else may work at the next try.
 _REFUSALS = frozenset({
@@ -298,9 +298,3 @@ def _committed(consumer: Consumer, topic: str, partitions: list[int]) -> list[To
     if partitions:
         raise InboxBroken(f"committed offsets: {trouble}")
     return []
-
-
-def lag_of(next_offsets: Mapping[int, int], inbox: KafkaInbox, *, ask: bool = False) -> int:
-    """Messages not loaded yet, over all our partitions, as last heard of or asked for. Raises InboxAway."""
-    high = (lambda partition: inbox.bounds(partition)[1]) if ask else inbox.high
-    return sum(max(0, high(partition) - offset) for partition, offset in next_offsets.items())

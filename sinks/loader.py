@@ -99,6 +99,8 @@ class Loader:
         self._logged_at = clock()
         self._logged: Counter[str] = Counter()
         self.tally = Tally()
+        self.turns = 0  # grows from call to call: a thread that hangs in one is seen by it
+        self._inserting = False
 
     # What the inbox tells.
 
@@ -131,6 +133,7 @@ class Loader:
 
     def step(self, wait_s_max: float = 0.1) -> None:
         """Read what is there, load each block that is due, and commit what is finished when nothing comes."""
+        self.turns += 1
         arrived, self._waiting = self._waiting, []
         arrived += self._inbox.poll(0.0 if arrived else self._wait_s(wait_s_max))
         for message in arrived:
@@ -158,6 +161,11 @@ class Loader:
     def next_offsets(self) -> dict[int, int]:
         """For each partition the first offset that is not loaded."""
         return {partition: part.block.start for partition, part in list(self._parts.items())}
+
+    @property
+    def waits(self) -> bool:
+        """Whether the loader knows what it waits for: Kafka, or ClickHouse, which has its own time limit."""
+        return self._inserting or bool(self.tally.trouble)
 
     @property
     def link_open_s(self) -> float:
@@ -233,6 +241,7 @@ class Loader:
             self._leave(part)
             return
         finally:
+            self._inserting = False
             self._release()
         self._count(block)
         if block.accepted:
@@ -262,7 +271,9 @@ class Loader:
 
     def _insert(self, part: Part) -> None:
         block, intended_at, looked, tries = part.block, self._clock(), False, 0
+        self._inserting = True
         while True:
+            self.turns += 1
             try:
                 if self._clock() - intended_at > INTENT_AGE_S_MAX:
                     self._intend(part)  # a long wait, or a long sleep: is it still ours?
@@ -299,6 +310,7 @@ class Loader:
         assert block.schema is not None, "a block with accepted packs has their schema"
         bad: list[tuple[Message, DeadReason]] = []
         for at, one in enumerate(block.accepted):
+            self.turns += 1
             reason = self._why_unreadable(block.schema, one.message.value)
             if reason is None:
                 continue
@@ -326,6 +338,7 @@ class Loader:
             origin = Origin(block.topic_id, message.partition, message.offset)
             tries = 0
             while True:
+                self.turns += 1
                 try:
                     if not self._letters.has(origin, message.timestamp_ms):
                         self._letters.send(DeadLetter(reason, CLEAN, origin, message.value))
@@ -350,6 +363,7 @@ class Loader:
             self._inbox.hold()
         until = self._clock() + PAUSES_S[min(tries, len(PAUSES_S) - 1)]
         while True:
+            self.turns += 1
             self._waiting += self._inbox.poll(max(0.0, until - self._clock()))
             part = self._parts.get(block.partition)
             if part is None or part.block is not block:
@@ -402,6 +416,7 @@ class Loader:
         """What lay before the first pack that is still there; the whole log is read when it names something."""
         links: list[Link] = []
         for message in self._inbox.read_log(partition):
+            self.turns += 1
             try:
                 links.append(read_clean_head(message.value).as_link)
             except PackError:
@@ -419,6 +434,7 @@ class Loader:
     def _ask(self, question: Callable[[], _T]) -> _T:
         """The answer, asked again while nobody answers; after ASK_TRIES_MAX tries InboxBroken."""
         for _ in range(ASK_TRIES_MAX):
+            self.turns += 1
             try:
                 return question()
             except (InboxAway, WarehouseAway) as away:

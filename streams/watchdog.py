@@ -15,6 +15,9 @@ from streams.health import Health
 
 LOOK_EVERY_SECONDS = 1.0
 ANSWER_SECONDS_MAX = 3.0
+UNSEEN_SECONDS_MAX = (
+    60.0  # librdkafka does not keep every time limit: a look that never ends is the worker's end too
+)
 
 
 class Work(Protocol):
@@ -60,6 +63,7 @@ class Watchdog:
         self._on_lag = on_lag
         self._patience = Patience(stuck_seconds_max, time.monotonic())
         self._health = Health("starting", 0, False)
+        self._looked_at = time.monotonic()
         self._clean_end = -1
         self._consumer = Consumer(
             {
@@ -72,12 +76,14 @@ class Watchdog:
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def health(self) -> Health:
-        """How the worker was at the last look, about a second ago."""
+        """How the worker was at the last look, about a second ago; stuck when the watchdog itself looks no more."""
+        if time.monotonic() - self._looked_at > UNSEEN_SECONDS_MAX:
+            return self._health._replace(status="stuck", ready=False)
         return self._health
 
     def _watch(self) -> None:
         while True:
-            started = time.monotonic()
+            started = self._looked_at = time.monotonic()
             lag = self._lag()
             over = self._patience.is_over(time.monotonic(), self._work.progress(), lag)
             ready = self._work.ready()

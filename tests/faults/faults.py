@@ -104,13 +104,29 @@ def kill_everything(platform: Platform, load: Load, rng: Random) -> None:
     platform.up()
 
 
+def freeze_everything(platform: Platform, load: Load, rng: Random) -> None:
+    """The whole machine stands still for a few seconds, as virtual machines do; Kafka's controller then thinks its own
+    broker dead, and every client is thrown out at once."""
+    supervisor = supervisor_process(platform)
+    family = [supervisor, *supervisor.children(recursive=True)]
+    rng.shuffle(family)
+    try:
+        for process in family:
+            process.suspend()
+        load.run_for(rng.uniform(1, 5))
+    finally:
+        for process in family:
+            if process.is_running():
+                process.resume()
+
+
 FAULTS: dict[str, Fault] = {
     fault.__name__: fault
     for fault in (
         kill_edge_worker, kill_edge, kill_streams, kill_streams_and_lose_its_state,
         freeze_streams_until_another_took_over,
         kill_loader, freeze_loader_until_another_took_over, kill_clickhouse, kafka_away_5_s, kafka_away_60_s,
-        kill_supervisor, kill_everything,
+        kill_supervisor, kill_everything, freeze_everything,
     )
 }  # fmt: skip
 

@@ -50,11 +50,11 @@ class Stage:
             "FAIRPIXEL_SINKS_GROUP": self.group,
         }
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *program: str) -> subprocess.Popen[bytes]:
         port = free_port()
         with (self.folder / "sinks.log").open("ab") as log:
             loader = subprocess.Popen(
-                [sys.executable, "-m", "sinks"],
+                [sys.executable, "-m", *(program or ("sinks",))],
                 cwd=REPO,
                 env={**self.environ, "FAIRPIXEL_SINKS_PORT": str(port)},
                 stderr=log,
@@ -237,6 +237,20 @@ def test_a_frozen_loader_that_wakes_after_a_takeover_does_no_harm(stage: Stage) 
     frozen.send_signal(signal.SIGCONT)
     publish(stage.bootstrap, [chain.pack(50) for _ in range(50)])
     stage.await_rows(15_000)
+    stage.check(chain)
+
+
+@pytest.mark.timeout(120)
+def test_a_loader_whose_kafka_client_hangs_ends_itself_and_the_next_one_loads_the_rest(stage: Stage) -> None:
+    chain = Chain()
+    publish(stage.bootstrap, [chain.pack(20) for _ in range(20)])
+    hanging = stage.start("tests.sinks.hanging_loader", "2")
+    stage.await_rows(20)
+    publish(stage.bootstrap, [chain.pack(20) for _ in range(20)])
+    assert hanging.wait(60) == 1, "the watchdog asks with a client of its own"
+    assert "packs wait and none is loaded" in (stage.folder / "sinks.log").read_text()
+    stage.start()
+    stage.await_rows(800)
     stage.check(chain)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from streams.watchdog import Patience, Watchdog
+from streams.watchdog import UNSEEN_SECONDS_MAX, Patience, Watchdog
 from tests.broker import make_topics_anew
 from tests.processes import await_that
 from tests.streams.workers import Workers
@@ -93,3 +94,23 @@ def test_a_broker_that_is_away_is_waited_for() -> None:
     )
     assert not ended.wait(5)
     assert watchdog.health().alive
+
+
+@pytest.mark.timeout(60)
+def test_a_watchdog_that_hangs_in_a_call_is_no_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen after the machine stood still for 3 s: a call to librdkafka never came back, and the page said ok."""
+    hanging, forever = threading.Event(), threading.Event()
+
+    def hang(self: Watchdog) -> int:
+        hanging.set()
+        forever.wait()
+        return 0
+
+    monkeypatch.setattr(Watchdog, "_lag", hang)
+    watchdog = Watchdog("127.0.0.1:9", Silent(), 1, lambda reason: None, lambda lag: None)
+    assert hanging.wait(20)
+    assert watchdog.health().alive
+    later = time.monotonic() + UNSEEN_SECONDS_MAX + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert not watchdog.health().alive
+    forever.set()
