@@ -1,4 +1,4 @@
-"""Start the edge: `python -m ingest`. uvicorn's watcher starts the workers and replaces one that ends or hangs."""
+"""Start the edge: `python -m ingest`: the sockets, and workers that answer on them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from uvicorn import Config
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from ingest.connection import CONNECTIONS_MAX, SURPLUS_MAX, Connection
 from ingest.settings import EdgeSettings
 from ingest.sockets import BACKLOG, listen, raise_file_limit
 from ingest.tls import build_tls, check_tls
+from ingest.workers import Workers
 from schemas.logs import configure_logs
 from schemas.settings import PlatformSettings, SettingError
 
@@ -39,10 +38,10 @@ def main() -> None:
             f"{edge.host}:{settings.edge_port}: {error.strerror}. Set FAIRPIXEL_EDGE_PORT or FAIRPIXEL_EDGE_HOST, "
             "or end what uses it."
         )
-    watcher = Multiprocess(_config(settings, edge), [listening])
-    watcher.run()
-    if any(worker.exitcode == STARTUP_FAILURE for worker in watcher.processes):
-        sys.exit(1)  # its worker has said why
+    workers = Workers(_config(settings, edge), listening)
+    workers.run()
+    if workers.could_not_start:
+        sys.exit(1)
 
 
 def _config(settings: PlatformSettings, edge: EdgeSettings) -> Config:
@@ -51,7 +50,7 @@ def _config(settings: PlatformSettings, edge: EdgeSettings) -> Config:
         factory=True,
         interface="asgi3",
         workers=edge.workers,
-        loop="uvloop",
+        loop="ingest.tls:EdgeLoop",
         http=Connection,
         ws="none",
         lifespan="on",

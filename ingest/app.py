@@ -275,7 +275,7 @@ def build_edge() -> Edge:
 
 
 def _give_up(why: str) -> NoReturn:
-    """End the edge and not this worker alone: the next one would fail the same way."""
+    """End in a way that workers.py understands: the next one would fail the same way."""
     print(why, file=sys.stderr)
     sys.exit(STARTUP_FAILURE)
 

@@ -1,11 +1,16 @@
-"""The edge's certificate and key, checked before anything starts, so that a mistake is a sentence."""
+"""The edge's certificate and key, checked before anything starts, so that a mistake is a sentence; its handshakes."""
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import uvloop
+
+from ingest.settings import EdgeSettings
 from schemas.settings import SettingError
 
 
@@ -38,6 +43,17 @@ def build_tls(lowest: str, _: object, build: Callable[[], ssl.SSLContext]) -> ss
     context = build()
     context.minimum_version = ssl.TLSVersion.TLSv1_2 if lowest == "1.2" else ssl.TLSVersion.TLSv1_3
     return context
+
+
+class EdgeLoop(uvloop.Loop):
+    """uvloop, for handshakes that end in the time a header may take: asyncio would give a silent client a minute."""
+
+    async def create_server(self, *arguments: Any, **options: Any) -> Any:
+        """As the base class."""
+        if options.get("ssl") is not None:
+            seconds_max = EdgeSettings.from_env(os.environ).header_seconds_max
+            options["ssl_handshake_timeout"] = float(seconds_max)
+        return await super().create_server(*arguments, **options)
 
 
 def _read(path: Path, variable: str) -> str:

@@ -5,11 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -25,7 +21,6 @@ from ingest.http1 import HEAD_BYTES_MAX, HEADERS_MAX
 from tests.ingest.builders import run
 from tests.ingest.edges import Edge, ends
 from tests.ingest.stage import PIXEL, POST, Stage, split_answers, statuses, without_date
-from tests.processes import REPO, await_that, free_port
 
 queries = st.one_of(
     st.text("abk=&%+;/?:.,-_~!@$'()*012345{}[]|\\^`\"<>", max_size=60),
@@ -506,44 +501,3 @@ def test_a_stop_answers_hits_under_way_or_ends_their_connections(kafka: str, tmp
                     answered.add(f"stop-{number}")
         kept = {event.event_id for event in edge.events(start)} | {event.event_id for event in edge.spooled()}
     assert answered <= kept
-
-
-def test_a_worker_that_is_frozen_is_replaced(kafka: str, tmp_path: Path) -> None:
-    with Edge(tmp_path, kafka) as edge:
-        (worker,) = edge.workers()
-        os.kill(worker, signal.SIGSTOP)
-        await_that(lambda: edge.workers() not in ([], [worker]), 40, "another worker is started")
-        await_that(lambda: edge.get("/p.gif?k=demo")[0] == 200, 20, "it answers")
-
-
-def start_in_vain(edge: Edge) -> str:
-    """What an edge says that cannot start."""
-    command = [sys.executable, "-m", "ingest"]
-    done = subprocess.run(
-        command, env=edge.environ, cwd=REPO, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    return done.stderr
-
-
-@pytest.mark.parametrize(
-    ("breaks", "words"),
-    [
-        (lambda edge: (edge.data / "fairpixel.toml").write_text("[sites.demo\n"), "fairpixel config check"),
-        (lambda edge: (edge.data / "secrets.toml").unlink(), "fairpixel up"),
-    ],
-    ids=["a broken configuration", "no secrets"],
-)
-def test_an_edge_that_cannot_start_ends_with_one_sentence(
-    tmp_path: Path, breaks: Callable[[Edge], object], words: str
-) -> None:
-    edge = Edge(tmp_path, f"127.0.0.1:{free_port()}")
-    breaks(edge)
-    assert words in start_in_vain(edge)
-
-
-def test_a_busy_port_is_a_sentence_that_says_what_to_do(tmp_path: Path) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        edge = Edge(tmp_path, f"127.0.0.1:{free_port()}", port=taken.getsockname()[1])
-        assert "FAIRPIXEL_EDGE_PORT" in start_in_vain(edge)

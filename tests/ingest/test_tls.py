@@ -65,6 +65,7 @@ def test_the_edge_serves_https_and_no_version_below_the_lowest(tmp_path: Path) -
         "FAIRPIXEL_TLS_KEY": str(key),
         "FAIRPIXEL_TLS_MIN": "1.3",
         "FAIRPIXEL_INGEST_KAFKA_WAIT_MS_MAX": "100",
+        "FAIRPIXEL_INGEST_HEADER_SECONDS_MAX": "3",
     }
     edge = SecureEdge(tmp_path, f"127.0.0.1:{free_port()}", env=env)
     trusting = ssl.create_default_context(cafile=str(cert))
@@ -77,6 +78,8 @@ def test_the_edge_serves_https_and_no_version_below_the_lowest(tmp_path: Path) -
         silent = socket.create_connection(("127.0.0.1", edge.port))  # never begins its handshake
         trusting.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
         assert httpx.get(f"https://localhost:{edge.port}/healthz", verify=trusting).status_code == 200
+        silent.settimeout(20)
+        assert silent.recv(1) == b"", "and is cut off within the time a header may take"
         silent.close()
 
 
