@@ -22,8 +22,14 @@ status: setup ## what runs, and how it does
 doctor: setup ## check everything; each line says what is wrong and what to do
 	@exec $(BIN)/fairpixel doctor
 
+# Two at a time, then those whose subject is a busy or broken machine alone; with PYTEST_ARGS just what is asked for.
 test: setup ## run all tests
+ifdef PYTEST_ARGS
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
+else
+	@$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadgroup; side_by_side=$$?; \
+	$(BIN)/python -m pytest -m alone; exit $$(($$? | side_by_side))
+endif
 
 check: setup ## style, types and house rules
 	$(BIN)/ruff check .

@@ -22,6 +22,9 @@ from tests.processes import REPO, await_that, free_port
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")
 
+# Faults whose recovery is timed, and browsers that send again by themselves: a neighbour would add faults of its own.
+ALONE = {"faults", "sdks", "browser"}
+FIRST = "journeys"  # the longest folder: started last, it would be waited for
 LEFT_OUT = "left out, as this machine has no "
 
 
@@ -47,11 +50,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-seed", dest="fault_seed", type=int, default=1, help="the first of the seeds")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A folder stays in one of the processes that test side by side; what a busy machine would change is alone."""
+    folder = item.path.parent.name
+    item.add_marker(pytest.mark.xdist_group(folder))
+    if folder in ALONE:
+        item.add_marker(pytest.mark.alone)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folders in one piece, whatever the random order: a platform that a folder shares starts once, not once a file."""
     place = {folder: n for n, folder in enumerate(dict.fromkeys(item.path.parent for item in items))}
-    items.sort(key=lambda item: place[item.path.parent])
+    items.sort(key=lambda item: (item.path.parent.name != FIRST, place[item.path.parent]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -102,4 +102,5 @@ class Shop:
 
 @pytest.fixture
 def shop(edge: Edge, pages: Pages, context: BrowserContext, kafka: str) -> Shop:
+    edge.await_topic()  # what the test before sent belongs to it
     return Shop(edge, pages, context, kafka, ends(kafka))

@@ -151,12 +151,16 @@ class Edge:
         text = self.get("/metrics")[1].decode()
         return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + " "))
 
+    def await_topic(self) -> None:
+        """Until everything that was answered with 200 is in the topic."""
+        spooled = "fairpixel_ingest_spool_packs"
+        await_that(lambda: self.metric(spooled) == 0, 30, "what was spooled is in the topic")
+
     def packs(self, start: list[TopicPartition]) -> Iterator[RawPack]:
         """Everything in the topic since `start` that our ring opens. A pack counts once, as in streams: one that Kafka
         took late, which a busy machine brings about, was spooled meanwhile and comes again under its pack id."""
         if self.process is not None and self.process.poll() is None:
-            spooled = "fairpixel_ingest_spool_packs"  # answered with 200 and not yet in the topic
-            await_that(lambda: self.metric(spooled) == 0, 30, "what was spooled is in the topic")
+            self.await_topic()
         ring, seen = read_ring(self.keys), set()
         for message in read_topic(self.bootstrap, start):
             envelope = read_envelope(message)

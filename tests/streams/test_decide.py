@@ -56,6 +56,7 @@ def test_a_repeated_pack_stores_drops_and_accepts_nothing() -> None:
         (sealed([page_view()])[:40], "unreadable"),
         (sealed([page_view()], key=Key(0, b"other---", b"y" * 32)), "no_key"),
     ],
+    ids=["empty", "junk", "another schema", "torn", "another key"],
 )
 def test_what_nobody_can_read_is_dead(value: bytes, reason: str) -> None:
     assert decode_clean_pack(decided(value).value).head.dead == reason

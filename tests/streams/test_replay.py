@@ -45,7 +45,6 @@ def replay(workers: Workers, *arguments: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.xdist_group("broker")
 def test_a_mended_dead_letter_is_stored_once_however_often_it_is_replayed(
     workers: Workers, tmp_path: Path
 ) -> None:

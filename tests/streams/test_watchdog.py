@@ -50,7 +50,6 @@ class Silent:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.xdist_group("broker")
 def test_a_silent_worker_is_given_up(kafka: str, tmp_path: Path) -> None:
     make_topics_anew(kafka)
     workers = Workers(kafka, tmp_path)

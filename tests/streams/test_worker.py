@@ -20,7 +20,7 @@ from tests.processes import await_that
 from tests.streams.make import sealed
 from tests.streams.workers import Workers, now_ms, pages, stored
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("broker")]
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
