@@ -50,6 +50,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-seed", dest="fault_seed", type=int, default=1, help="the first of the seeds")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes that nobody can read, as of gzip with its clock or of a seal: each process must find the same names."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and not val.isascii() else None
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """A folder stays in one of the processes that test side by side; what a busy machine would change is alone."""
     folder = item.path.parent.name
