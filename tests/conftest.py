@@ -64,8 +64,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Folders in one piece, whatever the random order: a platform that a folder shares starts once, not once a file."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Folders in one piece, whatever the random order: a platform that a folder shares starts once, not once a file.
+
+    And no test is lost: of several that share a name, xdist would run one.
+    """
+    if hasattr(config, "workerinput"):
+        twice = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
+        if twice:
+            raise pytest.UsageError(f"several tests have one name, so they must be marked alone: {twice}")
     place = {folder: n for n, folder in enumerate(dict.fromkeys(item.path.parent for item in items))}
     items.sort(key=lambda item: (item.path.parent.name != FIRST, place[item.path.parent]))
 

@@ -14,6 +14,8 @@ from ingest.openapi import build_openapi
 from tests.ingest.clickhouse import FakeClickHouse
 from tests.ingest.edges import SECRET_KEY, Edge
 
+# schemathesis gives many tests one name: of such, only one would run side by side (tests/conftest.py).
+pytestmark = pytest.mark.alone
 schema = schemathesis.openapi.from_dict(build_openapi())
 # Every boundary of every field, in each of its four forms, would be 1,700 requests: chance finds enough.
 events_schema = schemathesis.openapi.from_dict(build_openapi())
