@@ -64,17 +64,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Folders in one piece, whatever the random order: a platform that a folder shares starts once, not once a file.
-
-    And no test is lost: of several that share a name, xdist would run one.
-    """
-    if hasattr(config, "workerinput"):
-        twice = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
-        if twice:
-            raise pytest.UsageError(f"several tests have one name, so they must be marked alone: {twice}")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders in one piece, whatever the random order: a platform that a folder shares starts once, not once a file."""
     place = {folder: n for n, folder in enumerate(dict.fromkeys(item.path.parent for item in items))}
     items.sort(key=lambda item: (item.path.parent.name != FIRST, place[item.path.parent]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
+    """No test is lost: of several that share a name, xdist would run one."""
+    if twice := [name for name, count in Counter(ids).items() if count > 1]:
+        pytest.exit(f"several tests have one name, so they must be marked alone: {twice}", 4)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
