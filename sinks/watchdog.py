@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from sinks.inbox import InboxAway
+from sinks.inbox import InboxAway, find_topic_id
 
 LOOK_EVERY_S = 2.0
 STALL_S_MAX = 20.0  # packs wait and none is loaded, though nothing is waited for
@@ -74,7 +74,7 @@ class KafkaEnds:
     """The ends of a topic's partitions, and its id, asked of the broker in bounded time."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
-        self._config: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._bootstrap = bootstrap
         self._topic = topic
         self._admin: AdminClient | None = None
 
@@ -82,26 +82,17 @@ class KafkaEnds:
         """Partition -> the offset behind its last message. Raises InboxAway."""
         latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         wanted = {TopicPartition(self._topic, one): latest for one in partitions}
-        return {
-            one.partition: int(found.offset)
-            for one, found in self._ask(
-                lambda admin: admin.list_offsets(wanted, request_timeout=ANSWER_S_MAX)
-            )
-        }
-
-    def topic_id(self) -> str:
-        """The id of the topic that has this name now. Raises InboxAway."""
-        names = TopicCollection([self._topic])
-        ((_, found),) = self._ask(lambda admin: admin.describe_topics(names, request_timeout=ANSWER_S_MAX))
-        return str(found.topic_id)
-
-    def _ask(self, question: Callable[[AdminClient], Mapping[Any, Any]]) -> list[tuple[Any, Any]]:
-        self._admin = self._admin or AdminClient(self._config)
+        self._admin = self._admin or AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0})
         try:
-            return [(key, asked.result(ANSWER_S_MAX * 2)) for key, asked in question(self._admin).items()]
+            asked = self._admin.list_offsets(wanted, request_timeout=ANSWER_S_MAX)
+            return {one.partition: int(end.result(ANSWER_S_MAX * 2).offset) for one, end in asked.items()}
         except (KafkaException, TimeoutError) as raised:
             self._admin = None  # the next question begins with a fresh client
             raise InboxAway(f"Kafka does not answer: {type(raised).__name__}") from None
+
+    def topic_id(self) -> str:
+        """The id of the topic that has this name now. Raises InboxAway."""
+        return find_topic_id(self._bootstrap, self._topic)
 
 
 class Watchdog:

@@ -15,9 +15,7 @@ from streams.health import Health
 
 LOOK_EVERY_SECONDS = 1.0
 ANSWER_SECONDS_MAX = 3.0
-UNSEEN_SECONDS_MAX = (
-    60.0  # librdkafka does not keep every time limit: a look that never ends is the worker's end too
-)
+UNSEEN_SECONDS_MAX = 60.0  # librdkafka does not keep every time limit: a look may never end
 
 
 class Work(Protocol):

@@ -136,10 +136,11 @@ class Platform:
         """(name, content) of all that is kept: each file, and each text that a table or a topic gives back."""
         for path in sorted(self.folder.rglob("*")):
             if path.is_file() and not path.is_symlink():
-                with suppress(
-                    FileNotFoundError
-                ):  # ClickHouse merged it away meanwhile: its rows are read below
-                    yield str(path.relative_to(self.folder)), path.read_bytes()
+                try:
+                    content = path.read_bytes()
+                except FileNotFoundError:  # ClickHouse merged it away meanwhile: its rows are read below
+                    continue
+                yield str(path.relative_to(self.folder)), content
         columns = self.query(
             "SELECT table, name FROM system.columns WHERE database = 'fairpixel' AND type LIKE '%String%' "
             "AND table IN (SELECT name FROM system.tables WHERE database = 'fairpixel' AND total_rows > 0)"
