@@ -25,7 +25,7 @@ EVENT_ID: Literal[0] = 0
 SITE: Literal[1] = 1
 NAME: Literal[2] = 2
 RECEIVED_AT: Literal[9] = 9
-_FIXED_BYTES = 500  # at most: lengths, times, site, screen, viewport, timezone and short words of an event
+_FIXED_BYTES = 500  # at most: lengths, separators, times, site, screen, viewport, timezone, short words
 _texts = itemgetter(*map(EVENT_FIELDS.index, (
     "event_id", "name", "ip", "user_agent", "language", "url", "referrer", "title",
     "visitor_id", "user_id", "session_id", "consent", "properties",

@@ -92,10 +92,10 @@ def _messages(topics: tuple[Topic, ...]) -> Part:
         "RawPack": {
             "title": "a sealed pack of events",
             "contentType": "avro/binary",
-            "description": f"{CODEC} `sealed` is AES-256-GCM over the record raw_pack.v2 (older edges: raw_pack.v1), "
-            "zstd-compressed above 2 kB, under the key that key_id names; all before it is authenticated.",
+            "description": f"{CODEC} `sealed` is AES-256-GCM over the record raw_pack.v3 (older edges: raw_pack.v2 "
+            "or v1), zstd-compressed above 2 kB, under the key that key_id names; all before it is authenticated.",
             "payload": _avro("raw_envelope.v1"),
-            "x-sealed": _avro("raw_pack.v2"),
+            "x-sealed": _avro("raw_pack.v3"),
         },
         "CleanPack": {
             "title": "what may be kept of one raw pack",

@@ -81,7 +81,7 @@ def test_each_version_has_a_recorded_pack() -> None:
 
 
 def test_there_is_a_recorded_pack_and_todays_code_still_writes_it() -> None:
-    recorded = (GOLDEN / "raw_pack.v2.bin").read_bytes()
+    recorded = (GOLDEN / "raw_pack.v3.bin").read_bytes()
     ring = Ring.of({KEY.file_name: KEY.secret})
     assert open_seal(read_envelope(write_today()), ring) == open_seal(read_envelope(recorded), ring)
 
@@ -90,7 +90,7 @@ def update() -> None:
     """Record today's pack: `python -m tests.ingest.test_golden_pack`; then read the diff."""
     GOLDEN.mkdir(exist_ok=True)
     message = write_today()
-    (GOLDEN / "raw_pack.v2.bin").write_bytes(message)
+    (GOLDEN / "raw_pack.v3.bin").write_bytes(message)
     pack = open_pack(message, Ring.of({KEY.file_name: KEY.secret}))
     content = {
         "accepted": [astuple(one) for one in read_envelope(message).accepted],
@@ -98,7 +98,7 @@ def update() -> None:
         "refusals": [astuple(one) for one in pack.refusals],
         "events": [asdict(one) for one in EVENTS],
     }
-    (GOLDEN / "raw_pack.v2.json").write_text(
+    (GOLDEN / "raw_pack.v3.json").write_text(
         json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8"
     )
 
