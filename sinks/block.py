@@ -120,11 +120,6 @@ class Block:
         """Whether a fixed range is read to its end."""
         return self.end_fixed is not None and self.end >= self.end_fixed
 
-    @property
-    def may_end(self) -> bool:
-        """Whether the block may be inserted as it is: a fixed range only when it is whole."""
-        return self.end_fixed is None or self.is_whole()
-
     def takes(self, message: Message) -> bool:
         """Whether the message belongs into this block: inside its range, and written with its schema."""
         if self.end_fixed is not None:
@@ -157,12 +152,12 @@ class Block:
         self.row_count += len(head.kept) // KEPT_SIZE
         self.size_bytes += len(message.value)
 
-    def is_full(self, limits: BlockLimits, share: float = 1) -> bool:
-        """Whether the block must not grow, or has reached that share of it; what comes next waits for the next one."""
+    def is_full(self, limits: BlockLimits) -> bool:
+        """Whether the block must not grow; what comes next waits for the next one."""
         return (
-            self.row_count >= limits.row_count_max * share
-            or self.size_bytes >= limits.size_bytes_max * share
-            or self.end - self.start >= limits.pack_count_max * share
+            self.row_count >= limits.row_count_max
+            or self.size_bytes >= limits.size_bytes_max
+            or self.end - self.start >= limits.pack_count_max
         )
 
     def put_dead(self, at: int, value: bytes) -> None:

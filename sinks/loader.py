@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Final, TypeVar
 
 from schemas.avro_codec import PackError, Schema, read_record
@@ -32,7 +30,6 @@ from sinks.warehouse import SCHEMA_MISSING_CODES, BlockUnreadable, Warehouse, Wa
 INTENT_AGE_S_MAX: Final = (
     30.0  # an insert begins within this time of its intent, or the intent is written again
 )
-INSERTS_AT_ONCE_MAX: Final = 4  # of different partitions; ClickHouse gives each insert one thread
 LINK_OPEN_S_MAX: Final = 60.0
 IDLE_COMMIT_S: Final = 1.0
 PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)  # between tries while something is away; the last one repeats
@@ -64,7 +61,6 @@ class Part:
     """One partition that is ours."""
 
     block: Block
-    intended_at: float = 0.0  # monotonic seconds of the intent that stands in the group
     done_at: float = 0.0  # monotonic seconds of the end of the last block
     busy: bool = False  # the last block was large
     uncommitted: bool = False  # the offset in the group lies behind
@@ -74,10 +70,7 @@ class Part:
 
 
 class Loader:
-    """Loads every partition it is given. One thread; `tally`, `next_offsets` and `link_open_s` are for others too.
-
-    Blocks of different partitions that are due together are inserted at once, by threads that do nothing else.
-    """
+    """Loads every partition it is given. One thread; `tally`, `next_offsets` and `link_open_s` are for others too."""
 
     def __init__(
         self,
@@ -108,7 +101,6 @@ class Loader:
         self.tally = Tally()
         self.turns = 0  # grows from call to call: a thread that hangs in one is seen by it
         self._inserting = False
-        self._inserts = ThreadPoolExecutor(INSERTS_AT_ONCE_MAX, thread_name_prefix="insert")
 
     # What the inbox tells.
 
@@ -146,11 +138,10 @@ class Loader:
         arrived += self._inbox.poll(0.0 if arrived else self._wait_s(wait_s_max))
         for message in arrived:
             self._take(message)
-        due = [part for part in self._parts.values() if self._is_due(part)]
-        if due:
-            self._load(*due)
         for part in list(self._parts.values()):
-            if part.uncommitted and self._clock() - part.done_at > IDLE_COMMIT_S:
+            if self._is_due(part):
+                self._load(part)
+            elif part.uncommitted and self._clock() - part.done_at > IDLE_COMMIT_S:
                 self._try_commit_end(part)
             self._watch_link(part)
         self._log_blocks()
@@ -159,13 +150,9 @@ class Loader:
 
     def finish(self) -> None:
         """Load what was read already, so that little is left to whoever follows."""
-        self._load(
-            *[
-                part
-                for part in self._parts.values()
-                if part.block.end > part.block.start and part.block.may_end
-            ]
-        )
+        for part in list(self._parts.values()):
+            if part.block.end > part.block.start and (part.block.end_fixed is None or part.block.is_whole()):
+                self._load(part)
         for part in list(self._parts.values()):
             self._try_commit_end(part)
         self._log_blocks(now=True)
@@ -202,11 +189,11 @@ class Loader:
 
     def _is_due(self, part: Part) -> bool:
         block = part.block
-        if block.end == block.start or not block.may_end:
+        if block.end == block.start:
             return False
-        return (
-            block.end_fixed is not None or block.is_full(self._limits) or self._clock() >= self._due_at(part)
-        )
+        if block.end_fixed is not None:
+            return block.is_whole()
+        return block.is_full(self._limits) or self._clock() >= self._due_at(part)
 
     def _take(self, message: Message) -> None:
         part = self._parts.get(message.partition)
@@ -217,7 +204,7 @@ class Loader:
         if part.block.end > part.block.start and (
             not part.block.takes(message) or part.block.is_full(self._limits)
         ):
-            self._load(part, *self._nearly_full(apart_from=part))
+            self._load(part)
             if self._parts.get(message.partition) is not part:
                 return
         part.block.add(message, self._clock())
@@ -241,64 +228,21 @@ class Loader:
         self._inbox.rewind(block.partition, max(block.end, low))
         return False
 
-    def _nearly_full(self, apart_from: Part) -> list[Part]:
-        """Partitions whose block is large enough to go along with one that is full."""
-        return [
-            part
-            for part in self._parts.values()
-            if part is not apart_from and part.block.may_end and part.block.is_full(self._limits, share=0.5)
-        ]
+    # One block.
 
-    # Blocks.
-
-    def _load(self, *parts: Part) -> None:
-        """Bring the blocks of these partitions to ClickHouse, each under its own intent and token."""
+    def _load(self, part: Part) -> None:
+        block = part.block
         try:
-            begun = [part for part in parts if self._begin(part)]
-            begun = [part for part in begun if self._parts.get(part.block.partition) is part]
-            first_tries = self._start(begun)
-            for part in begun:
-                if self._deliver(part, first_tries.get(part.block.partition)):
-                    self._end(part)
+            self._send_letters(block, block.broken)
+            if block.accepted:
+                self._intend(part)
+                self._insert(part)
+        except LostPartition:
+            self._leave(part)
+            return
         finally:
             self._inserting = False
             self._release()
-
-    def _begin(self, part: Part) -> bool:
-        """Everything before the insert; False when the partition is somebody else's."""
-        try:
-            self._send_letters(part.block, part.block.broken)
-            if part.block.accepted:
-                self._intend(part)
-        except LostPartition:
-            self._leave(part)
-            return False
-        return True
-
-    def _start(self, parts: list[Part]) -> dict[int, Callable[[], None]]:
-        """partition -> its first try, under way already: `_deliver` waits for it. One alone is tried there."""
-        blocks = [part.block for part in parts if part.block.accepted and self._is_fresh(part)]
-        if len(blocks) < 2:
-            return {}
-        self._inserting = True
-        return {block.partition: self._inserts.submit(self._store, block).result for block in blocks}
-
-    def _is_fresh(self, part: Part) -> bool:
-        return self._clock() - part.intended_at <= INTENT_AGE_S_MAX
-
-    def _deliver(self, part: Part, first_try: Callable[[], None] | None) -> bool:
-        """Insert the block, however often it takes; False when the partition is somebody else's."""
-        try:
-            if part.block.accepted:
-                self._insert(part, first_try)
-        except LostPartition:
-            self._leave(part)
-            return False
-        return True
-
-    def _end(self, part: Part) -> None:
-        """The block is in ClickHouse: the next one begins, and its intent will say so to the group."""
-        block = part.block
         self._count(block)
         if block.accepted:
             part.link_open_since = None
@@ -320,23 +264,22 @@ class Loader:
                 if not self._inbox.commit(block.partition, block.start, block.note.encode()):
                     raise LostPartition
                 part.uncommitted = False
-                part.intended_at = self._clock()
                 return
             except InboxAway as away:
                 self._wait(block, f"Kafka: {away}", tries)
                 tries += 1
 
-    def _insert(self, part: Part, first_try: Callable[[], None] | None = None) -> None:
-        block, looked, tries = part.block, False, 0
-        attempt = first_try or partial(self._store, block)
+    def _insert(self, part: Part) -> None:
+        block, intended_at, looked, tries = part.block, self._clock(), False, 0
         self._inserting = True
         while True:
             self.turns += 1
             try:
-                if not self._is_fresh(part):
+                if self._clock() - intended_at > INTENT_AGE_S_MAX:
                     self._intend(part)  # a long wait, or a long sleep: is it still ours?
-                now, attempt = attempt, partial(self._store, block)
-                now()
+                    intended_at = self._clock()
+                write_position(self._warehouse, self._group, block)
+                self._warehouse.insert("packs", block.container, token=block.token)
                 return
             except BlockUnreadable as error:
                 trouble = str(error)
@@ -357,11 +300,6 @@ class Loader:
                 trouble = str(error)
             self._wait(block, f"ClickHouse: {trouble}", tries)
             tries += 1
-
-    def _store(self, block: Block) -> None:
-        """One try, on whichever thread. Raises WarehouseError."""
-        write_position(self._warehouse, self._group, block)
-        self._warehouse.insert("packs", block.container, token=block.token)
 
     def _bury_unreadable(self, block: Block) -> bool:
         """Look at each pack alone; each bad one becomes a dead letter, and in the block a pack that says so.

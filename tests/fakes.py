@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,17 +27,15 @@ class Effects:
 
     done: list[Effect] = field(default_factory=list)
     fuse: int | None = None
-    _turn: threading.Lock = field(default_factory=threading.Lock)  # inserts come from several threads
 
     def add(self, *effect: Any, apply: Callable[[], None] = lambda: None) -> None:
         """Do one effect, unless the fuse has burnt down: then die before it."""
-        with self._turn:
-            if self.fuse is not None:
-                if self.fuse == 0:
-                    raise Killed
-                self.fuse -= 1
-            apply()
-            self.done.append(effect)
+        if self.fuse is not None:
+            if self.fuse == 0:
+                raise Killed
+            self.fuse -= 1
+        apply()
+        self.done.append(effect)
 
     def names(self) -> list[str]:
         return [effect[0] for effect in self.done]

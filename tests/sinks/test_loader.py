@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
-from contextlib import suppress
 from random import Random
 
 import pytest
@@ -15,9 +13,8 @@ from hypothesis import strategies as st
 from schemas.clean_pack import read_clean_head
 from schemas.drops import DeadReason
 from schemas.links import accept
-from sinks.block import BlockLimits, Message, Note
+from sinks.block import BlockLimits, Note
 from sinks.loader import Loader
-from sinks.warehouse import WarehouseAway
 from tests.fakes import Effects, FakeClock, FakeInbox, FakeLetters, FakeLog, FakeWarehouse, Killed
 from tests.sinks.packs import Chain
 
@@ -27,17 +24,10 @@ SMALL = BlockLimits(row_count_max=12, pack_count_max=6)
 class Stage:
     """The world a loader lives in; loaders come and go."""
 
-    def __init__(
-        self,
-        *packs: bytes,
-        other: list[bytes] | None = None,
-        limits: BlockLimits = SMALL,
-        batch: int = 100,
-    ) -> None:
-        """packs: of partition 0; other: of partition 1, where there is one."""
+    def __init__(self, *packs: bytes, limits: BlockLimits = SMALL, batch: int = 100) -> None:
         self.effects = Effects()
         self.clock = FakeClock()
-        self.log = FakeLog(messages={0: list(packs)} | ({} if other is None else {1: other}))
+        self.log = FakeLog(messages={0: list(packs)})
         self.warehouse = FakeWarehouse(self.effects)
         self.letters = FakeLetters(self.effects)
         self.limits = limits
@@ -74,20 +64,10 @@ class Stage:
         assert note is not None
         return note
 
-    def loaded_of(self, partition: int) -> list[int]:
-        """The same for one partition: several are loaded at once, so only its own order is sure."""
-        return [
-            one["origin_offset"] for one in self.warehouse.records if one["origin_partition"] == partition
-        ]
 
-
-def chain_of(count: int, rows: int = 2, partition: int = 0) -> list[bytes]:
-    chain = Chain(partition=partition)
+def chain_of(count: int, rows: int = 2) -> list[bytes]:
+    chain = Chain()
     return [chain.pack(rows) for _ in range(count)]
-
-
-def two_partitions(count: int) -> Stage:
-    return Stage(*chain_of(count), other=chain_of(count, partition=1))
 
 
 def test_the_intent_stands_before_the_insert_and_the_end_is_committed_after_it() -> None:
@@ -305,124 +285,6 @@ def test_a_hole_in_the_offsets_is_read_again_and_then_passed() -> None:
     stage.run(loader)
     assert stage.loaded == [0, 1], "what follows the hole links to something not seen"
     assert loader.next_offsets == {0: 6}
-
-
-def test_blocks_of_two_partitions_are_inserted_at_the_same_time() -> None:
-    stage = two_partitions(3)
-    both = threading.Barrier(2, timeout=20)  # each insert waits until the other has begun
-    insert = stage.warehouse.insert
-
-    def insert_together(table: str, container: bytes, *, token: str) -> None:
-        both.wait()
-        insert(table, container, token=token)
-
-    stage.warehouse.insert = insert_together  # type: ignore[method-assign]
-    stage.start().step()
-    assert (stage.loaded_of(0), stage.loaded_of(1)) == ([0, 1, 2], [0, 1, 2])
-    assert stage.effects.names()[:2] == ["commit", "commit"], "both intents stand before either insert begins"
-
-
-def test_a_block_that_is_nearly_full_goes_along_with_a_full_one() -> None:
-    stage = Stage(*chain_of(4), other=chain_of(7, partition=1))
-    stage.run()
-    assert [effect[:3] for effect in stage.effects.done[:2]] == [("commit", 1, 0), ("commit", 0, 0)]
-    tokens = [effect[2] for effect in stage.effects.done if effect[0] == "insert"]
-    assert sorted(tokens) == ["clean-1/0/0-4", "clean-1/1/0-6", "clean-1/1/6-7"]
-
-
-@pytest.mark.parametrize("stores", [True, False])
-def test_an_insert_that_fails_holds_up_its_neighbour_only_for_a_while_and_each_is_stored_once(
-    stores: bool,
-) -> None:
-    stage = two_partitions(3)
-    stage.warehouse.away, stage.warehouse.stores_when_away = 41, stores
-    loader = stage.run()
-    assert (stage.loaded_of(0), stage.loaded_of(1)) == ([0, 1, 2], [0, 1, 2])
-    assert loader.tally.blocks["inserted"] == 2
-    assert loader.tally.trouble == ""
-
-
-def test_a_pack_that_clickhouse_refuses_is_found_also_beside_a_neighbour() -> None:
-    stage = two_partitions(3)
-    stage.warehouse.unreadable = lambda one: (
-        (one["origin_partition"], one["origin_offset"]) == (1, 1) and not one["dead"]
-    )
-    stage.run()
-    assert [(one.origin.partition, one.origin.offset) for one in stage.letters.letters] == [(1, 1)]
-    assert (stage.loaded_of(0), stage.loaded_of(1)) == ([0, 1, 2], [0, 1, 2])
-
-
-def test_an_intent_that_grew_old_while_its_neighbour_waited_is_written_again() -> None:
-    stage = two_partitions(3)
-    loader = stage.start()
-    commit = loader._inbox.commit
-
-    def commit_slowly(partition: int, offset: int, note: str) -> bool:
-        stage.clock.sleep(31 if partition == 1 and stage.effects.names() == ["commit"] else 0)
-        return commit(partition, offset, note)
-
-    loader._inbox.commit = commit_slowly  # type: ignore[method-assign]
-    loader.step()
-    order = [effect[:3] for effect in stage.effects.done if effect[0] in ("commit", "insert")]
-    assert order[:3] == [("commit", 0, 0), ("commit", 1, 0), ("commit", 0, 0)], "before the insert begins"
-    assert (stage.loaded_of(0), stage.loaded_of(1)) == ([0, 1, 2], [0, 1, 2])
-
-
-def test_a_partition_lost_while_its_neighbour_waits_is_repeated_by_the_next_owner_and_stands_once() -> None:
-    stage = two_partitions(3)
-    refused = iter([True])
-    insert = stage.warehouse.insert
-
-    def refuse_the_first(table: str, container: bytes, *, token: str) -> None:
-        if token.startswith("clean-1/0/") and next(refused, False):
-            raise WarehouseAway("fake")
-        insert(table, container, token=token)
-
-    stage.warehouse.insert = refuse_the_first  # type: ignore[method-assign]
-    loader = stage.start()
-    poll, taken_over = loader._inbox.poll, []
-
-    def poll_and_lose(wait_s: float) -> list[Message]:
-        if stage.effects.names().count("commit") == 2 and not taken_over:
-            loader.lose(1, still_ours=False)
-            taken_over.append(stage.start())
-        return poll(wait_s)
-
-    loader._inbox.poll = poll_and_lose  # type: ignore[method-assign]
-    stage.run(loader)
-    assert taken_over
-    stage.run(taken_over[0])
-    assert (stage.loaded_of(0), stage.loaded_of(1)) == ([0, 1, 2], [0, 1, 2])
-
-
-@settings(max_examples=100, deadline=None)
-@given(seed=st.integers(0, 2**32))
-def test_wherever_it_dies_every_accepted_pack_of_two_partitions_is_loaded_once(seed: int) -> None:
-    rng = Random(seed)
-    logs = [chain_of(rng.randrange(1, 30), rng.randrange(4), partition) for partition in (0, 1)]
-    stage = Stage(
-        other=[], limits=BlockLimits(row_count_max=rng.randrange(1, 20), pack_count_max=rng.randrange(1, 9))
-    )
-    stage.batch = rng.randrange(1, 8)
-    for _ in range(rng.randrange(1, 12)):
-        stage.effects.fuse = rng.randrange(12)
-        stage.warehouse.away = rng.randrange(3)
-        stage.warehouse.stores_when_away = rng.random() < 0.5
-        stage.log.away = rng.randrange(2)
-        with suppress(Killed):
-            loader = stage.start()
-            for _ in range(rng.randrange(1, 8)):
-                for partition, log in enumerate(logs):
-                    fed = len(stage.log.messages[partition])
-                    stage.log.messages[partition] += log[fed : fed + rng.randrange(6)]
-                loader.step()
-            if rng.random() < 0.5:
-                loader.finish()
-    stage.effects.fuse = None
-    stage.log.messages.update(enumerate(logs))
-    stage.run(steps=200)
-    for partition, log in enumerate(logs):
-        assert stage.loaded_of(partition) == list(range(len(log)))
 
 
 @settings(max_examples=150, deadline=None)
