@@ -83,7 +83,7 @@ class Drop:
     reason: DropReason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: a step copies its dictionary
 class EventBatch:
     """The fields of `Event` as equally long columns, the keys of the events, and what was dropped so far.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from itertools import compress
-from typing import Any, Self
+from typing import Any
 
 from schemas.clean_pack import CLEAN_COLUMNS
 from schemas.drops import DropReason
 from schemas.event import EVENT_FIELDS, Drop, EventBatch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CleanBatch(EventBatch):
     """Steps read the raw columns, fill the clean ones and empty what must not go further.
 
@@ -49,7 +49,7 @@ class CleanBatch(EventBatch):
         """Begin with what the edge received."""
         return cls(**{name: getattr(batch, name) for name in EVENT_FIELDS})
 
-    def drop(self, reasons: Sequence[DropReason | None]) -> Self:
+    def drop(self, reasons: Sequence[DropReason | None]) -> CleanBatch:
         """Leave out each event whose reason is not None, and count it under that reason. Needs the `key` column."""
         if not any(reasons):
             return self
@@ -97,6 +97,20 @@ class Sighting:
     properties: str = ""
 
 
+def replace(batch: CleanBatch, **columns: Any) -> CleanBatch:
+    """The batch with other columns. Raises TypeError for a column it does not have.
+
+    Like `dataclasses.replace`, which calls the constructor with all 53 fields: 20 µs where this takes 1, and a pack of
+    ten events goes through thirteen steps.
+    """
+    if not columns.keys() <= _FIELDS:
+        raise TypeError(f"no such column: {', '.join(columns.keys() - _FIELDS)}")
+    made = object.__new__(CleanBatch)
+    made.__dict__.update(batch.__dict__, **columns)
+    return made
+
+
+_FIELDS = frozenset(one.name for one in fields(CleanBatch))
 COLUMNS: tuple[str, ...] = tuple(
     one.name for one in fields(CleanBatch) if one.name not in ("drops", "sightings")
 )

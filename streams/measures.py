@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
+from functools import cache
 from time import perf_counter
 
 from prometheus_client import Counter, Gauge
@@ -33,15 +34,21 @@ def run_steps(batch: CleanBatch, steps: tuple[Step, ...]) -> CleanBatch:
     for step in steps:
         started = perf_counter()
         batch = step(batch)
-        STEP_SECONDS.labels(step_name(step)).inc(perf_counter() - started)
+        _seconds_of(step_name(step)).inc(perf_counter() - started)
     return batch
+
+
+@cache
+def _seconds_of(step: str) -> Counter:
+    """The counter of one step: `labels` takes 2 µs each time."""
+    return STEP_SECONDS.labels(step)
 
 
 def pack_decided(pack: CleanPack, seconds: float) -> None:
     """Count one pack and its events by outcome."""
     head = pack.head
     PACKS.labels("dead" if head.dead else "repeat" if head.repeat else "decided").inc()
-    STEP_SECONDS.labels("whole_pack").inc(seconds)
+    _seconds_of("whole_pack").inc(seconds)
     outcomes = Tally(str(drop.reason) for drop in pack.drops)
     bases = Tally(pack.columns.get("basis", ()))
     anonymous = bases.pop(str(Basis.ANONYMOUS), 0)

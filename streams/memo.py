@@ -23,8 +23,12 @@ class Memo(dict[K, V]):
         found = self[value] = self._rule(value)
         return found
 
-    def of_all(self, values: Iterable[K]) -> list[V]:
-        """What the rule says of each value, in order."""
+    def make_room(self) -> None:
+        """Forget everything when it is full; before a batch, not at each value."""
         if len(self) > self._size_max:
             self.clear()
+
+    def of_all(self, values: Iterable[K]) -> list[V]:
+        """What the rule says of each value, in order."""
+        self.make_room()
         return list(map(self.__getitem__, values))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from schemas.consent import Basis
 from schemas.event import SYSTEM
-from streams.batch import CleanBatch
+from streams.batch import CleanBatch, replace
 from streams.steps.consent import is_choice
 
 # What the clean pack has on a person or their way here. The contract basis keeps an order, not who looked at what.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
@@ -10,7 +9,7 @@ from ua_parser_rs import UserAgentExtractor
 
 from schemas.drops import DropReason
 from schemas.event import Flag
-from streams.batch import CleanBatch
+from streams.batch import CleanBatch, replace
 from streams.memo import Memo
 from streams.rules import Rules
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
 from ua_parser import Domain, Parser, loaders
 from ua_parser.regex import Resolver
 
-from streams.batch import CleanBatch
+from streams.batch import CleanBatch, replace
 from streams.memo import Memo
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from schemas.clean_pack import SOURCE_CODE
 from schemas.drops import DropReason
 from schemas.event import Flag
 from schemas.identity import event_keys
-from streams.batch import CleanBatch, Sighting
+from streams.batch import CleanBatch, Sighting, replace
 from streams.rules import Rules
 
 
@@ -72,7 +72,7 @@ def _sighting(batch: CleanBatch, i: int) -> Sighting:
     )  # fmt: skip
     if batch.trust[i] != "secret":
         return named
-    return replace(
+    return dataclasses.replace(
         named,
         occurred_at=batch.occurred_at[i],
         value_e4=batch.value_e4[i],

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from hashlib import sha256
 
-from streams.batch import CleanBatch
+from streams.batch import CleanBatch, replace
 from streams.rules import Rules
 
 _BLOCK = 64  # bytes, of SHA-256

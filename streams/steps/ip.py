@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from streams.batch import CleanBatch
+from streams.batch import CleanBatch, replace
 from streams.memo import Memo
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import blake2b
 
 import orjson
@@ -10,7 +9,7 @@ import orjson
 from schemas.drops import DropReason
 from schemas.event import VALUE_E4_MAX
 from schemas.identity import FINGERPRINT_BYTES, event_keys, keyed_hash
-from streams.batch import CleanBatch
+from streams.batch import CleanBatch, replace
 from streams.rules import Rules
 from streams.steps.scrub import is_only_name, names_person, scrub_text
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from streams.batch import CleanBatch
+from streams.batch import CleanBatch, replace
 from streams.memo import Memo
 
 EMAIL_MASK, PHONE_MASK, CARD_MASK, TOKEN_MASK = "[email]", "[phone]", "[card]", "[token]"

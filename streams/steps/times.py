@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from schemas.drops import DropReason
 from schemas.event import Flag
-from streams.batch import CleanBatch
+from streams.batch import CleanBatch, replace
 from streams.rules import DAY_MS, Rules
 
 PUBLIC_AGE_MS_MAX = 30 * DAY_MS  # nobody's browser holds an event back for longer
