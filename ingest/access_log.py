@@ -320,7 +320,9 @@ def is_page(method: str, path: str, status: str) -> bool:
 
 def _properties(status: str, method: str, size: str) -> str:
     answered = 0 if status == "-" else int(status)
-    known = f'"status":{answered},"bytes":{0 if size == "-" else min(int(size[:18]), 10**15)}'
+    sent: str | int = size  # mostly as JSON writes a number; to read and write it again takes 0.3 µs
+    if size[0] not in "123456789" or len(size) > 15 or not size.isascii():
+        sent = 0 if size == "-" else min(int(size[:18]), 10**15)
     if not method:
-        return f"{{{known}}}"
-    return f'{{{known},"method":"{method}"}}'  # a method is letters: nothing to escape
+        return f'{{"status":{answered},"bytes":{sent}}}'
+    return f'{{"status":{answered},"bytes":{sent},"method":"{method}"}}'  # a method is letters: nothing to escape

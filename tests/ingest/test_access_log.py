@@ -1,5 +1,6 @@
 """Access logs: each line is one event, found again by its content, or counted as unreadable."""
 
+import json
 import random
 from collections.abc import Callable
 from zlib import crc32
@@ -159,6 +160,26 @@ def test_requests_are_taken_apart_the_same_way_inside_a_line(request_line: str) 
     method, path = split_request(request_line)
     assert event is not None
     assert (event.url, f'"method":"{method}"' in event.properties) == (path, bool(method))
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("0", 0),
+        ("-", 0),
+        ("48213", 48_213),
+        ("007", 7),
+        ("9" * 15, 10**15 - 1),
+        ("9" * 25, 10**15),
+        ("٣٤", 34),
+    ],
+)
+def test_whatever_digits_a_server_writes_the_size_is_a_number_of_json(written: str, size: int) -> None:
+    event = read(
+        f'192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 {written} "-" "-"'.encode()
+    )
+    assert event is not None
+    assert json.loads(event.properties) == {"status": 200, "bytes": size, "method": "GET"}
 
 
 @given(st.lists(st.sampled_from([b"a", b"b", b"", b"\xff\x00"]), max_size=12))
