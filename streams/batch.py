@@ -100,8 +100,8 @@ class Sighting:
 def replace(batch: CleanBatch, **columns: Any) -> CleanBatch:
     """The batch with other columns. Raises TypeError for a column it does not have.
 
-    Like `dataclasses.replace`, which calls the constructor with all 53 fields: 20 µs where this takes 1, and a pack of
-    ten events goes through thirteen steps.
+    Like `dataclasses.replace`, which calls the constructor with all 53 fields: 24 µs where this takes 1.7, and a pack
+    goes through thirteen steps, however few events are in it.
     """
     if not columns.keys() <= _FIELDS:
         raise TypeError(f"no such column: {', '.join(columns.keys() - _FIELDS)}")
