@@ -2,8 +2,8 @@
 
 A pack closes when it is 3 ms old and the one before it on its partition is acknowledged, when it is full, or when it
 is 10 ms old. A broker on the same machine acknowledges in 0.15 ms: without the 3 ms packs stay small,
-and each pack costs about 80 µs here, 1 ms in streams and a share of a request to the broker. 64 senders and 2 partitions make
-packs of 30: 80 µs / 30 = 2.7 µs an event.
+and each pack costs about 80 µs here, 1 ms in streams and a share of a request to the broker. 64 senders and 2
+partitions make packs of 30: 80 µs / 30 = 2.7 µs an event.
 """
 
 from __future__ import annotations
