@@ -125,7 +125,7 @@ class KafkaInbox:
 
         producer = self._producer = self._producer or self._build_producer()
         try:
-            for letter in letters:
+            for letter in map(DeadLetter.shortened, letters):
                 producer.produce(DEAD, letter.value, headers=list(letter.headers()), on_delivery=report)
         except (BufferError, KafkaException):
             failed.append("not sent")
@@ -196,7 +196,7 @@ class KafkaInbox:
                 "enable.idempotence": True,
                 "acks": "all",
                 "message.timeout.ms": int(BURY_S_MAX * 1000),
-                "message.max.bytes": CLEAN_SIZE_MAX,
+                "message.max.bytes": CLEAN_SIZE_MAX + 10_000,
                 "log_level": 0,
             }
         )

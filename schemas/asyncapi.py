@@ -105,7 +105,8 @@ def _messages(topics: tuple[Topic, ...]) -> Part:
         },
         "DeadLetter": {
             "title": "a message nobody could read, as it came",
-            "description": "Still sealed where it was, so it can be replayed.",
+            "description": "Still sealed where it was, so it can be replayed. One larger than 4,000,000 bytes is left "
+            "out: its dead letter is empty and names its SHA-256 and its size.",
             "headers": {
                 "type": "object",
                 "required": ["reason", "topic", "topic_id", "partition", "offset"],
@@ -115,6 +116,8 @@ def _messages(topics: tuple[Topic, ...]) -> Part:
                     "topic_id": {"type": "string"},
                     "partition": {"type": "string", "pattern": "^[0-9]+$"},
                     "offset": {"type": "string", "pattern": "^[0-9]+$"},
+                    "left_out_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+                    "left_out_size": {"type": "string", "pattern": "^[0-9]+$"},
                 },
             },
             "payload": {"type": "string", "contentEncoding": "binary"},

@@ -17,11 +17,12 @@ from schemas.drops import DeadReason
 from schemas.links import Origin
 from schemas.ring import Key, Ring
 from schemas.seal import open_seal, read_envelope, seal_pack
-from schemas.topics import DIRECT, DIRECT_SIZE_MAX
+from schemas.topics import DIRECT, DIRECT_BATCH_SIZE_MAX, DIRECT_SIZE_MAX
 
 DIRECT_EVENT = load_schema("direct_event.v1")
 DIRECT_VERSIONS = {DIRECT_EVENT.header: DIRECT_EVENT}
 ORIGIN_HEADER = "fairpixel-origin"  # of a replayed message: where it lay first, so that its id stays the same
+_SEAL_BYTES_MAX = 1_000  # what a seal adds: ids, nonce, tag, and what zstd adds to what does not compress
 _CONTEXT = ("ip", "user_agent", "language")
 
 
@@ -71,8 +72,11 @@ def seal_letter(
 ) -> DeadLetter:
     """A dead letter of a direct message: sealed first, as it came in clear text and may name a person.
 
+    One that only its producer's compression brought past the broker is left out, as in DeadLetter.shortened.
     pack_id and nonce: 16 and 12 random bytes.
     """
+    if len(value) > DIRECT_BATCH_SIZE_MAX:
+        return DeadLetter(reason, DIRECT, origin, value).shortened(DIRECT_BATCH_SIZE_MAX)
     return DeadLetter(
         reason, DIRECT, origin, seal_pack(value, key, pack_id=pack_id, nonce=nonce, accepted=())
     )
@@ -80,7 +84,7 @@ def seal_letter(
 
 def open_letter(letter: DeadLetter, ring: Ring) -> bytes:
     """The direct message as it came. Raises PackError."""
-    return open_seal(read_envelope(letter.value), ring)
+    return open_seal(read_envelope(letter.value, DIRECT_BATCH_SIZE_MAX + _SEAL_BYTES_MAX), ring)
 
 
 def _decode_avro(value: bytes) -> dict[str, Any]:

@@ -239,13 +239,15 @@ class Desk:
         def report(result: Delivered | DeliveryError) -> None:  # on the outbox's thread
             loop.call_soon_threadsafe(kept.set_result, result)
 
+        letter = letter.shortened()
         self.means.outbox.send(DEAD, self.partition, letter.value, letter.headers(), report)
         result = await kept
         if isinstance(result, DeliveryError):
             self.means.give_up(f"a dead letter was not delivered: {result}")
         get_logger().warning(
-            "dead_letter", partition=self.partition, offset=letter.origin.offset, reason=str(letter.reason)
-        )
+            "dead_letter", partition=self.partition, offset=letter.origin.offset, reason=str(letter.reason),
+            left_out_bytes=letter.left_out.size if letter.left_out else 0,
+        )  # fmt: skip
 
     def _delivered(self, opened: _Opened, result: Delivered | DeliveryError) -> None:
         """A report from the broker. Nothing may be raised here: an event loop only logs what its callbacks raise."""

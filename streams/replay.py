@@ -25,7 +25,7 @@ class Found:
     partition: int
     offset: int
     time_ms: int
-    size: int  # bytes
+    size: int  # bytes of the message, also where these are left out
     letter: DeadLetter | None
 
 
@@ -39,7 +39,9 @@ def find_letters(log: LogReader, partitions: int) -> Iterator[Found]:
                     letter = DeadLetter.from_message(record.value, record.headers)
                 except ValueError:
                     letter = None
-                yield Found(partition, record.offset, record.time_ms, len(record.value), letter)
+                left_out = letter.left_out if letter else None
+                size = left_out.size if left_out else len(record.value)
+                yield Found(partition, record.offset, record.time_ms, size, letter)
 
 
 def why_unreadable(value: bytes, ring: Ring) -> DeadReason | None:

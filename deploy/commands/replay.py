@@ -13,6 +13,7 @@ from deploy.commands._replay_direct import is_readable, replay_direct, send
 from deploy.errors import Trouble
 
 if TYPE_CHECKING:
+    from schemas.dead_letter import DeadLetter
     from schemas.ring import Ring
     from streams.log_reader import LogReader
     from streams.replay import Found
@@ -80,6 +81,12 @@ def _replay(log: LogReader, bootstrap: str, found: Found, ring: Ring, file: Path
         raise Trouble(
             "It is not a dead letter of this platform.", "Nothing needs to be done: nobody waits for it."
         )
+    if letter.left_out is not None and file is None:
+        raise Trouble(
+            f"It cannot be replayed: its {letter.left_out.size} bytes were too many for a dead letter, which holds "
+            f"their SHA-256 alone ({letter.left_out.sha256}).",
+            f"Read them at {_origin(letter)} while the topic keeps them, and give them mended: --file.",
+        )
     if letter.topic == DIRECT:
         return f"{_place(found)}: {replay_direct(bootstrap, letter, ring, file)}"
     if not can_go_back(letter):
@@ -128,17 +135,23 @@ def _print_list(found: list[Found], ring: Ring) -> None:
         if letter is None:
             table.add_row(_place(one), since, "", "not a dead letter", str(one.size), "")
             continue
-        origin = f"{letter.topic} {letter.origin.partition}/{letter.origin.offset}"
-        readable = is_readable(letter, ring) or (
+        if letter.left_out is not None:
+            by_now = "too large, not kept"
+        elif is_readable(letter, ring) or (
             can_go_back(letter) and why_unreadable(letter.value, ring) is None
-        )
-        table.add_row(
-            _place(one), since, origin, str(letter.reason), str(one.size), "readable" if readable else ""
-        )
+        ):
+            by_now = "readable"
+        else:
+            by_now = ""
+        table.add_row(_place(one), since, _origin(letter), str(letter.reason), str(one.size), by_now)
     console.print(table)
     console.print(
         "Replay one: fairpixel replay --partition P --offset O [--file MENDED]; those readable by now: --all"
     )
+
+
+def _origin(letter: DeadLetter) -> str:
+    return f"{letter.topic} {letter.origin.partition}/{letter.origin.offset}"
 
 
 def _place(found: Found) -> str:
