@@ -22,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from deploy.errors import Trouble
+from schemas.kafka_access import KafkaAccess, find_access
 from schemas.settings import PlatformSettings, SettingError
 from schemas.topics import Topic, all_topics
 
@@ -29,13 +30,13 @@ ASK_S_MAX = 10.0
 SETTLE_S_MAX = 10.0
 
 
-def ensure_topics(bootstrap: str, topics: Sequence[Topic], wait_s_max: float = 60.0) -> list[str]:
+def ensure_topics(kafka: KafkaAccess, topics: Sequence[Topic], wait_s_max: float = 60.0) -> list[str]:
     """Make every topic stand as asked for; returns a line for each change made.
 
     Partitions are added but never taken away. Waits for the broker up to `wait_s_max`. Raises Trouble.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 500})
-    _wait_for_broker(admin, bootstrap, wait_s_max)
+    admin = AdminClient({**kafka.client(), "log_level": 0, "reconnect.backoff.max.ms": 500})
+    _wait_for_broker(admin, kafka, wait_s_max)
     deadline = time.monotonic() + SETTLE_S_MAX
     done: list[str] = []
     try:
@@ -50,15 +51,15 @@ def ensure_topics(bootstrap: str, topics: Sequence[Topic], wait_s_max: float = 6
                 time.sleep(0.1)
     except KafkaException as error:
         raise Trouble(
-            f"The topics cannot be set up on {bootstrap}: {error.args[0].str()}.",
+            f"The topics cannot be set up on {kafka.bootstrap}: {error.args[0].str()}.",
             "Check the broker's log (kafka.log in the logs folder) and that it is running: fairpixel status.",
         ) from None
 
 
-def differences(bootstrap: str, topics: Sequence[Topic], timeout_s: float = 3.0) -> list[str]:
+def differences(kafka: KafkaAccess, topics: Sequence[Topic], timeout_s: float = 3.0) -> list[str]:
     """What is not as it should be, a line each; empty when all is well. Changes nothing. Raises Trouble."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    _wait_for_broker(admin, bootstrap, timeout_s)
+    admin = AdminClient({**kafka.client(), "log_level": 0})
+    _wait_for_broker(admin, kafka, timeout_s)
     found = admin.list_topics(timeout=timeout_s).topics
     lines = [f"{topic.name}: missing" for topic in topics if topic.name not in found]
     there = [topic for topic in topics if topic.name in found]
@@ -72,7 +73,7 @@ def differences(bootstrap: str, topics: Sequence[Topic], timeout_s: float = 3.0)
     return lines
 
 
-def _wait_for_broker(admin: AdminClient, bootstrap: str, wait_s_max: float) -> None:
+def _wait_for_broker(admin: AdminClient, kafka: KafkaAccess, wait_s_max: float) -> None:
     deadline = time.monotonic() + wait_s_max
     while True:
         try:
@@ -82,7 +83,7 @@ def _wait_for_broker(admin: AdminClient, bootstrap: str, wait_s_max: float) -> N
             pass
         if time.monotonic() > deadline:
             raise Trouble(
-                f"No Kafka broker answers at {bootstrap}.",
+                f"No Kafka broker answers at {kafka.bootstrap}.",
                 "Start the platform (make up), or check FAIRPIXEL_KAFKA_BOOTSTRAP.",
             )
         time.sleep(0.1)
@@ -168,7 +169,7 @@ def main() -> None:
     """Set the topics up on the platform's broker; one line for each change."""
     try:
         settings = PlatformSettings.from_env(os.environ)
-        for line in ensure_topics(settings.bootstrap, all_topics()):
+        for line in ensure_topics(find_access(settings, "operator"), all_topics()):
             print(line, flush=True)
     except (Trouble, SettingError) as trouble:
         sys.exit(f"topics: {trouble}")

@@ -14,6 +14,7 @@ from ingest.settings import EdgeSettings
 from ingest.sockets import BACKLOG, listen, raise_file_limit
 from ingest.tls import build_tls, check_tls
 from ingest.workers import Workers
+from schemas.kafka_access import find_access
 from schemas.logs import configure_logs
 from schemas.settings import PlatformSettings, SettingError
 
@@ -26,6 +27,7 @@ def main() -> None:
     configure_logs("ingest")
     try:
         settings, edge = PlatformSettings.from_env(os.environ), EdgeSettings.from_env(os.environ)
+        find_access(settings, "ingest")  # each worker asks for itself; here it is said once
         if settings.tls_cert:
             check_tls(Path(settings.tls_cert), Path(settings.tls_key))
     except SettingError as error:

@@ -44,6 +44,7 @@ from ingest.trace import Traces, read_identity_secret
 from ingest.used_links import FORGET_S, UsedLinks
 from schemas import metrics
 from schemas.config import ConfigError
+from schemas.kafka_access import find_access
 from schemas.logs import configure_logs, get_logger
 from schemas.pack import PackLimits
 from schemas.secrets import SecretsError
@@ -107,7 +108,8 @@ class Edge:
     async def _start(self) -> None:
         root = self._settings.data / "ingest" / "spool"
         files = await asyncio.to_thread(claim_spool, root, self._edge.name)
-        self._outbox = KafkaOutbox(self._settings.bootstrap)
+        kafka = find_access(self._settings, "ingest")
+        self._outbox = KafkaOutbox(kafka)
         limits = SpoolLimits(self._edge.spool_bytes_max, RAW_RETENTION_MS // 2)
         spool = Spool(files, limits, asyncio.get_running_loop().call_soon_threadsafe)
         self._delivery = Delivery(
@@ -124,7 +126,7 @@ class Edge:
         await self._forget_links()
         intake = Intake(self._live, self._packer, self._counts, self._edge, id_maker())
         self._doors = self._build_doors(intake)
-        self._direct = Direct(intake, lambda: KafkaInbox(self._settings.bootstrap), os.urandom)
+        self._direct = Direct(intake, lambda: KafkaInbox(kafka), os.urandom)
         # Events make few cycles: looking for them rarely makes a batched event 8.6 µs instead of 9.8, and the slowest
         # hundredth of batches 15 ms instead of 40.
         gc.collect()

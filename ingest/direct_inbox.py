@@ -21,6 +21,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from schemas.dead_letter import DeadLetter
+from schemas.kafka_access import KafkaAccess
 from schemas.links import Origin
 from schemas.logs import get_logger
 from schemas.topics import CLEAN_SIZE_MAX, DEAD, DIRECT
@@ -70,10 +71,10 @@ class DirectInbox(Protocol):
 class KafkaInbox:
     """A DirectInbox on a broker."""
 
-    def __init__(self, bootstrap: str, group: str = GROUP) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaAccess, group: str = GROUP) -> None:
+        self._kafka = kafka
         self._group = group
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._admin = AdminClient({**kafka.client(), "log_level": 0})
         self._producer: Producer | None = None  # made for the first dead letter
         self._consumer = self._subscribe()
         self._topic_id = ""
@@ -168,7 +169,7 @@ class KafkaInbox:
     def _subscribe(self) -> Consumer:
         consumer = Consumer(
             {
-                "bootstrap.servers": self._bootstrap,
+                **self._kafka.client(),
                 "group.id": self._group,
                 "client.id": "fairpixel-ingest-direct",
                 "enable.auto.commit": False,
@@ -191,7 +192,7 @@ class KafkaInbox:
     def _build_producer(self) -> Producer:
         return Producer(
             {
-                "bootstrap.servers": self._bootstrap,
+                **self._kafka.client(),
                 "client.id": "fairpixel-ingest-direct",
                 "enable.idempotence": True,
                 "acks": "all",

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from schemas.kafka_access import KafkaAccess
 from schemas.logs import get_logger
 from schemas.topics import RAW, RAW_SIZE_MAX
 
@@ -45,8 +46,8 @@ class KafkaOutbox:
     One that turned fatal is replaced by a new one at the next `settle`; what it still held counts as not delivered.
     """
 
-    def __init__(self, bootstrap: str, topic: str = RAW) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaAccess, topic: str = RAW) -> None:
+        self._kafka = kafka
         self._topic = topic
         self._waiting: dict[int, OnDelivery] = {}
         self._reports: deque[tuple[int, bool]] = deque()  # filled by `poll`, emptied by `settle`
@@ -94,7 +95,7 @@ class KafkaOutbox:
     def _build(self) -> Producer:
         return Producer(
             {
-                "bootstrap.servers": self._bootstrap,
+                **self._kafka.client(),
                 "client.id": "fairpixel-ingest",
                 "enable.idempotence": True,
                 "acks": "all",

@@ -86,6 +86,19 @@ class PlatformSettings(FromEnv):
     kafka_bootstrap: str = setting(
         "FAIRPIXEL_KAFKA_BOOTSTRAP", "", "Kafka's addresses; empty: the embedded one"
     )
+    kafka_user: str = setting("FAIRPIXEL_KAFKA_USER", "", "the user that logs in to Kafka; empty: no login")
+    kafka_password: str = setting("FAIRPIXEL_KAFKA_PASSWORD", "", "its password")
+    kafka_security: str = setting(
+        "FAIRPIXEL_KAFKA_SECURITY",
+        "",
+        "plaintext, sasl_plaintext, ssl or sasl_ssl; empty: sasl_ssl with a user, plaintext without",
+    )
+    kafka_mechanism: str = setting(
+        "FAIRPIXEL_KAFKA_MECHANISM", "SCRAM-SHA-256", "of the login: SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN"
+    )
+    kafka_ca: str = setting(
+        "FAIRPIXEL_KAFKA_CA", "", "certificates (PEM) that prove the brokers; empty: those of the system"
+    )
     clickhouse_url: str = setting(
         "FAIRPIXEL_CLICKHOUSE_URL", "", "ClickHouse's HTTP address; empty: the embedded one"
     )

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from schemas.kafka_access import KafkaAccess, find_access
 from schemas.logs import get_logger
 from schemas.metrics import SINKS_BLOCKS, SINKS_LAG, SINKS_LINK_OPEN, SINKS_PACKS, SINKS_ROWS
 from schemas.secrets import parse_secrets
@@ -31,22 +32,23 @@ log = get_logger()
 def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Event) -> int:
     """Load until `stop`; returns the exit code. Errors that a new start may mend end the process with 1."""
     warehouse = connect_warehouse(platform)
+    kafka = find_access(platform, "sinks")
     health = Health()
     server = serve_pages(platform.sinks_port, health.healthz, health.readyz, health.render_metrics)
     inbox: KafkaInbox | None = None
     try:
-        inbox = _prepare(platform, settings, warehouse, stop, health)
+        inbox = _prepare(kafka, settings, warehouse, stop, health)
         if inbox is None:
             return 0
         loader = Loader(
             inbox,
             warehouse,
-            KafkaLetters(platform.bootstrap),
+            KafkaLetters(kafka),
             group=settings.group,
             clock=time.monotonic,
             sleep=time.sleep,
         )
-        watchdog = Watchdog(loader, KafkaEnds(platform.bootstrap, CLEAN), inbox.topic_id, _end_process)
+        watchdog = Watchdog(loader, KafkaEnds(kafka, CLEAN), inbox.topic_id, _end_process)
         health.watch(loader, inbox, watchdog)
         inbox.subscribe(loader)
         threading.Thread(target=watchdog.run, name="watchdog", args=(stop,), daemon=True).start()
@@ -79,7 +81,7 @@ def connect_warehouse(platform: PlatformSettings) -> HttpWarehouse:
 
 
 def _prepare(
-    platform: PlatformSettings,
+    kafka: KafkaAccess,
     settings: SinksSettings,
     warehouse: HttpWarehouse,
     stop: threading.Event,
@@ -93,7 +95,7 @@ def _prepare(
                 for name in migrate(warehouse, read_migrations()):
                     log.info("migration_applied", migration=name)
                 migrated = True
-            return KafkaInbox(platform.bootstrap, settings.group, CLEAN)
+            return KafkaInbox(kafka, settings.group, CLEAN)
         except (WarehouseError, InboxAway) as away:
             if str(away) != trouble:
                 log.warning("waiting", trouble=str(away))

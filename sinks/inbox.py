@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from schemas.kafka_access import KafkaAccess
 from sinks.block import Message
 
 ASK_S_MAX = 10.0
@@ -80,11 +81,11 @@ class Inbox(Protocol):
 class KafkaInbox:
     """The clean topic on Kafka. One thread polls and commits; `high` and `bounds` may be asked from others."""
 
-    def __init__(self, bootstrap: str, group: str, topic: str) -> None:
+    def __init__(self, kafka: KafkaAccess, group: str, topic: str) -> None:
         """Raises InboxAway when the topic's id cannot be found out."""
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._topic = topic
-        self._topic_id = find_topic_id(bootstrap, topic)
+        self._topic_id = find_topic_id(kafka, topic)
         self._owner: Owner | None = None
         self._ours: set[int] = set()
         self._held = False
@@ -92,7 +93,7 @@ class KafkaInbox:
         self._highs_at = 0.0
         self._given: list[int] | None = None  # by the group, and not begun yet
         self._consumer = Consumer({
-            "bootstrap.servers": bootstrap,
+            **kafka.client(),
             "group.id": group,
             "client.id": f"sinks-{uuid.uuid4().hex[:8]}",
             "enable.auto.commit": False,
@@ -180,7 +181,7 @@ class KafkaInbox:
 
     def read_log(self, partition: int) -> Iterator[Message]:
         low, high = self.bounds(partition)
-        yield from read_range(self._bootstrap, self._topic, partition, low, high)
+        yield from read_range(self._kafka, self._topic, partition, low, high)
 
     def close(self) -> None:
         """Leave the group; the owner is told of its partitions first."""
@@ -238,12 +239,12 @@ class KafkaInbox:
             self._ours.discard(one.partition)
 
 
-def read_range(bootstrap: str, topic: str, partition: int, low: int, high: int) -> Iterator[Message]:
+def read_range(kafka: KafkaAccess, topic: str, partition: int, low: int, high: int) -> Iterator[Message]:
     """The messages of a partition from `low` to before `high`, apart from any group. Raises InboxAway."""
     if low >= high:
         return
     consumer = Consumer({
-        "bootstrap.servers": bootstrap,
+        **kafka.client(),
         "group.id": "fairpixel-reader",  # required by the client; nothing is ever committed
         "enable.auto.commit": False,
         "enable.partition.eof": True,
@@ -272,9 +273,9 @@ def read_range(bootstrap: str, topic: str, partition: int, low: int, high: int) 
         consumer.close()
 
 
-def find_topic_id(bootstrap: str, topic: str) -> str:
+def find_topic_id(kafka: KafkaAccess, topic: str) -> str:
     """The id Kafka gave the topic. Raises InboxAway."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin = AdminClient({**kafka.client(), "log_level": 0})
     try:
         asked: Any = admin.describe_topics(TopicCollection([topic]), request_timeout=ASK_S_MAX)[topic]
         return str(asked.result(ASK_S_MAX).topic_id)

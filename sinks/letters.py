@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from schemas.dead_letter import DeadLetter
+from schemas.kafka_access import KafkaAccess
 from schemas.links import Origin
 from schemas.topics import DEAD
 from sinks.inbox import ASK_S_MAX, InboxAway
@@ -28,14 +29,14 @@ class Letters(Protocol):
 class KafkaLetters:
     """Dead letters on Kafka; the producer is made at the first letter, for there is hardly ever one."""
 
-    def __init__(self, bootstrap: str, topic: str = DEAD) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaAccess, topic: str = DEAD) -> None:
+        self._kafka = kafka
         self._topic = topic
 
     def send(self, letter: DeadLetter) -> None:
         failed: list[str] = []
         producer = Producer({
-            "bootstrap.servers": self._bootstrap,
+            **self._kafka.client(),
             "enable.idempotence": True,
             "compression.type": "none",  # the letter as it came; 4 MB is the largest
             "message.max.bytes": 4_200_000,
@@ -58,7 +59,7 @@ class KafkaLetters:
 
     def has(self, origin: Origin, since_ms: int) -> bool:
         consumer = Consumer({
-            "bootstrap.servers": self._bootstrap,
+            **self._kafka.client(),
             "group.id": "fairpixel-reader",  # required by the client; nothing is ever committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from schemas.kafka_access import KafkaAccess
 from sinks.inbox import InboxAway, find_topic_id
 
 LOOK_EVERY_S = 2.0
@@ -73,8 +74,8 @@ class Work(Protocol):
 class KafkaEnds:
     """The ends of a topic's partitions, and its id, asked of the broker in bounded time."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaAccess, topic: str) -> None:
+        self._kafka = kafka
         self._topic = topic
         self._admin: AdminClient | None = None
 
@@ -82,7 +83,7 @@ class KafkaEnds:
         """Partition -> the offset behind its last message. Raises InboxAway."""
         latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         wanted = {TopicPartition(self._topic, one): latest for one in partitions}
-        self._admin = self._admin or AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0})
+        self._admin = self._admin or AdminClient({**self._kafka.client(), "log_level": 0})
         try:
             asked = self._admin.list_offsets(wanted, request_timeout=ANSWER_S_MAX)
             return {one.partition: int(end.result(ANSWER_S_MAX * 2).offset) for one, end in asked.items()}
@@ -92,7 +93,7 @@ class KafkaEnds:
 
     def topic_id(self) -> str:
         """The id of the topic that has this name now. Raises InboxAway."""
-        return find_topic_id(self._bootstrap, self._topic)
+        return find_topic_id(self._kafka, self._topic)
 
 
 class Watchdog:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import ssl
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import faust
 from rocksdict import Cache
 
+from schemas.kafka_access import KafkaAccess, find_access
 from schemas.logs import get_logger
 from schemas.settings import PlatformSettings
 from schemas.topics import RAW
@@ -91,12 +93,13 @@ class Worker:
 
 
 def build_app(
-    settings: PlatformSettings, streams: StreamsSettings, worker: Worker, means: Means
+    settings: PlatformSettings, kafka: KafkaAccess, streams: StreamsSettings, worker: Worker, means: Means
 ) -> faust.App:
     """The Faust application: one agent instance a partition, no tables, no web server, offsets acknowledged by us."""
     app = faust.App(
         GROUP,
-        broker=[f"kafka://{one.strip()}" for one in settings.bootstrap.split(",")],
+        broker=[f"kafka://{one.strip()}" for one in kafka.bootstrap.split(",")],
+        broker_credentials=credentials(kafka),
         value_serializer="raw",
         key_serializer="raw",
         store="memory://",
@@ -137,14 +140,25 @@ def build_app(
     return app
 
 
+def credentials(kafka: KafkaAccess) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """The same access, in Faust's words."""
+    context = ssl.create_default_context(cafile=kafka.ca or None) if kafka.is_encrypted else None
+    if kafka.has_login:
+        return faust.SASLCredentials(
+            username=kafka.user, password=kafka.password, mechanism=kafka.mechanism, ssl_context=context
+        )
+    return faust.SSLCredentials(context) if context else None
+
+
 async def run(settings: PlatformSettings, streams: StreamsSettings, identity_secret: bytes) -> None:
     """Work until SIGTERM or SIGINT."""
     (settings.data / "streams").mkdir(mode=0o700, parents=True, exist_ok=True)
+    kafka = find_access(settings, "streams")
     policy = Policy(settings.config_path, settings.keys, identity_secret)
-    await asyncio.get_running_loop().run_in_executor(None, wait_for_kafka, settings.bootstrap, RAW)
-    outbox = KafkaOutbox(settings.bootstrap)
+    await asyncio.get_running_loop().run_in_executor(None, wait_for_kafka, kafka, RAW)
+    outbox = KafkaOutbox(kafka)
     means = Means(
-        log=KafkaLogReader(settings.bootstrap),
+        log=KafkaLogReader(kafka),
         outbox=outbox,
         policy=policy,
         folder=settings.data / "streams" / "seen",
@@ -153,8 +167,8 @@ async def run(settings: PlatformSettings, streams: StreamsSettings, identity_sec
         give_up=end_process,
     )
     worker = Worker(means)
-    app = build_app(settings, streams, worker, means)
-    watchdog = Watchdog(settings.bootstrap, worker, streams.stuck_seconds_max, end_process, measures.LAG.set)
+    app = build_app(settings, kafka, streams, worker, means)
+    watchdog = Watchdog(kafka, worker, streams.stuck_seconds_max, end_process, measures.LAG.set)
     serve_health(settings.streams_port, watchdog.health)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -7,15 +7,16 @@ import time
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from schemas.kafka_access import KafkaAccess
 from schemas.logs import get_logger
 
 ANSWER_SECONDS_MAX = 3.0
 SAY_EVERY_SECONDS = 10.0
 
 
-def wait_for_kafka(bootstrap: str, topic: str) -> None:
+def wait_for_kafka(kafka: KafkaAccess, topic: str) -> None:
     """Return when the broker knows the topic; says every ten seconds that it waits."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 500, "log_level": 0})
+    admin = AdminClient({**kafka.client(), "reconnect.backoff.max.ms": 500, "log_level": 0})
     said = time.monotonic()
     while True:
         try:

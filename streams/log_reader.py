@@ -16,6 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import DEAD
 
 REQUEST_SECONDS_MAX = 10.0
@@ -54,10 +55,10 @@ class LogReader(Protocol):
 class KafkaLogReader:
     """A LogReader on a broker. Each call raises KafkaException when the broker cannot answer in time."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaAccess) -> None:
+        self._kafka = kafka
         self._config: dict[str, str | int | float] = {
-            "bootstrap.servers": bootstrap,
+            **kafka.client(),
             "group.id": "fairpixel-streams-reader",  # required by the client, never committed to
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
@@ -68,13 +69,13 @@ class KafkaLogReader:
         }
 
     def topic_id(self, topic: str) -> str:
-        admin = AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0})
+        admin = AdminClient({**self._kafka.client(), "log_level": 0})
         found = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_SECONDS_MAX)
         return str(found[topic].result(REQUEST_SECONDS_MAX).topic_id)
 
     def partition_count(self, topic: str = DEAD) -> int:
         """How many partitions a topic has; all of ours have equally many."""
-        admin = AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0})
+        admin = AdminClient({**self._kafka.client(), "log_level": 0})
         return len(admin.list_topics(topic, REQUEST_SECONDS_MAX).topics[topic].partitions)
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:

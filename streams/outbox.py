@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.dead_letter import Headers
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import CLEAN_SIZE_MAX
 
 DELIVERY_MS_MAX = 120_000  # a broker that is away for a minute costs time, not the worker
@@ -41,10 +42,10 @@ class Outbox(Protocol):
 class KafkaOutbox:
     """An Outbox on a broker."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, kafka: KafkaAccess) -> None:
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                **kafka.client(),
                 "enable.idempotence": True,
                 "acks": "all",
                 "compression.type": "lz4",

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import CLEAN, RAW
 from streams.health import Health
 
@@ -53,7 +54,7 @@ class Watchdog:
     """A thread that measures lag, keeps the health page true and gives up on a silent worker."""
 
     def __init__(
-        self, bootstrap: str, work: Work, stuck_seconds_max: float, give_up: Callable[[str], None],
+        self, kafka: KafkaAccess, work: Work, stuck_seconds_max: float, give_up: Callable[[str], None],
         on_lag: Callable[[int], None],
     ) -> None:  # fmt: skip
         self._work = work
@@ -65,7 +66,7 @@ class Watchdog:
         self._clean_end = -1
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **kafka.client(),
                 "group.id": "fairpixel-streams",
                 "enable.auto.commit": False,
                 "log_level": 0,

@@ -6,6 +6,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from deploy.topics import ensure_topics
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import all_topics
 from tests.processes import await_that
 
@@ -22,7 +23,7 @@ def make_topics_anew(bootstrap: str) -> None:
 
 def make_topics(bootstrap: str) -> None:
     """Make what is missing of our topics, and wait until each partition has a leader that answers."""
-    ensure_topics(bootstrap, all_topics())
+    ensure_topics(KafkaAccess(bootstrap), all_topics())
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "leaders"})
 
     def answers() -> bool:

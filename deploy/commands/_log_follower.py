@@ -23,6 +23,7 @@ from ingest.log_formats.pixel_queue import PixelQueueFormat
 from ingest.log_import import Imported, ImportFailed, LogImport
 from ingest.log_position import FollowTaken, PositionFile
 from ingest.outbox import KafkaOutbox
+from schemas.kafka_access import find_access
 from schemas.ring import RingError
 
 LOOK_S = 0.1  # between two looks at a log in which nothing stands
@@ -45,7 +46,7 @@ class Follower:
         self._found = format
         self._live = Live(means.settings, os.environ)
         self._refreshed_at = time.monotonic()
-        self._outbox = KafkaOutbox(means.settings.bootstrap)
+        self._outbox = KafkaOutbox(find_access(means.settings, "operator"))
         self._bootstrap = means.settings.bootstrap
         self._partitions: int | None = None
         self._rejects = means.rejects()

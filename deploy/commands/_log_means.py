@@ -83,8 +83,9 @@ class Means:
     def outbox(self) -> tuple[KafkaOutbox, int]:
         """The producer and the number of partitions. Raises Trouble where Kafka does not answer."""
         from ingest.outbox import KafkaOutbox
+        from schemas.kafka_access import find_access
 
-        outbox = KafkaOutbox(self.settings.bootstrap)
+        outbox = KafkaOutbox(find_access(self.settings, "operator"))
         partitions = outbox.fetch_partition_count(METADATA_S_MAX)
         if partitions is None:
             raise Trouble(

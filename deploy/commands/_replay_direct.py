@@ -11,12 +11,13 @@ from deploy.errors import Trouble
 
 if TYPE_CHECKING:
     from schemas.dead_letter import DeadLetter
+    from schemas.kafka_access import KafkaAccess
     from schemas.ring import Ring
 
 SEND_S_MAX = 30.0
 
 
-def replay_direct(bootstrap: str, letter: DeadLetter, ring: Ring, file: Path | None) -> str:
+def replay_direct(kafka: KafkaAccess, letter: DeadLetter, ring: Ring, file: Path | None) -> str:
     """Open the letter, or take the mended message, and write it to the direct topic; what was done, as a sentence.
 
     The message says where it lay first, so an event without an id keeps the id of that place however often it is
@@ -43,7 +44,7 @@ def replay_direct(bootstrap: str, letter: DeadLetter, ring: Ring, file: Path | N
             "Give it mended (--file), or add its site to fairpixel.toml, then replay.",
         )
     headers = [(ORIGIN_HEADER, encode_origin(letter.origin))]
-    send(bootstrap, letter.topic, letter.origin.partition, value, headers)
+    send(kafka, letter.topic, letter.origin.partition, value, headers)
     return f"back on {letter.topic}, partition {letter.origin.partition}, {len(value)} bytes."
 
 
@@ -62,7 +63,7 @@ def is_readable(letter: DeadLetter, ring: Ring) -> bool:
 
 
 def send(
-    bootstrap: str, topic: str, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
+    kafka: KafkaAccess, topic: str, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
 ) -> None:
     """Write one message and wait for the brokers' word. Raises Trouble."""
     from confluent_kafka import KafkaError, Message, Producer
@@ -73,7 +74,7 @@ def send(
         if error is not None:
             failed.append(error.str())
 
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 0})
+    producer = Producer({**kafka.client(), "enable.idempotence": True, "log_level": 0})
     producer.produce(topic, value, partition=partition, headers=list(headers), on_delivery=report)
     if producer.flush(SEND_S_MAX) or failed:
         raise Trouble(

@@ -14,6 +14,7 @@ from deploy.errors import Trouble
 
 if TYPE_CHECKING:
     from schemas.dead_letter import DeadLetter
+    from schemas.kafka_access import KafkaAccess
     from schemas.ring import Ring
     from streams.log_reader import LogReader
     from streams.replay import Found
@@ -34,6 +35,7 @@ def run(
     from confluent_kafka import KafkaException
 
     from deploy.local import Platform
+    from schemas.kafka_access import find_access
     from streams.keyring import read_ring
     from streams.log_reader import KafkaLogReader
     from streams.replay import find_letters
@@ -45,7 +47,8 @@ def run(
             "Use --partition P --offset O (with --file FILE for mended bytes), or --all, or nothing for the list.",
         )
     settings = Platform.from_env(os.environ).settings
-    log = KafkaLogReader(settings.bootstrap)
+    kafka = find_access(settings, "operator")
+    log = KafkaLogReader(kafka)
     try:
         found = list(find_letters(log, log.partition_count()))
         ring = read_ring(settings.keys)
@@ -56,22 +59,22 @@ def run(
                     f"There is no dead letter at partition {partition}, offset {offset}.",
                     "See which there are: fairpixel replay.",
                 )
-            print(_replay(log, settings.bootstrap, chosen[0], ring, file))
+            print(_replay(log, kafka, chosen[0], ring, file))
         elif everything:
             for letter in found:
                 try:
-                    print(_replay(log, settings.bootstrap, letter, ring, None))
+                    print(_replay(log, kafka, letter, ring, None))
                 except Trouble as trouble:
                     print(f"{_place(letter)}: left where it is. {trouble.what}")
         else:
             _print_list(found, ring)
     except KafkaException as error:
         raise Trouble(
-            f"Kafka does not answer on {settings.bootstrap}: {error.args[0].str()}.", "See fairpixel status."
+            f"Kafka does not answer on {kafka.bootstrap}: {error.args[0].str()}.", "See fairpixel status."
         ) from None
 
 
-def _replay(log: LogReader, bootstrap: str, found: Found, ring: Ring, file: Path | None) -> str:
+def _replay(log: LogReader, kafka: KafkaAccess, found: Found, ring: Ring, file: Path | None) -> str:
     """Put one back on the partition it came from. Raises Trouble when that would be of no use."""
     from schemas.topics import DIRECT
     from streams.replay import can_go_back, has_rows_already, why_unreadable
@@ -88,7 +91,7 @@ def _replay(log: LogReader, bootstrap: str, found: Found, ring: Ring, file: Path
             f"Read them at {_origin(letter)} while the topic keeps them, and give them mended: --file.",
         )
     if letter.topic == DIRECT:
-        return f"{_place(found)}: {replay_direct(bootstrap, letter, ring, file)}"
+        return f"{_place(found)}: {replay_direct(kafka, letter, ring, file)}"
     if not can_go_back(letter):
         raise Trouble(
             "It is a clean pack, and its place in the clean log is behind us.",
@@ -110,7 +113,7 @@ def _replay(log: LogReader, bootstrap: str, found: Found, ring: Ring, file: Path
         )
     if has_rows_already(log, letter.origin.partition, found.time_ms, time.time_ns() // 1_000_000, value):
         return f"{_place(found)}: its rows stand already; nothing was sent."
-    send(bootstrap, letter.topic, letter.origin.partition, value)
+    send(kafka, letter.topic, letter.origin.partition, value)
     return (
         f"{_place(found)}: back on {letter.topic}, partition {letter.origin.partition}, {len(value)} bytes."
     )

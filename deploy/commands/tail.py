@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from schemas.kafka_access import KafkaAccess
     from schemas.links import Position
 
 
@@ -21,10 +22,11 @@ def run(
 ) -> None:
     """Print what may be kept, as it comes: the clean events, and nothing of a person beyond them. Ctrl-C ends it."""
     from deploy.local import Platform
+    from schemas.kafka_access import find_access
 
-    bootstrap = Platform.from_env(os.environ).settings.bootstrap
+    kafka = find_access(Platform.from_env(os.environ).settings, "operator")
     shown = 0
-    for event in follow(bootstrap):
+    for event in follow(kafka):
         if site and event.get("site") != site:
             continue
         print(json.dumps(event) if as_json else describe(event), flush=True)
@@ -45,7 +47,7 @@ def describe(event: dict[str, Any]) -> str:
     return "  ".join([*parts, where, "bot" if event.get("is_bot") else ""]).rstrip()
 
 
-def follow(bootstrap: str) -> Iterator[dict[str, Any]]:
+def follow(kafka: KafkaAccess) -> Iterator[dict[str, Any]]:
     """Events of accepted packs written from now on, each a dict without empty fields. Raises Trouble."""
     from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
@@ -53,7 +55,7 @@ def follow(bootstrap: str) -> Iterator[dict[str, Any]]:
     from schemas.topics import CLEAN
 
     consumer = Consumer({
-        "bootstrap.servers": bootstrap,
+        **kafka.client(),
         "group.id": "fairpixel-tail",  # required by the client; nothing is ever committed
         "enable.auto.commit": False,
         "fetch.message.max.bytes": 4_200_000,
@@ -71,7 +73,7 @@ def follow(bootstrap: str) -> Iterator[dict[str, Any]]:
             yield from read_events(message.value() or b"", message.partition() or 0, last)
     except KafkaException as error:
         raise Trouble(
-            f"Kafka does not answer at {bootstrap}: {error.args[0].name()}.", "See: fairpixel status"
+            f"Kafka does not answer at {kafka.bootstrap}: {error.args[0].name()}.", "See: fairpixel status"
         ) from None
     finally:
         consumer.close()

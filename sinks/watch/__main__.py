@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any
 
+from schemas.kafka_access import find_access
 from schemas.logs import configure_logs, get_logger
 from schemas.secrets import SecretsError, parse_secrets
 from schemas.settings import PlatformSettings, SettingError
@@ -31,6 +32,7 @@ def main() -> int:
     try:
         settings = PlatformSettings.from_env(os.environ)
         password = _password(settings)
+        kafka = find_access(settings, "alerts")
     except (SettingError, SecretsError) as error:
         log.error("settings_refused", reason=str(error))
         return 2
@@ -45,7 +47,7 @@ def main() -> int:
             health.sent(fields["route"], fields["outcome"])
         log.info(event, **fields)
 
-    topic = KafkaRawTopic(settings.bootstrap)
+    topic = KafkaRawTopic(kafka)
     store = Store(HttpWarehouse(settings.warehouse_url, settings.clickhouse_user, password))
     watcher = Watcher(store, topic, HttpEdge(settings.edge_url), hooks, tell)
     try:

@@ -7,6 +7,7 @@ from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPart
 from confluent_kafka.admin import AdminClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from schemas.kafka_access import KafkaAccess
 from schemas.metrics import INGEST_SPOOL_PACKS
 from schemas.topics import RAW
 from sinks.closing import Watermarks
@@ -22,8 +23,8 @@ class KafkaAway(OSError):
 class KafkaRawTopic:
     """Watermarks of events.raw.v1, asked of the broker each time; the topic's id too, for a name can be made twice."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._config: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap, "log_level": 0}
+    def __init__(self, kafka: KafkaAccess) -> None:
+        self._config: dict[str, str | int | float | bool] = {**kafka.client(), "log_level": 0}
         self._clients: tuple[AdminClient, Consumer] | None = None
 
     def ends(self) -> tuple[str, dict[int, Watermarks]]:

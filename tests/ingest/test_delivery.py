@@ -13,6 +13,7 @@ from ingest.outbox import KafkaOutbox
 from ingest.pack import Pack, close_pack
 from ingest.spool import Spool, SpoolLimits
 from ingest.spool_files import SpoolFiles
+from schemas.kafka_access import KafkaAccess
 from schemas.ring import DAY_MS
 from tests.ingest.builders import KEY, RING, row, run
 from tests.processes import free_port
@@ -194,7 +195,7 @@ def test_what_is_left_at_a_stop_is_drained_after_the_next_start(tmp_path: Path) 
 
 
 def test_a_producer_that_turned_fatal_is_replaced_and_what_it_held_is_not_forgotten() -> None:
-    outbox = KafkaOutbox(f"127.0.0.1:{free_port()}")
+    outbox = KafkaOutbox(KafkaAccess(f"127.0.0.1:{free_port()}"))
     reports: list[bool] = []
     outbox.send(0, b"x", reports.append)
     producer = outbox._producer

@@ -11,6 +11,7 @@ from ingest import direct_inbox
 from ingest.direct_inbox import DirectMessage, KafkaInbox
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
+from schemas.kafka_access import KafkaAccess
 from schemas.links import Origin
 from schemas.topics import DIRECT
 from tests.ingest.test_direct_edge import as_json, dead_letters, write
@@ -38,7 +39,7 @@ def mark() -> str:
 def test_what_was_not_committed_comes_again(kafka: str, mark: str) -> None:
     group = uuid.uuid4().hex
     write(kafka, *(as_json(event=mark, id=str(n)) for n in range(6)))
-    first = KafkaInbox(kafka, group)
+    first = KafkaInbox(KafkaAccess(kafka), group)
     taken = fetch(first, mark, 6)
     assert len({one.origin for one in taken}) == 6
     assert all(
@@ -46,14 +47,14 @@ def test_what_was_not_committed_comes_again(kafka: str, mark: str) -> None:
     )
     first.commit(taken[:4])
     first.close()
-    second = KafkaInbox(kafka, group)
+    second = KafkaInbox(KafkaAccess(kafka), group)
     again = fetch(second, mark, 2)
     assert {one.origin for one in again} == {one.origin for one in taken[4:]}
     second.close()
 
 
 def test_while_it_holds_nothing_is_read_and_nothing_is_lost(kafka: str, mark: str) -> None:
-    inbox = KafkaInbox(kafka, uuid.uuid4().hex)
+    inbox = KafkaInbox(KafkaAccess(kafka), uuid.uuid4().hex)
     write(kafka, as_json(event=mark))
     fetch(inbox, mark, 1)
     write(kafka, *(as_json(event=mark) for _ in range(3)))
@@ -69,7 +70,7 @@ def test_large_messages_are_fetched_in_bounded_turns(
     monkeypatch.setattr(direct_inbox, "FETCH_BYTES_MAX", 300_000)
     large = as_json(event=mark, properties={"filler": "x" * 180_000})
     write(kafka, *[large] * 20)
-    inbox = KafkaInbox(kafka, uuid.uuid4().hex)
+    inbox = KafkaInbox(KafkaAccess(kafka), uuid.uuid4().hex)
     turns: list[int] = []
     found = 0
 
@@ -86,7 +87,7 @@ def test_large_messages_are_fetched_in_bounded_turns(
 
 
 def test_lag_is_what_was_written_and_not_taken(kafka: str, mark: str) -> None:
-    inbox = KafkaInbox(kafka, uuid.uuid4().hex)
+    inbox = KafkaInbox(KafkaAccess(kafka), uuid.uuid4().hex)
     write(kafka, as_json(event=mark))
     inbox.commit(fetch(inbox, mark, 1))
     await_that(lambda: not inbox.fetch(1, 0.1) and inbox.lag() == 0, 20, "all is taken")
@@ -94,7 +95,7 @@ def test_lag_is_what_was_written_and_not_taken(kafka: str, mark: str) -> None:
 
 
 def test_a_letter_is_buried_with_its_origin(kafka: str) -> None:
-    inbox = KafkaInbox(kafka, uuid.uuid4().hex)
+    inbox = KafkaInbox(KafkaAccess(kafka), uuid.uuid4().hex)
     origin = Origin(uuid.uuid4().hex, 1, 77)
     assert inbox.bury([DeadLetter(DeadReason.NOT_AN_EVENT, DIRECT, origin, b"sealed")])
     assert [letter.value for letter in dead_letters(kafka) if letter.origin == origin] == [b"sealed"]
@@ -103,7 +104,7 @@ def test_a_letter_is_buried_with_its_origin(kafka: str) -> None:
 
 def test_without_kafka_every_call_returns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.direct_inbox.BURY_S_MAX", 0.2)
-    inbox = KafkaInbox(f"127.0.0.1:{free_port()}")
+    inbox = KafkaInbox(KafkaAccess(f"127.0.0.1:{free_port()}"))
     began = time.monotonic()
     letter = DeadLetter(DeadReason.NOT_AN_EVENT, DIRECT, Origin("t", 0, 0), b"sealed")
     assert inbox.fetch(10, 0.1) == []

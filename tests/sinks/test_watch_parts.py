@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import RAW
 from sinks.alerts import MINUTE, Book
 from sinks.migrate import read_migrations, split_statements
@@ -182,7 +183,7 @@ def test_a_warehouse_that_is_away_says_so() -> None:
 
 
 def test_the_raw_topic_says_its_ends(kafka: str) -> None:
-    topic = KafkaRawTopic(kafka)
+    topic = KafkaRawTopic(KafkaAccess(kafka))
     before_id, before = topic.ends()
     producer = Producer({"bootstrap.servers": kafka})
     producer.produce(RAW, b"x", partition=1)
@@ -198,7 +199,7 @@ def test_the_raw_topic_says_its_ends(kafka: str) -> None:
 def test_a_broker_that_is_away_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sinks.watch.outside.ANSWER_SECONDS_MAX", 0.5)
     with pytest.raises(KafkaAway):
-        KafkaRawTopic(f"127.0.0.1:{free_port()}").ends()
+        KafkaRawTopic(KafkaAccess(f"127.0.0.1:{free_port()}")).ends()
 
 
 def test_an_edge_says_how_many_packs_are_in_its_spool() -> None:

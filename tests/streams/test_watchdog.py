@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.kafka_access import KafkaAccess
 from streams.watchdog import UNSEEN_SECONDS_MAX, Patience, Watchdog
 from tests.broker import make_topics_anew
 from tests.processes import await_that
@@ -57,7 +58,7 @@ def test_a_silent_worker_is_given_up(kafka: str, tmp_path: Path) -> None:
     workers.flush()
     ended = threading.Event()
     lags: list[int] = []
-    watchdog = Watchdog(kafka, Silent(), 2, lambda reason: ended.set(), lags.append)
+    watchdog = Watchdog(KafkaAccess(kafka), Silent(), 2, lambda reason: ended.set(), lags.append)
     assert ended.wait(20)
     assert watchdog.health().status == "stuck"
     assert not watchdog.health().alive
@@ -80,14 +81,14 @@ def test_a_worker_without_a_partition_is_needed_only_when_nobody_works(
     monkeypatch.setattr(Watchdog, "clean_end", lambda self: next(written))
     monkeypatch.setattr(Watchdog, "group_lag", lambda self: 5)
     ended = threading.Event()
-    Watchdog("127.0.0.1:9", Idle(), 1, lambda reason: ended.set(), lambda lag: None)
+    Watchdog(KafkaAccess("127.0.0.1:9"), Idle(), 1, lambda reason: ended.set(), lambda lag: None)
     assert ended.wait(5) is given_up
 
 
 @pytest.mark.timeout(60)
 def test_a_broker_that_is_away_is_waited_for() -> None:
     ended = threading.Event()
-    watchdog = Watchdog("127.0.0.1:9", Silent(), 1, lambda reason: ended.set(), lambda lag: None)
+    watchdog = Watchdog(KafkaAccess("127.0.0.1:9"), Silent(), 1, lambda reason: ended.set(), lambda lag: None)
     await_that(
         lambda: watchdog.health().status == "waiting_for_kafka", 20, "the watchdog says what it waits for"
     )
@@ -106,7 +107,7 @@ def test_a_watchdog_that_hangs_in_a_call_is_no_health(monkeypatch: pytest.Monkey
         return 0
 
     monkeypatch.setattr(Watchdog, "_lag", hang)
-    watchdog = Watchdog("127.0.0.1:9", Silent(), 1, lambda reason: None, lambda lag: None)
+    watchdog = Watchdog(KafkaAccess("127.0.0.1:9"), Silent(), 1, lambda reason: None, lambda lag: None)
     assert hanging.wait(20)
     assert watchdog.health().alive
     later = time.monotonic() + UNSEEN_SECONDS_MAX + 1

@@ -22,6 +22,7 @@ from schemas.clean_pack import CleanPack, decode_clean_pack
 from schemas.dead_letter import DeadLetter
 from schemas.event import Event
 from schemas.identity import partition_of
+from schemas.kafka_access import KafkaAccess
 from schemas.links import accept
 from schemas.ring import Key
 from schemas.topics import CLEAN, DEAD, RAW
@@ -50,7 +51,7 @@ class Workers:
         (self.folder / "data").mkdir(exist_ok=True)
         self.configure("[sites.demo]\n")
         self.key: Key = keep_ring(self.folder / "keys", now_ms()).newest(now_ms())
-        self.log = KafkaLogReader(self.bootstrap)
+        self.log = KafkaLogReader(KafkaAccess(self.bootstrap))
         self.producer = Producer(
             {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 1, "log_level": 0}
         )

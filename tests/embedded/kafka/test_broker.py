@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from deploy.embedded import kafka as embedded_kafka
 from deploy.embedded.kafka_probe import Broker, probe
 from deploy.topics import differences, ensure_topics
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import CLEAN, RAW, Topic, all_topics
 from tests.processes import REPO, await_that, free_port
 
@@ -96,7 +97,7 @@ def read(bootstrap: str, topic: str, count: int) -> list[bytes]:
 
 def test_a_killed_broker_comes_back_with_what_it_acknowledged(broker: Running) -> None:
     broker.start()
-    ensure_topics(broker.bootstrap, all_topics())
+    ensure_topics(KafkaAccess(broker.bootstrap), all_topics())
     write(broker.bootstrap, RAW, b"before the kill")
     broker.stop(signal.SIGKILL)
     broker.start()
@@ -106,7 +107,7 @@ def test_a_killed_broker_comes_back_with_what_it_acknowledged(broker: Running) -
 
 def test_both_ports_can_be_moved_and_the_data_stays(broker: Running) -> None:
     broker.start()
-    ensure_topics(broker.bootstrap, all_topics())
+    ensure_topics(KafkaAccess(broker.bootstrap), all_topics())
     write(broker.bootstrap, RAW, b"on the old port")
     broker.stop(signal.SIGTERM)
     broker.port, broker.controller_port = free_port(), free_port()
@@ -160,17 +161,19 @@ def test_topics_carry_the_settings_they_were_declared_with(kafka: str) -> None:
 
 
 def test_setting_up_topics_twice_changes_nothing_the_second_time(kafka: str) -> None:
-    await_that(lambda: ensure_topics(kafka, all_topics()) == [], 10, "nothing is left to change")
+    await_that(lambda: ensure_topics(KafkaAccess(kafka), all_topics()) == [], 10, "nothing is left to change")
 
 
 def test_a_changed_topic_is_brought_back_and_a_small_one_grows(kafka: str) -> None:
     small = Topic("test.small", "a test", 1, {"retention.ms": "1000"})
-    ensure_topics(kafka, [small])
+    ensure_topics(KafkaAccess(kafka), [small])
     wanted = Topic("test.small", "a test", 3, {"retention.ms": "2000"})
     expected = ["test.small: 1 partitions, expected 3", "test.small: retention.ms is not 2000"]
-    await_that(lambda: differences(kafka, [wanted]) == expected, 10, "both differences are named")
-    ensure_topics(kafka, [wanted])
-    await_that(lambda: differences(kafka, [wanted]) == [], 10, "the topic is as wanted")
+    await_that(
+        lambda: differences(KafkaAccess(kafka), [wanted]) == expected, 10, "both differences are named"
+    )
+    ensure_topics(KafkaAccess(kafka), [wanted])
+    await_that(lambda: differences(KafkaAccess(kafka), [wanted]) == [], 10, "the topic is as wanted")
 
 
 def test_a_topic_nobody_declared_is_not_made_by_writing_to_it(kafka: str) -> None:
@@ -185,7 +188,7 @@ def test_a_topic_nobody_declared_is_not_made_by_writing_to_it(kafka: str) -> Non
 
 
 def test_the_clean_topic_takes_a_pack_of_almost_four_megabytes(kafka: str) -> None:
-    ensure_topics(kafka, all_topics())
+    ensure_topics(KafkaAccess(kafka), all_topics())
     write(kafka, CLEAN, os.urandom(3_900_000))
 
 
