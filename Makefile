@@ -3,7 +3,7 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python,$(shell command -v $(name) 2>/dev/null)))
 BIN := .venv/bin
 
-.PHONY: up down status doctor test check bench faults lock setup
+.PHONY: up down status doctor test check bench fuzz faults lock setup
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -37,8 +37,12 @@ check: setup ## style, types and house rules
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/house
 
-bench: setup ## measure each part alone and all together
-	@exec $(BIN)/python -m tests.speed
+bench: setup ## measure each part alone, all together, and beside hostile events
+	@exec $(BIN)/python -m tests.speed $(ARGS)
+
+# Minutes of each target, one at a time or two, with what they learnt before: make fuzz ARGS="--minutes 10 --only sql".
+fuzz: setup ## try to break everything that reads a stranger's bytes, for 2 minutes a target
+	@exec $(BIN)/python -m tests.fuzz $(ARGS)
 
 faults: setup ## kill and freeze everything, five times each with different seeds
 	@exec $(BIN)/python -m pytest tests/faults --fault-runs 5

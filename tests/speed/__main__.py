@@ -17,7 +17,7 @@ from rich.table import Table
 
 from schemas.settings import PlatformSettings
 from tests.platform import Platform
-from tests.speed import parts, together
+from tests.speed import hostile, parts, together
 from tests.speed.machine import kafka, program, ready
 from tests.speed.wire import wire
 
@@ -62,6 +62,19 @@ GOALS: dict[str, tuple[str, float | None, bool]] = {
     "queryable_p50_s": ("a hit is queryable, 2,000 events/s: p50 (s)", 1, False),
     "queryable_p99_s": ("a hit is queryable, 2,000 events/s: p99 (s)", 2, False),
     "queryable_never": ("  probes never seen", 0, False),
+    "hostile_events_per_second": (
+        "hostile events beside 100 ordinary ones a second: sent a second",
+        450,
+        True,
+    ),
+    "hostile_accepted_percent": ("  requests of theirs the edge took (%)", None, True),
+    "hostile_unanswered": ("  requests of theirs without an answer", 0, False),
+    "hostile_queryable_p50_s": ("  an ordinary hit is queryable: p50 (s)", None, False),
+    "hostile_queryable_p99_s": ("  an ordinary hit is queryable: p99 (s)", 2, False),
+    "hostile_queryable_never": ("  ordinary hits never seen", 0, False),
+    "hostile_settled_after_s": ("  all loaded after the last of them (s)", None, False),
+    "hostile_ledger_difference": ("  events the ledger cannot account for", 0, False),
+    "hostile_dead_letters": ("  dead letters", 0, False),
     "warm_start_s": ("ready after a warm `make up` (s)", 20, False),
     "idle_resident_mb": ("idle memory of everything (MB)", 1_500, False),
 }
@@ -72,7 +85,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument(
-        "--only", choices=["edge", "wire", "streams", "loader", "import", "together"], action="append"
+        "--only",
+        choices=["edge", "wire", "streams", "loader", "import", "together", "hostile"],
+        action="append",
     )
     arguments.add_argument(
         "--packs", type=int, default=1_600, help="raw packs of 500 events for streams and loader, a round"
@@ -83,9 +98,12 @@ def main() -> None:
         default=60,
         help="seconds over which the edge's memory is watched; 600 for the goal",
     )
+    arguments.add_argument(
+        "--hostile", type=int, default=10_000, help="hostile events that are sent, a round"
+    )
     arguments.add_argument("--hold", type=float, default=120, help="seconds the common rate is held")
     asked = arguments.parse_args()
-    wanted = asked.only or ["edge", "wire", "streams", "loader", "import", "together"]
+    wanted = asked.only or ["edge", "wire", "streams", "loader", "import", "together", "hostile"]
     console = Console()
     rounds: list[Figures] = []
     with tempfile.TemporaryDirectory(prefix="fairpixel-bench-") as folder:
@@ -120,6 +138,14 @@ def _run_rounds(
             console.print(f"round {number + 1} of {asked.rounds}, all together")
             rounds.append({})
             _together(platform, asked.hold if number == 0 else min(asked.hold, 30), console.print, rounds[-1])
+    if "hostile" in wanted:
+        for number in range(asked.rounds):
+            console.print(f"round {number + 1} of {asked.rounds}, hostile events beside ordinary ones")
+            platform.up()
+            try:
+                rounds.append(hostile.beside_ordinary(platform, asked.hostile, seed=number))
+            finally:
+                platform.down()
 
 
 def _parts(

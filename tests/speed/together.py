@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from contextlib import AbstractContextManager, nullcontext
 from statistics import quantiles
 
 import psutil
@@ -52,8 +53,15 @@ def held_rate(platform: Platform, events_per_second: int, seconds: float) -> Fig
     }  # fmt: skip
 
 
-def queryable(platform: Platform, events_per_second: int, seconds: float) -> Figures:
+def queryable(
+    platform: Platform,
+    events_per_second: int,
+    seconds: float,
+    beside: AbstractContextManager[object] | None = None,
+) -> Figures:
     """Seconds from sending a pixel until a query shows its row, at a steady rate of other traffic.
+
+    beside: what else happens meanwhile; entered when the measuring begins.
 
     After ten seconds of that traffic: until then the broker's machine compiles what it runs, on both cores.
     """
@@ -86,7 +94,8 @@ def queryable(platform: Platform, events_per_second: int, seconds: float) -> Fig
     for thread in threads:
         thread.start()
     try:
-        http_load(edge_port, 16, seconds, events_per_second, "pixel")
+        with beside or nullcontext():
+            http_load(edge_port, 16, seconds, events_per_second, "pixel")
     finally:
         stop.set()
         for thread in threads:

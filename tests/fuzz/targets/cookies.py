@@ -1,0 +1,54 @@
+"""Cookies and tokens: what a browser sends names a visitor whole or not at all."""
+
+from __future__ import annotations
+
+from ingest.answers import HeaderList
+from ingest.client import client_ip, read_client
+from ingest.cookies import has_cookie, read_visit
+from ingest.crossdomain import decode_token
+from ingest.doors import read_key
+from ingest.guard import network_of
+from ingest.visitors import cookies_of, host_of
+
+LENGTH_MAX = 2_000
+SEEDS = (
+    b"fp_demo=" + b"ab" * 16 + b".69000000.69000000.mn; other=1",
+    b"fp_demo=" + b"ab" * 16 + b".fffffffff.0.nnnn",
+    b"https://shop.example:8080", b"https://[::1", b"//[v1.x]/", b"null", b"https://xn--\xff.example",
+    b"Basic //8=", b"Basic OmRlbW8=", b"Bearer demo",
+    b"203.0.113.7, [2001:db8::1]:4711", b'for="[2001:db8::1]:4711";proto=https, for=_hidden',
+    b"A" * 90,
+)  # fmt: skip
+WORDS = (
+    b"fp_demo=",
+    b"; ",
+    b"https://",
+    b"[",
+    b"]:",
+    b"Basic ",
+    b"Bearer ",
+    b"for=",
+    b"\x80",
+    b"::ffff:",
+    b"%zone",
+)
+
+
+def fuzz(data: bytes) -> None:
+    """The value of a header."""
+    value = data.replace(b"\r", b" ").replace(b"\n", b" ")
+    headers: HeaderList = [(b"cookie", value), (b"cookie", value[:9])]
+    visit = read_visit(cookies_of(headers), "demo", 0x69000000)
+    assert visit is None or (len(visit.visitor) == 32 and visit.purposes)
+    has_cookie(value, "demo")
+    host_of(value)
+    for name in (b"x-forwarded-for", b"forwarded"):
+        peer = client_ip("203.0.113.9", [(name, value)], 1, name)
+        assert isinstance(network_of(peer), str)
+    named = dict.fromkeys(
+        (b"user-agent", b"accept-language", b"referer", b"sec-purpose", b"authorization"), value
+    )
+    read_client(named, "203.0.113.9")
+    read_key(named, value)
+    token = decode_token(value.decode("latin-1"), "shop.example", b"k" * 32)
+    assert token is None, "nobody without the key makes a token"
