@@ -6,10 +6,12 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from socket import socket
 
 from uvicorn import Config
 
 from ingest.connection import CONNECTIONS_MAX, SURPLUS_MAX, Connection
+from ingest.operation import parse_listen
 from ingest.settings import EdgeSettings
 from ingest.sockets import BACKLOG, listen, raise_file_limit
 from ingest.tls import build_tls, check_tls
@@ -33,17 +35,20 @@ def main() -> None:
     except SettingError as error:
         sys.exit(str(error))
     raise_file_limit(CONNECTIONS_MAX + SURPLUS_MAX + 1_024)
-    try:
-        listening = listen(edge.host, settings.edge_port, edge.answer_seconds_max)
-    except OSError as error:
-        sys.exit(
-            f"{edge.host}:{settings.edge_port}: {error.strerror}. Set FAIRPIXEL_EDGE_PORT or FAIRPIXEL_EDGE_HOST, "
-            "or end what uses it."
-        )
+    listening = [_listen(edge.host, settings.edge_port, edge, "FAIRPIXEL_EDGE_PORT or FAIRPIXEL_EDGE_HOST")]
+    if own := parse_listen(edge.metrics_listen):
+        listening.append(_listen(*own, edge, "FAIRPIXEL_INGEST_METRICS_LISTEN"))
     workers = Workers(_config(settings, edge), listening)
     workers.run()
     if workers.could_not_start:
         sys.exit(1)
+
+
+def _listen(host: str, port: int, edge: EdgeSettings, variable: str) -> socket:
+    try:
+        return listen(host, port, edge.answer_seconds_max)
+    except OSError as error:
+        sys.exit(f"{host}:{port}: {error.strerror}. Set {variable}, or end what uses it.")
 
 
 def _config(settings: PlatformSettings, edge: EdgeSettings) -> Config:

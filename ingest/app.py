@@ -33,6 +33,7 @@ from ingest.live import Live
 from ingest.mail_doors import mail_doors
 from ingest.mail_webhooks import webhook_routes
 from ingest.native import both_forms, build_starlette, document_routes, trace_routes
+from ingest.operation import NOT_FROM_HERE, Operators, parse_listen
 from ingest.outbox import KafkaOutbox
 from ingest.packer import Packer
 from ingest.page_doors import page_doors
@@ -73,6 +74,9 @@ class Edge:
         self._counts = Counts()
         self._doors: dict[str, Door] = {}
         self.connections = Connections(edge_settings.header_seconds_max)
+        self._operators = Operators(
+            edge_settings.metrics == "public", parse_listen(edge_settings.metrics_listen)
+        )
         self._used_links = UsedLinks(settings.data / "ingest" / "links")
         self._traces = Traces(ClickHouse.of(settings), lambda: read_identity_secret(settings, os.environ))
         self._pages = build_starlette(
@@ -232,24 +236,22 @@ class Edge:
         status = (await self._healthz(request)).status_code
         return PlainTextResponse("ok" if status == 200 else "stuck", status)
 
-    async def _readyz(self, _: Request) -> Response:
-        """Hits can be accepted: there is a key to seal under, and Kafka or the spool has room."""
+    async def _readyz(self, request: Request) -> Response:
+        """Hits can be accepted: there is a key to seal under, and Kafka or the spool has room. Why not, and how far
+        behind it is, those are told who run it."""
         reasons = []
         if not self._live.ring.keys:
             reasons.append("no key in the ring yet: the program streams makes the first")
         if not self._delivery.can_accept:
             reasons.append("Kafka is away and the spool takes nothing more")
-        return JSONResponse(
-            {
-                "status": "not ready" if reasons else "ready",
-                "reasons": reasons,
-                "warnings": self._delivery.warnings,
-                "lag": self._direct.lag,
-            },
-            503 if reasons else 200,
-        )
+        said: dict[str, object] = {"status": "not ready" if reasons else "ready"}
+        if self._operators.may_see(request.scope):
+            said |= {"reasons": reasons, "warnings": self._delivery.warnings, "lag": self._direct.lag}
+        return JSONResponse(said, 503 if reasons else 200)
 
-    async def _metrics(self, _: Request) -> Response:
+    async def _metrics(self, request: Request) -> Response:
+        if not self._operators.may_see(request.scope):
+            return JSONResponse(NOT_FROM_HERE._asdict(), 403, {"cache-control": "no-store"})
         gauges: dict[metrics.Metric, Callable[[], float]] = {
             metrics.INGEST_SPOOL_PACKS: lambda: self._delivery.spool_packs,
             metrics.INGEST_SPOOL_BYTES: lambda: self._delivery.spool_bytes,

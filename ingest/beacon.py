@@ -8,8 +8,6 @@ view and repeated by a retry; `link` is a token of another domain of the site. B
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import orjson
@@ -17,15 +15,15 @@ import orjson
 from ingest import answers
 from ingest.answers import HeaderList
 from ingest.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE
-from ingest.cookies import Visit
-from ingest.crossdomain import Uses, claim, decode_token, link_key
+from ingest.crossdomain import Uses
 from ingest.fields import Rejection, Unacceptable, invalid, parse_time
 from ingest.intake import Intake, all_kept
+from ingest.linked import arrival
 from ingest.page_door import PageDoor, PageRequest, Taken
 from ingest.parse import parse_event
 from ingest.row import EVENT_ID, Row
 from ingest.sites import PUBLIC
-from ingest.visitors import CONSENT, host_of, name_visitor, settle
+from ingest.visitors import CONSENT, name_visitor, settle
 
 CHOICES_MAX = 20  # different ones in a beacon: each is judged, and may set the cookie
 
@@ -92,7 +90,7 @@ class BeaconDoor(PageDoor):
     def _name_visitors(self, request: PageRequest, rows: list[Row]) -> tuple[list[Row], HeaderList]:
         page = request.said.get("page")
         seed: str = page if isinstance(page, str) else rows[0][EVENT_ID] if rows else ""
-        arrived = self._arrival(request, seed)
+        arrived = arrival(self._uses, request, seed)
         choices = {row[CONSENT] for row in rows}  # nearly always one
         if len(choices) > CHOICES_MAX:
             raise invalid("consent", f"at most {CHOICES_MAX} different choices in one beacon")
@@ -103,25 +101,6 @@ class BeaconDoor(PageDoor):
         headers = [(b"set-cookie", one.set_cookie) for one in found.values() if one.set_cookie]
         headers.sort(key=lambda pair: b"Max-Age=0" in pair[1])  # the last one holds: a withdrawal
         return [name_visitor(row, found[row[CONSENT]].visitor) for row in rows], headers
-
-    def _arrival(self, request: PageRequest, page: str) -> Callable[[], Visit | None]:
-        """Asks for the visit that came over a link, once it is known that it may be asked for."""
-
-        @cache
-        def arrived() -> Visit | None:
-            token = request.said.get("link")
-            if not isinstance(token, str):
-                return None
-            host = host_of(request.origin)
-            if host not in request.rules.linked_domains:
-                return None
-            secret = request.rules.secret
-            found = decode_token(token, host, link_key(secret))
-            if found is None or not claim(self._uses, secret, token, page, found[1], request.now_ms):
-                return None
-            return found[0]
-
-        return arrived
 
 
 def _size(common: dict[str, Any]) -> int:

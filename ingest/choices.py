@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from ingest import answers
 from ingest.answers import HeaderList
-from ingest.cookies import read_visit
-from ingest.crossdomain import NONCE_BYTES, encode_token, link_key
+from ingest.crossdomain import NONCE_BYTES, Uses, encode_token, link_key
 from ingest.fields import (
     SHORT_LENGTH_MAX,
     Rejection,
@@ -22,9 +21,12 @@ from ingest.fields import (
     parse_signals,
     parse_text,
 )
+from ingest.intake import Intake
+from ingest.linked import arrival
 from ingest.page_door import PageDoor, PageRequest, Taken
 from ingest.parse import parse_event
 from ingest.row import Row
+from ingest.sites import PUBLIC
 from ingest.visitors import Settled, decide_choice, host_of, name_visitor, settle
 from schemas.consent import SIGNALS, Basis, Purpose
 from schemas.event import CONSENT_CHOICE, SYSTEM, Flag
@@ -40,6 +42,11 @@ class ChoiceDoor(PageDoor):
     name = "consent"
     methods = ("GET", "POST")
 
+    def __init__(self, intake: Intake, uses: Uses) -> None:
+        """uses: of links from other domains, as a choice may be the first that is heard of who came over one."""
+        super().__init__(intake)
+        self._uses = uses
+
     async def take(self, request: PageRequest) -> Taken:
         """`{"proof": id, "consent": {purpose: bool}, "at": ms}`, once the choice is kept."""
         intake, said = self._intake, request.said
@@ -51,12 +58,16 @@ class ChoiceDoor(PageDoor):
                 'consent: expected "all", "none", purposes by comma, or an object such as {"measurement": true}',
             )
         proof = parse_id(said.get("id"), "id") or intake.make_id()
-        settled = settle(request.rules, signals, request.cookies, request.now_ms, proof)
+        page = said.get("page")
+        arrived = arrival(self._uses, request, page if isinstance(page, str) and page else proof)
+        foreign = intake.is_foreign(request.sender, request.origin)
+        settled = Settled()
+        if not foreign:
+            settled = settle(request.rules, signals, request.cookies, request.now_ms, proof, arrived)
         purposes = purposes_of(request, signals)
         row = self._row(request, proof, signals, settled, purposes)
         if intake.is_full:
             raise Unacceptable(*answers.SPOOL_FULL)
-        foreign = intake.is_foreign(request.sender, request.origin)
         if not await (
             intake.refuse_origin(request.sender, request.now_ms) if foreign else intake.packer.add(row)
         ):
@@ -72,7 +83,7 @@ class ChoiceDoor(PageDoor):
 
         null: this browser did not agree to anything that is kept here; a refusal leaves no cookie.
         """
-        visit = read_visit(request.cookies, request.sender.site, request.now_ms // 1000)
+        visit = request.rules.read_visit(request.cookies, request.now_ms // 1000)
         opted_out = bool(request.client.flags & OPTED_OUT)
         if visit is None or self._intake.is_foreign(request.sender, request.origin):
             return {"consent": None, "at": None, "opted_out": opted_out}, []
@@ -100,7 +111,7 @@ class ChoiceDoor(PageDoor):
         if isinstance(parsed, Rejection):
             raise Unacceptable(*parsed)
         row: Row = (*parsed.row[:KIND], SYSTEM, *parsed.row[KIND + 1 :])  # type: ignore[assignment]  # as long as before
-        visit = read_visit(request.cookies, request.sender.site, request.now_ms // 1000)
+        visit = request.rules.read_visit(request.cookies, request.now_ms // 1000)
         return name_visitor(row, settled.visitor or (visit.visitor if visit else ""))
 
 
@@ -120,14 +131,22 @@ class LinkDoor(PageDoor):
     name = "link"
 
     async def take(self, request: PageRequest) -> Taken:
-        """`{"token": text}`; null where there is no consent, or one of the two domains is not declared."""
+        """`{"token": text}`; null where there is no consent, no cookie that we signed, or one of the two domains is not
+        declared. Whoever could make a token for a visitor of their choice could make a person be that visitor."""
         to = request.said.get("to")
         if not isinstance(to, str) or not to:
             raise invalid("to", "the host of the other domain, such as blog.example")
-        visit = read_visit(request.cookies, request.sender.site, request.now_ms // 1000)
-        linked = request.rules.linked_domains
-        agreed = visit is not None and Purpose.MEASUREMENT in visit.purposes
-        if visit is None or not agreed or to.lower() not in linked or host_of(request.origin) not in linked:
+        visit = request.rules.read_visit(request.cookies, request.now_ms // 1000)
+        agreed = visit is not None and visit.is_signed and Purpose.MEASUREMENT in visit.purposes
+        if visit is None or not agreed or not self._may_go(request, to.lower()):
             return {"token": None}, []
         key = link_key(request.rules.secret)
         return {"token": encode_token(visit, to, key, os.urandom(NONCE_BYTES), request.now_ms)}, []
+
+    def _may_go(self, request: PageRequest, to: str) -> bool:
+        """Whether a page of one of the site's domains asks for the way to another of them."""
+        linked, here = request.rules.linked_domains, host_of(request.origin)
+        is_page = request.sender.trust == PUBLIC and not self._intake.is_foreign(
+            request.sender, request.origin
+        )
+        return is_page and here in linked and to in linked and to != here

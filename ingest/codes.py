@@ -35,6 +35,7 @@ CODE_MEANING: Mapping[str, str] = {
     "history_unavailable": "ClickHouse does not answer, so decisions cannot be looked up; events are kept all the same",
     "head_too_large": "the line and the headers of a request are larger than the bounds; the connection is closed",
     "not_http": "what came is no HTTP/1.1 request; the connection is closed",
+    "not_from_here": "the page is for those who run the edge; it is asked from its own machine, or at its own port",
     "not_found": "there is nothing at this address",
     "wrong_method": "the address does not take this method; Allow says which it takes",
 }

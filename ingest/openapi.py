@@ -88,7 +88,10 @@ def _operation() -> Part:
         "/metrics": _get(
             "metrics",
             "Numbers in Prometheus form",
-            {"200": ("see the README's table", {"text/plain": {"schema": {"type": "string"}}})},
+            {
+                "200": ("see the README's table", {"text/plain": {"schema": {"type": "string"}}}),
+                "403": ("asked from another machine", {JSON: {"schema": ref("Error")}}),
+            },
         ),
         "/openapi.json": _get("openapi", "This document", {"200": ("", {JSON: {"schema": {"type": "object"}}})}),
         "/asyncapi.json": _get(

@@ -65,6 +65,8 @@ def page_schemas() -> dict[str, Schema]:
                 "ts": TIME,
                 "visitor_id": identifier("whose choice it is, where no cookie says so"),
                 "user_id": identifier("the same, by your name of the person"),
+                "page": text("as at `/b`"),
+                "link": text("as at `/b`: it names who has no cookie yet"),
                 "text_version": text("the version of the text that was shown"),
                 "by": text("who asked, such as dialog"),
                 **signals,

@@ -16,7 +16,11 @@ Door = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 def page_doors(intake: Intake, uses: Uses) -> dict[str, Door]:
     """Exact path -> door. uses: of links from other domains."""
-    doors = {"/b": BeaconDoor(intake, uses), "/v1/consent": ChoiceDoor(intake), "/v1/link": LinkDoor(intake)}
+    doors = {
+        "/b": BeaconDoor(intake, uses),
+        "/v1/consent": ChoiceDoor(intake, uses),
+        "/v1/link": LinkDoor(intake),
+    }
     scripts = {f"/{name}": ScriptDoor(script, intake.counts) for name, script in build_scripts().items()}
     exact: dict[str, Door] = {**scripts, **doors}
     return {**exact, **{f"{path}/": door for path, door in exact.items()}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ingest.operation import parse_listen
 from schemas.settings import FromEnv, SettingError, setting
 
 
@@ -57,6 +58,16 @@ class EdgeSettings(FromEnv):
         30,
         "a client that takes nothing of its answer for so many s is cut off",
     )
+    metrics: str = setting(
+        "FAIRPIXEL_INGEST_METRICS",
+        "local",
+        "who sees /metrics and what /readyz says beside its status: local: this machine; public: everybody",
+    )
+    metrics_listen: str = setting(
+        "FAIRPIXEL_INGEST_METRICS_LISTEN",
+        "",
+        "a further address and port, such as 0.0.0.0:9100, where whoever gets there sees them; none: no other",
+    )
     pack_age_ms_max: int = setting(
         "FAIRPIXEL_INGEST_PACK_AGE_MS_MAX", 10, "longest wait of a pack for more events, ms"
     )
@@ -82,9 +93,11 @@ class EdgeSettings(FromEnv):
             ("FAIRPIXEL_PROXY_HEADER", self.proxy_header.lower(), ("x-forwarded-for", "forwarded")),
             ("FAIRPIXEL_INGEST_CORE", self.core, ("own", "any")),
             ("FAIRPIXEL_TLS_MIN", self.tls_min, ("1.2", "1.3")),
+            ("FAIRPIXEL_INGEST_METRICS", self.metrics, ("local", "public")),
         ):
             if value not in known:
                 raise SettingError(f'{variable}: expected {" or ".join(known)}, got "{value}"')
+        parse_listen(self.metrics_listen)
         if not 1 <= self.header_seconds_max <= 60:
             raise SettingError(
                 f"FAIRPIXEL_INGEST_HEADER_SECONDS_MAX: expected 1 to 60 seconds, got {self.header_seconds_max}"

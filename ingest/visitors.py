@@ -13,7 +13,15 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from ingest.cookies import Visit, delete_cookie, derive_visitor, has_cookie, read_visit, set_cookie
+from ingest.cookies import (
+    Visit,
+    cookie_key,
+    delete_cookie,
+    derive_visitor,
+    has_cookie,
+    read_visit,
+    set_cookie,
+)
 from ingest.row import Row
 from schemas.config import Config
 from schemas.consent import REMEMBERED_LENGTH_MAX, Basis, ConsentPolicy, Decision, decide
@@ -32,19 +40,21 @@ class VisitorRules:
     child_directed: bool = False
     linked_domains: frozenset[str] = frozenset()
     secret: bytes = field(default=b"", repr=False)
+    cookie_key: bytes = field(default=b"", repr=False)
+
+    def read_visit(self, cookies: bytes, now_s: int) -> Visit | None:
+        """The visit that this site's own cookie tells of, in a Cookie header."""
+        return read_visit(cookies, self.site, self.cookie_key, now_s)
 
 
 def visitor_rules(config: Config, identity_secret: bytes) -> Mapping[str, VisitorRules]:
     """The rules of every site, by its name. The secret is derived: it makes nothing but visitors and links."""
-    return {
-        name: VisitorRules(
-            name,
-            site.child_directed,
-            frozenset(host.lower() for host in site.linked_domains),
-            hmac.digest(site_secret(identity_secret, name), b"visitors v1", "sha256"),
-        )
-        for name, site in config.sites.items()
-    }
+    rules = {}
+    for name, site in config.sites.items():
+        secret = hmac.digest(site_secret(identity_secret, name), b"visitors v1", "sha256")
+        hosts = frozenset(host.lower() for host in site.linked_domains)
+        rules[name] = VisitorRules(name, site.child_directed, hosts, secret, cookie_key(secret))
+    return rules
 
 
 class Settled(NamedTuple):
@@ -80,6 +90,7 @@ def settle(
 
     signals: of the event, as `consent.encode_signals` writes them; cookies: the Cookie header; seed: what the page made
     from chance, "" to make no new visitor; arrived: asked once for the visit that came over a link, with consent only.
+    It names who has no cookie yet and never replaces one, as anybody may send a person a link.
     """
     decision = decide_choice(rules, signals)
     if decision.basis is None:
@@ -87,8 +98,8 @@ def settle(
     if decision.basis is not Basis.CONSENTED:
         return Settled()
     now_s = now_ms // 1000
-    kept = read_visit(cookies, rules.site, now_s)
-    visit = arrived() or kept
+    came, kept = arrived(), rules.read_visit(cookies, now_s)
+    visit = kept or came
     if visit is None:
         if not 0 < len(seed) <= SEED_LENGTH_MAX:
             return Settled()
@@ -96,8 +107,8 @@ def settle(
     same = kept is not None and (kept.visitor, kept.purposes) == (visit.visitor, decision.purposes)
     if same or not seed:  # a door that makes no visitors changes no cookie but to end it
         return Settled(visit.visitor)
-    keep = Visit(visit.visitor, visit.since, now_s, decision.purposes)
-    return Settled(visit.visitor, set_cookie(rules.site, keep, now_s))
+    keep = visit._replace(chosen_at=now_s, purposes=decision.purposes)
+    return Settled(visit.visitor, set_cookie(rules.site, keep, rules.cookie_key, now_s))
 
 
 def settle_row(

@@ -23,8 +23,8 @@ log = get_logger()
 class Workers(Multiprocess):
     """Starts the workers, watches them until SIGTERM or SIGINT, and stops them in order."""
 
-    def __init__(self, config: Config, listening: socket) -> None:
-        super().__init__(config, [listening])
+    def __init__(self, config: Config, listening: list[socket]) -> None:
+        super().__init__(config, listening)
         self._have_served = False
 
     @property

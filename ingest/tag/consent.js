@@ -91,6 +91,8 @@
       url: location.origin + location.pathname,
       text_version: version,
       by,
+      page: options.page,
+      link: options.arrived, // who comes over a link is known before the first cookie is set
       ...signals,
     };
     return fetch(base + "v1/consent", {

@@ -138,7 +138,7 @@
   const load = (name) => {
     const more = document.createElement("script");
     more.src = base + name;
-    Object.assign(more.dataset, options);
+    Object.assign(more.dataset, options, { page, arrived: link || "" });
     document.head.append(more);
   };
 

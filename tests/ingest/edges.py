@@ -26,6 +26,7 @@ from schemas.topics import RAW
 from tests.processes import REPO, await_that, edge_workers, free_port
 
 SECRET_KEY = "sk-of-a-test"
+IDENTITY_SECRET = "ab" * 32
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Edge:
         (self.data / "fairpixel.toml").write_text(
             '[sites.demo]\n[sites.shop]\norigins = ["https://shop.example"]\n'
         )
-        secrets = f'identity_secret = "{"ab" * 32}"\n[sites.demo]\nsecret_key = "{SECRET_KEY}"\n'
+        secrets = f'identity_secret = "{IDENTITY_SECRET}"\n[sites.demo]\nsecret_key = "{SECRET_KEY}"\n'
         (self.data / "secrets.toml").write_text(secrets)
         self.add_key()
 

@@ -34,9 +34,18 @@ RULES = visitor_rules(parse_config(CONFIG), SECRET)
 DEMO = RULES["demo"]
 
 
+def signed_cookie(visit: Visit = VISIT, site: str = "demo", now_s: int = NOW_S) -> bytes:
+    key = RULES[site].cookie_key if site in RULES else b"k" * 32
+    return set_cookie(site, visit, key, now_s)
+
+
+def read(header: bytes, site: str = "demo", now_s: int = NOW_S) -> Visit | None:
+    return read_visit(header, site, DEMO.cookie_key, now_s)
+
+
 def sent_back(visit: Visit = VISIT, site: str = "demo", now_s: int = NOW_S) -> bytes:
     """The Cookie header of a browser that was given this visit."""
-    return b"theirs=1; " + set_cookie(site, visit, now_s).split(b";")[0]
+    return b"theirs=1; " + signed_cookie(visit, site, now_s).split(b";")[0]
 
 
 @given(
@@ -46,17 +55,17 @@ def sent_back(visit: Visit = VISIT, site: str = "demo", now_s: int = NOW_S) -> b
 )
 def test_a_cookie_says_what_was_put_into_it(visitor: bytes, since: int, purposes: set[Purpose]) -> None:
     visit = Visit(visitor.hex(), since, NOW_S, tuple(p for p in Purpose if p in purposes))
-    assert read_visit(sent_back(visit), "demo", NOW_S) == visit
+    assert read(sent_back(visit)) == visit
 
 
 @given(st.binary())
 def test_no_header_makes_the_reader_fail(header: bytes) -> None:
-    assert read_visit(header, "demo", NOW_S) is None
-    assert read_visit(b"fp_demo=" + header, "demo", NOW_S) is None
+    assert read(header) is None
+    assert read(b"fp_demo=" + header) is None
 
 
 def test_the_browser_is_told_to_keep_it_to_itself() -> None:
-    header = set_cookie("demo", VISIT, NOW_S).decode()
+    header = signed_cookie().decode()
     assert header.startswith(f"fp_demo={VISIT.visitor}.")
     assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(header.split("; "))
     assert "Domain" not in header
@@ -64,14 +73,14 @@ def test_the_browser_is_told_to_keep_it_to_itself() -> None:
 
 def test_it_ends_13_months_after_its_first_day_however_often_it_is_set() -> None:
     for age_days in (0, 100, 394):
-        header = set_cookie("demo", VISIT._replace(since=NOW_S - age_days * DAY_S), NOW_S).decode()
+        header = signed_cookie(VISIT._replace(since=NOW_S - age_days * DAY_S)).decode()
         assert f"Max-Age={(395 - age_days) * DAY_S};" in header
     old = VISIT._replace(since=NOW_S - COOKIE_SECONDS_MAX)
-    assert read_visit(sent_back(old), "demo", NOW_S) is None
+    assert read(sent_back(old)) is None
 
 
 def test_a_cookie_of_another_site_says_nothing_here() -> None:
-    assert read_visit(sent_back(site="shop"), "demo", NOW_S) is None
+    assert read(sent_back(site="shop")) is None
     assert cookie_name("demo") != cookie_name("shop")
 
 
@@ -86,7 +95,7 @@ def test_without_a_choice_that_is_understood_nobody_is_named(signals: str) -> No
 def test_a_choice_for_measurement_names_a_visitor_and_keeps_the_cookie() -> None:
     settled = settle(DEMO, "consent=measurement", b"", NOW_MS, "seed")
     assert settled.set_cookie is not None
-    visit = read_visit(settled.set_cookie.split(b";")[0], "demo", NOW_S)
+    visit = read(settled.set_cookie.split(b";")[0])
     assert visit == Visit(settled.visitor, NOW_S, NOW_S, (Purpose.MEASUREMENT,))
 
 

@@ -13,15 +13,19 @@ import pytest
 from confluent_kafka import TopicPartition
 from structlog.testing import capture_logs
 
+from ingest.cookies import Visit, set_cookie
 from ingest.crossdomain import RETRY_MS_MAX, Use
 from ingest.used_links import TELL_MS_MIN, UsedLinks
-from tests.ingest.edges import Edge, ends
+from ingest.visitors import visitor_rules
+from schemas.config import parse_config
+from schemas.consent import Purpose
+from tests.ingest.edges import IDENTITY_SECRET, Edge, ends
 from tests.processes import await_that
 
 NOW_MS = 1_763_800_000_000
 TOKEN, OTHER = "ab" * 16, "cd" * 16
 USE = Use("12" * 16, NOW_MS)
-BLOG = "https://blog.example"
+SHOP, BLOG = "https://shop.example", "https://blog.example"
 
 
 @pytest.fixture
@@ -101,16 +105,21 @@ def test_a_damaged_use_is_one_by_nobody_known(links: UsedLinks, tmp_path: Path, 
 @pytest.fixture(scope="module")
 def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     one = Edge(tmp_path_factory.mktemp("edge"), kafka, env={"FAIRPIXEL_INGEST_WORKERS": "2"})
-    site = f'[sites.shop]\norigins = ["{BLOG}"]\nlinked_domains = ["shop.example", "blog.example"]\n'
+    site = (
+        f'[sites.shop]\norigins = ["{BLOG}", "{SHOP}"]\nlinked_domains = ["shop.example", "blog.example"]\n'
+    )
     (one.data / "fairpixel.toml").write_text(site)
     with one:
         yield one
 
 
 def make_token(edge: Edge, visitor: str) -> str:
-    """As a page of the shop asks for it; the cookie is the visitor's claim."""
-    now_s = f"{int(time.time()):x}"
-    headers = {"Origin": BLOG, "Cookie": f"fp_shop={visitor}.{now_s}.{now_s}.nm"}
+    """As a page of the shop asks for it, with the cookie the edge gave that visitor."""
+    config, now_s = parse_config((edge.data / "fairpixel.toml").read_text()), int(time.time())
+    rules = visitor_rules(config, bytes.fromhex(IDENTITY_SECRET))["shop"]
+    visit = Visit(visitor, now_s, now_s, (Purpose.NECESSARY, Purpose.MEASUREMENT))
+    cookie = set_cookie("shop", visit, rules.cookie_key, now_s).decode().partition(";")[0]
+    headers = {"Origin": SHOP, "Cookie": cookie}
     body = json.dumps({"k": "shop", "to": "blog.example"}).encode()
     token: str = json.loads(edge.request("POST", "/v1/link", body, headers)[1])["token"]
     return token
