@@ -54,6 +54,30 @@ NUMBERS = (
     "99999999999999.99999", "1E+2", "NaN", "Infinity", "-Infinity", "1_000", "0x10", "1e5e5", "٣", "+1", "01", ".5",
     "5.",
 )  # fmt: skip
+# Those that JSON may hold, and those an amount may be.
+JSON_NUMBERS = (
+    "0",
+    "-0",
+    "-0.0",
+    "1e-400",
+    "5e-324",
+    "1e308",
+    "-1e308",
+    "9007199254740993",
+    "18446744073709551615",
+    "1E+2",
+)
+SMALL = (
+    "0",
+    "-0.0",
+    "1e-400",
+    "5e-324",
+    "1e2",
+    "0.1" + "0" * 40,
+    "99999999999.9999",
+    "-99999999999.99995",
+    "1E+2",
+)
 TIMES = (
     "0", "1", "-1", "253402300799999", "253402300800000", "1e400", '"0001-01-01T00:00:00+23:59"',
     '"9999-12-31T23:59:59-23:59"',
@@ -122,16 +146,21 @@ def event_fields(rng: Random, event_id: str) -> dict[str, str]:
         "visitor_id": EVENT_ID_LENGTH_MAX, "user_id": EVENT_ID_LENGTH_MAX, "session_id": EVENT_ID_LENGTH_MAX,
     }  # fmt: skip
     for name in rng.sample(list(texts), rng.randint(0, 4)):
-        fields[name] = json.dumps(text(rng, texts[name]), ensure_ascii=rng.random() < 0.2)
+        said = (
+            hostile_text(rng, NAME_LENGTH_MAX)
+            if name == "event" and rng.random() < 0.9
+            else text(rng, texts[name])
+        )
+        fields[name] = json.dumps(said, ensure_ascii=rng.random() < 0.2)
     if rng.random() < 0.3:
         host, path, source = (hostile_text(rng, length) for length in (300, 900, 300))
         address = f"https://{host}/{path}?utm_source={quote(source)}"
         fields["url"] = json.dumps(f"{address}&page={nested(rng)}&q={hostile_text(rng, 900)}#x")
     if rng.random() < 0.3:
-        fields["value"] = rng.choice(NUMBERS[:20]) if rng.random() < 0.7 else json.dumps(rng.choice(NUMBERS))
-        fields["currency"] = json.dumps(rng.choice(CURRENCIES))
+        fields["value"] = rng.choice(SMALL) if rng.random() < 0.9 else json.dumps(rng.choice(NUMBERS))
+        fields["currency"] = json.dumps(rng.choice(CURRENCIES) if rng.random() < 0.1 else "EUR")
     for name in ("ts", "sent_at"):
-        if rng.random() < 0.2:
+        if rng.random() < 0.05:
             fields[name] = rng.choice(TIMES)
     if rng.random() < 0.3:
         fields["consent"] = json.dumps(rng.choice(SIGNALS)[: CONSENT_LENGTH_MAX + 1])
@@ -166,10 +195,10 @@ def _properties(rng: Random) -> str:
                 {hostile_text(rng, 40) + str(i): hostile_text(rng, 40) for i in range(room // 130)}
             )
         case 2:  # depth: names and lists in turns
-            depth = rng.choice((100, 249, 250, 251, 254, 255, 300, 2_000))
+            depth = rng.choice((100, 240, 248, 249, 250, 251, 254, 255, 300))
             return '{"user":' + '[{"a":' * (depth // 2) + "1" + "}]" * (depth // 2) + "}"
         case 3:
-            return '{"n":[' + ",".join(rng.choice(NUMBERS[:20]) for _ in range(200)) + "]}"
+            return '{"n":[' + ",".join(rng.choice(JSON_NUMBERS) for _ in range(200)) + "]}"
         case 4:  # one name many times: the last counts
             return "{" + ",".join(f'"email":"a{i}@x.example"' for i in range(room // 32)) + "}"
         case 5:
@@ -178,7 +207,7 @@ def _properties(rng: Random) -> str:
         case 6:  # escapes: four bytes of text cost twelve, or are no text at all
             return (
                 '{"a":"'
-                + rng.choice(("\\u0000", "\\ud83d\\ude00", "\\u0065yJ", "\\ud800")) * (room // 12)
+                + rng.choice(("\\u0000", "\\ud83d\\ude00", "\\u0065yJ", "\\u202e")) * (room // 12)
                 + '"}'
             )
     return json.dumps({"card": 4111111111111111, "list": [4_111_111_111_111_111] * (room // 20)})
@@ -321,40 +350,39 @@ def _matomo(rng: Random, key: str, _: str) -> HostileRequest:
     return HostileRequest("matomo", "GET", f"/matomo/matomo.php?{query}")
 
 
-def _snowplow(rng: Random, key: str, _: str) -> HostileRequest:
-    cx = urlsafe_b64encode(
-        json.dumps(
-            {"data": [{"schema": hostile_text(rng, 60), "data": [[[hostile_text(rng, 900)]]]}]}
-        ).encode()
-    ).decode()
+def _snowplow(rng: Random, key: str, event_id: str) -> HostileRequest:
+    entity = {
+        "schema": "iglu:x.example/a/jsonschema/1-0-0",
+        "data": {hostile_text(rng, 30): [[hostile_text(rng, 900)]]},
+    }
+    schema = "iglu:com.snowplowanalytics.snowplow/contexts/jsonschema/1-0-0"
+    contexts = urlsafe_b64encode(json.dumps({"schema": schema, "data": [entity]}).encode()).decode()
     one = {
-        "e": "pv",
+        "e": "se",
+        "se_ac": hostile_text(rng, 190),
         "aid": key,
         "p": "web",
         "url": hostile_text(rng, 3_000),
-        "cx": cx,
-        "dtm": rng.choice(TIMES),
+    }
+    one |= {
+        "eid": event_id,
+        "cx": contexts,
+        "duid": text(rng, EVENT_ID_LENGTH_MAX),
+        "se_va": rng.choice(NUMBERS),
     }
     schema = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"
-    return _post(
-        "snowplow",
-        key,
-        json.dumps({"schema": schema, "data": [one]}).encode(),
-        "/snowplow/com.snowplowanalytics.snowplow/tp2",
+    body = json.dumps({"schema": schema, "data": [one]}).encode()
+    return _post("snowplow", key, body, "/snowplow/com.snowplowanalytics.snowplow/tp2")
+
+
+def _beacon(rng: Random, key: str, event_id: str) -> HostileRequest:
+    """What the tag sends, which shares consent and context among its events."""
+    events = (as_json(event_fields(rng, f"{event_id}-{i}") | {"consent": '"all"'}) for i in range(2))
+    common = as_json({"context": _context(rng), "consent": '"all"'})
+    body = f'{{"k":"{key}","page":"{event_id}","common":{common},"events":[{",".join(events)}]}}'
+    return replace(
+        _post("beacon", key, body.encode("utf-8", "replace"), "/b", Content_Type="text/plain"), events=2
     )
-
-
-def _ga4(rng: Random, key: str, _: str) -> HostileRequest:
-    event = {
-        "name": "purchase",
-        "params": {
-            "value": 1,
-            "page_location": hostile_text(rng, 3_000),
-            hostile_text(rng, 30): hostile_text(rng, 900),
-        },
-    }
-    body = json.dumps({"client_id": hostile_text(rng, 100), "events": [event]}).encode()
-    return _post("ga4", key, body, f"/ga4/mp/collect?measurement_id={key}&api_secret={key}")
 
 
 def _cloudevent(rng: Random, key: str, event_id: str) -> HostileRequest:
@@ -372,6 +400,6 @@ KINDS: dict[str, Callable[[Random, str, str], HostileRequest]] = {
     "native": _native, "native again": _native, "native once more": _native, "agent": _agent, "batch": _batch,
     "same names": _same_json, "empty events": _empty, "pixel": _pixel, "nested escapes": _quoted_pixel,
     "segment": _segment,
-    "posthog": _posthog, "plausible": _plausible, "matomo": _matomo, "snowplow": _snowplow, "ga4": _ga4,
+    "posthog": _posthog, "plausible": _plausible, "matomo": _matomo, "snowplow": _snowplow, "beacon": _beacon,
     "cloudevent": _cloudevent,
 }  # fmt: skip
