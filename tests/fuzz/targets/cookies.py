@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from ingest.answers import HeaderList
 from ingest.client import client_ip, read_client
-from ingest.cookies import has_cookie, read_visit
+from ingest.cookies import Visit, has_cookie, read_visit, set_cookie
 from ingest.crossdomain import decode_token
 from ingest.doors import read_key
 from ingest.guard import network_of
 from ingest.visitors import cookies_of, host_of
+from schemas.consent import Purpose
 
 LENGTH_MAX = 2_000
+_NOW_S, _KEY = 0x69000000, b"k" * 32
+_OURS = Visit("ab" * 16, _NOW_S, _NOW_S, (Purpose.NECESSARY, Purpose.MEASUREMENT))
 SEEDS = (
+    set_cookie("demo", _OURS, _KEY, _NOW_S),
     b"fp_demo=" + b"ab" * 16 + b".69000000.69000000.mn; other=1",
     b"fp_demo=" + b"ab" * 16 + b".fffffffff.0.nnnn",
     b"https://shop.example:8080", b"https://[::1", b"//[v1.x]/", b"null", b"https://xn--\xff.example",
@@ -38,8 +42,10 @@ def fuzz(data: bytes) -> None:
     """The value of a header."""
     value = data.replace(b"\r", b" ").replace(b"\n", b" ")
     headers: HeaderList = [(b"cookie", value), (b"cookie", value[:9])]
-    visit = read_visit(cookies_of(headers), "demo", 0x69000000)
+    visit = read_visit(cookies_of(headers), "demo", _KEY, _NOW_S)
     assert visit is None or (len(visit.visitor) == 32 and visit.purposes)
+    if visit is not None and visit.is_signed:
+        assert visit == _OURS, "nobody without the key signs a cookie"
     has_cookie(value, "demo")
     host_of(value)
     for name in (b"x-forwarded-for", b"forwarded"):
