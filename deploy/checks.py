@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import psutil
 
-from deploy.errors import Trouble
+from deploy.embedded import kafka_config
+from deploy.errors import NO_ROOM, Trouble
 from schemas.settings import PlatformSettings
 
 FREE_MB_MIN = 1024  # below it a start is refused
+FREE_MB_WORKING = kafka_config.FREE_BYTES_MIN // (1 << 20)  # below it the broker does not start again
 FREE_MB_LOW = 5 * 1024  # below it doctor warns
 MEMORY_MB_MIN = 1536
+PROBE_BYTES = 4096
 
 
 def port_settings(settings: PlatformSettings) -> Iterator[tuple[str, int, str]]:
@@ -79,8 +83,52 @@ def _by_whom(port: int) -> str:
 
 def free_mb(folder: Path) -> int:
     """Room on the disk of `folder`, or of the nearest folder above that exists."""
-    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    return shutil.disk_usage(there).free // (1 << 20)
+    return shutil.disk_usage(_nearest(folder)).free // (1 << 20)
+
+
+def disk_trouble(settings: PlatformSettings) -> Trouble | None:
+    """Why the platform cannot write where it must: no room, no inodes, no quota, or mounted to be read; None: it can.
+
+    Leaves nothing behind: what it writes has no name.
+    """
+    for folder in (settings.data, settings.data / "logs", settings.data / "run", settings.keys):
+        there = _nearest(folder)
+        found, free = os.statvfs(there), free_mb(there)
+        why = ""
+        if found.f_flag & os.ST_RDONLY:
+            why = f"The disk of {there} can only be read now"
+            todo = "Mount it so that it can be written"
+        elif found.f_files and not found.f_favail:
+            why = f"The disk of {there} takes no more files: all its inodes are in use"
+            todo = "Remove files there"
+        elif folder == settings.data and free < FREE_MB_WORKING:
+            why = f"No room on the disk of {there}: {free} MB left, and Kafka needs {FREE_MB_WORKING} MB"
+            todo = "Make room there"
+        elif refused := _refusal(there):
+            why = f"The disk of {there} takes nothing: {refused} ({free} MB left)"
+            todo = "Make room there"
+        if why:
+            return Trouble(f"{why}.", f"{todo}; everything comes back by itself.")
+    return None
+
+
+def _nearest(folder: Path) -> Path:
+    return next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+
+
+def _refusal(folder: Path) -> str:
+    """What the system says to one block in a file without a name; "" when it takes it, or cannot be asked so."""
+    if not hasattr(os, "O_TMPFILE"):
+        return ""
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, bytes(PROBE_BYTES))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return (error.strerror or "") if error.errno in NO_ROOM else ""
+    return ""
 
 
 def require_room(settings: PlatformSettings) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import typer
 
-from deploy.errors import Trouble
+from deploy.errors import NO_ROOM, Trouble
+from deploy.supervisor.core_dumps import leave_no_core
 
 COMMANDS = Path(__file__).with_name("commands")
 ORDER = ("up", "down", "status", "doctor")  # first in --help; the rest by name
@@ -40,6 +41,7 @@ def build(names: Sequence[str]) -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 all well, 1 an expected failure, 2 wrong usage, 130 interrupted."""
+    leave_no_core()
     words = list(sys.argv[1:] if arguments is None else arguments)
     names = command_names()
     cli = build([words[0]] if words and words[0] in names else names)  # import only what is asked for
@@ -51,6 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # such as `fairpixel tail | head`
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(
+            f"fairpixel: {error.filename or 'a file'} cannot be written: {error.strerror}.", file=sys.stderr
+        )
+        print("  Make room on that disk, or make it writable, and try again.", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 

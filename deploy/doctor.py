@@ -79,15 +79,29 @@ def _packages(platform: Platform) -> Finding:
 
 
 def _disk(platform: Platform) -> Finding:
+    if trouble := checks.disk_trouble(platform.settings):
+        return Finding("disk", "wrong", trouble.what, trouble.todo)
     free = checks.free_mb(platform.settings.data)
     found = f"{free / 1024:.1f} GB free for {platform.settings.data}"
-    if free < checks.FREE_MB_MIN:
+    if free < checks.FREE_MB_MIN and platform.supervisor_pid() is None:
         return Finding(
             "disk", "wrong", found, f"Make room: at least {checks.FREE_MB_MIN} MB are needed to start."
         )
     if free < checks.FREE_MB_LOW:
-        return Finding("disk", "warn", found, "Make room soon: Kafka stops when the disk is full.")
+        return Finding("disk", "warn", found, "Make room soon: a full disk stops Kafka until there is some.")
     return Finding("disk", "ok", found)
+
+
+def _logs(platform: Platform) -> Finding:
+    if platform.supervisor_pid() is None:
+        return Finding("logs", "ok", f"in {platform.folder.logs}")
+    if lost := platform.supervisor.lost_log_lines():
+        named = ", ".join(f"{name} {count}" for name, count in sorted(lost.items()))
+        found = f"lost {sum(lost.values())} lines the disk did not take since the start: {named}"
+        return Finding(
+            "logs", "warn", found, "The lines are gone, no event is; a line in each log says where."
+        )
+    return Finding("logs", "ok", "no line was lost since the start")
 
 
 def _memory(platform: Platform) -> Finding:
@@ -259,6 +273,7 @@ CHECKS: tuple[tuple[str, Callable[[Platform], Finding]], ...] = (
     ("packages", _packages),
     ("user", _user),
     ("disk", _disk),
+    ("logs", _logs),
     ("memory", _memory),
     ("ports", _ports),
     ("java", _java),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
+# What a system says of a disk that does not take what it should: full, over its quota, only to be read, broken.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
 
 class Trouble(Exception):
     """An expected condition that stops a command; printed without a traceback, exit code 1.

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -79,9 +80,17 @@ class Platform:
         command = [sys.executable, "-m", "deploy.supervisor.child", str(self.folder.path), SUPERVISOR]
         if stop_with_caller:
             command.append("--with-parent")
-        command += ["--", sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self.folder.config)]
+        command += [
+            "--",
+            sys.executable,
+            "-m",
+            "deploy.supervisor.daemon",
+            "-n",
+            "-c",
+            str(self.folder.config),
+        ]
         log = self.folder.logs / "supervisord.start.log"
-        with log.open("wb") as output:
+        with _open_or_nothing(log) as output:
             process = subprocess.Popen(
                 command, cwd=REPO, env=self._environ(), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=output, start_new_session=True,
@@ -93,7 +102,7 @@ class Platform:
                 return
             except Trouble:
                 if process.poll() is not None or time.monotonic() > deadline:
-                    last = "".join(log.read_text(errors="replace").strip().splitlines()[-1:])
+                    last = "".join(_text_of(log).strip().splitlines()[-1:])
                     raise Trouble(
                         f"The supervisor did not start: {last or 'it gave no reason'}.",
                         f"Its log: {self.folder.logs}",
@@ -150,6 +159,21 @@ class Platform:
             paths["FAIRPIXEL_CONFIG"] = Path(self.settings.config)
         named = {name: str(path) for name, path in paths.items()}
         return {**os.environ, **named, MARK: self.folder.mark(SUPERVISOR)}
+
+
+def _open_or_nothing(log: Path) -> IO[bytes]:
+    """A new log; where the disk takes no file, nowhere: that is no reason not to start."""
+    try:
+        return log.open("wb")
+    except OSError:
+        return open(os.devnull, "wb")
+
+
+def _text_of(log: Path) -> str:
+    try:
+        return log.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def log_tail(folder: RunFolder, names: Sequence[str], line_count: int = 8) -> str:

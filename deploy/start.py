@@ -14,7 +14,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.live import Live
 
-from deploy.checks import require_free_ports, require_room
+from deploy.checks import disk_trouble, require_free_ports, require_room
 from deploy.data_folder import make_data_folder, secret_keys
 from deploy.display import status_line, status_table, welcome
 from deploy.errors import Trouble
@@ -37,7 +37,8 @@ class StopAsked(Exception):
 def go_up(platform: Platform, *, detach: bool) -> None:
     """Start the platform and return (detach), or stay until it is stopped. Raises Trouble."""
     console = Console(stderr=False)
-    require_room(platform.settings)
+    if platform.supervisor_pid() is None:
+        require_room(platform.settings)
     platform.folder.create()
     starter = platform.folder.lock_file("up")
     lock = take_lock(starter)
@@ -146,6 +147,8 @@ def _hopeless(platform: Platform, waiting: list[Look], waited_s: float) -> bool:
 
 def _give_up(platform: Platform, waiting: list[Look], waited_s: float) -> NoReturn:
     names = [one.name for one in waiting]
+    if trouble := disk_trouble(platform.settings):
+        raise trouble
     raise Trouble(
         f"Not ready after {waited_s:.0f} s: {', '.join(names)}.\n{log_tail(platform.folder, names)}",
         f"It goes on trying: fairpixel status. More in {platform.folder.logs}. Stop it: fairpixel down.",

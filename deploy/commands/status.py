@@ -14,13 +14,15 @@ def run(
     """Show how each program does; exit code 0 when all is well, 1 otherwise."""
     import json
 
+    from deploy.checks import disk_trouble
     from deploy.local import Platform
-    from deploy.supervisor.look import look
+    from deploy.supervisor.look import look, lost_log_lines
 
     platform = Platform.from_env(os.environ)
     looks = look(platform.folder, [program for program in platform.programs if program.listed])
+    lost = lost_log_lines(platform.folder)
     if as_json:
-        print(json.dumps({"programs": [one.as_json() for one in looks]}))
+        print(json.dumps({"programs": [one.as_json() for one in looks], "log_lines_lost": lost}))
     else:
         from rich.console import Console
 
@@ -28,6 +30,11 @@ def run(
 
         console = Console()
         console.print(status_table(looks))
+        if trouble := disk_trouble(platform.settings):
+            console.print(str(trouble), style="red", soft_wrap=True, highlight=False)
+        if lost:
+            said = f"Logs lost {lost} lines the disk did not take since the start."
+            console.print(said, style="yellow", highlight=False)
         if all(one.health == "stopped" for one in looks):
             console.print(f"Nothing runs on {platform.settings.data}; start it with: make up")
     raise typer.Exit(0 if all(one.health == "ok" for one in looks) else 1)

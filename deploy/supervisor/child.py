@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import IO
 
+from deploy.supervisor.core_dumps import leave_no_core
 from deploy.supervisor.leftovers import end, find_leftovers
 from deploy.supervisor.run_folder import SUPERVISOR, RunFolder, holder, take_lock
 from deploy.supervisor.starts import delay_s, record_start
@@ -22,6 +23,7 @@ from deploy.supervisor.starts import delay_s, record_start
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LEFTOVER_PATIENCE_S = 3.0
 LOCK_WAIT_S = 5.0
+NO_DISK_WAIT_S = 5.0  # before the supervisor may try again what failed for want of a disk that can be written
 
 
 def die_with_parent(parent: int) -> None:
@@ -66,7 +68,12 @@ def main(arguments: list[str]) -> None:
     folder = RunFolder(Path(run), Path(run).parent / "logs")
     if "--with-parent" in options:
         die_with_parent(parent)
-    lock = take_place(folder, name)
+    leave_no_core()
+    try:
+        lock = take_place(folder, name)
+    except OSError as error:
+        time.sleep(NO_DISK_WAIT_S)
+        sys.exit(f"{name}: {error.filename or folder.path} cannot be written: {error.strerror}; tried again")
     time.sleep(delay_s(record_start(folder, name, time.time())))
     os.set_inheritable(lock.fileno(), True)
     os.execvp(command[0], command)

@@ -78,6 +78,10 @@ class Supervisor:
             for one in self._call("supervisor.getAllProcessInfo")
         ]
 
+    def lost_log_lines(self) -> dict[str, int]:
+        """Lines of logs the disk did not take since the supervisor began, by program."""
+        return dict(self._call("fairpixel.lost_log_lines"))
+
     def shutdown(self) -> None:
         """Begin to stop everything in order; returns at once."""
         self._call("supervisor.shutdown")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
+from deploy.errors import Trouble
 from deploy.supervisor.ask import SILENCE, ask
 from deploy.supervisor.client import NotListening, Process, Stopping, Supervisor
 from deploy.supervisor.health import GRACE_S
@@ -34,6 +35,16 @@ class Look:
 def supervisor_pid(folder: RunFolder) -> int | None:
     """The pid of the living supervisor of this data folder; None when there is none."""
     return holder(folder.lock_file(SUPERVISOR))
+
+
+def lost_log_lines(folder: RunFolder) -> int:
+    """Lines of logs the disk did not take since the supervisor began; 0 where none runs or it does not answer."""
+    if supervisor_pid(folder) is None:
+        return 0
+    try:
+        return sum(Supervisor(folder.socket).lost_log_lines().values())
+    except Trouble:
+        return 0
 
 
 def look(folder: RunFolder, programs: Sequence[Program]) -> list[Look]:

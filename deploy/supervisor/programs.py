@@ -95,6 +95,9 @@ chmod=0700
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[rpcinterface:fairpixel]
+supervisor.rpcinterface_factory=deploy.supervisor.daemon:make_losses
 """,
         *(_program(folder, program, directory) for program in programs),
         _listener(folder, programs, directory),

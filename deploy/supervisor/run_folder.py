@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import os
 import stat
-import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,6 +18,7 @@ SOCKET_PATH_MAX = (
     90  # bytes; the system allows 103 to 107, and supervisord adds its pid while it makes the socket
 )
 SUPERVISOR = "supervisord"
+PID_WIDTH = 10  # digits a pid takes in a lock file
 MARK = "_FAIRPIXEL_PROGRAM"  # environment variable of every process started here: `<run folder>:<program>`
 
 
@@ -49,7 +50,8 @@ class RunFolder:
         if len(os.fsencode(here)) <= SOCKET_PATH_MAX:
             return here
         name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"fairpixel-{os.getuid()}-{name}" / "control.sock"
+        # Not tempfile.gettempdir(): that tries to write, and on a full disk names another folder or none.
+        return Path(os.environ.get("TMPDIR") or "/tmp") / f"fairpixel-{os.getuid()}-{name}" / "control.sock"
 
     def lock_file(self, name: str) -> Path:
         """The pid file of one program; whoever holds its lock is that program."""
@@ -82,8 +84,10 @@ def take_lock(path: Path) -> IO[str] | None:
     """Take the lock and write this pid into its file; None when another living process holds it.
 
     The lock lies on the open file: it passes to a program this process turns into, and ends with it however it ends.
+    A disk that takes no pid is no reason not to hold it: `holder` asks the kernel first. Raises OSError where there is
+    no file yet and none can be made.
     """
-    file = path.open("a+")
+    file = _open(path)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -91,9 +95,14 @@ def take_lock(path: Path) -> IO[str] | None:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return None
         raise
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    line = f"{os.getpid():>{PID_WIDTH}}\n".encode()
+    try:
+        # In place and always as long: on a full disk the block that is there can be written again.
+        if os.pwrite(file.fileno(), line, 0) != len(line):
+            os.ftruncate(file.fileno(), 0)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), 0)  # rather no pid than another one's
     return file
 
 
@@ -104,7 +113,30 @@ def holder(path: Path) -> int | None:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
-                return int(file.read().strip() or 0)
+                return _locker(os.fstat(file.fileno())) or int(file.readline().strip() or 0)
     except (OSError, ValueError):
         return None
     return None
+
+
+def _open(path: Path) -> IO[str]:
+    # Not to append: Linux appends then whatever place a write names.
+    try:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return path.open("r")  # a lock needs no writing
+
+
+def _locker(found: os.stat_result) -> int:
+    """The pid the kernel knows as the holder of a lock on this file; 0 where it does not say (other than Linux)."""
+    file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    try:
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            if words[1:2] == ["FLOCK"] and words[3] == "WRITE" and words[5:6] == [file]:
+                return int(words[4])
+    except (OSError, ValueError):
+        return 0
+    return 0

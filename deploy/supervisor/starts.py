@@ -19,9 +19,18 @@ LOOPING = 3  # quick ends in a row from which a program counts as unhealthy whil
 
 
 def record_start(folder: RunFolder, name: str, now: float) -> int:
-    """Note a start at `now` (seconds since 1970); returns how many quick ends lie just before it."""
+    """Note a start at `now` (seconds since 1970); returns how many quick ends lie just before it.
+
+    A disk that takes no note may be why the program ends: its starts count as many, so that each waits longest.
+    """
     starts = [*_read(folder, name), now][-len(DELAYS_S) - 1 :]
-    (folder.path / f"{name}.starts").write_text("\n".join(map(str, starts)))
+    path = folder.path / f"{name}.starts"
+    part = path.with_name(path.name + ".part")  # a failed write must not cost what is known
+    try:
+        part.write_text("\n".join(map(str, starts)))
+        part.replace(path)
+    except OSError:
+        return len(DELAYS_S)
     return count_quick_ends(starts)
 
 

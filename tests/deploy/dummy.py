@@ -1,6 +1,6 @@
 """A program that only answers /healthz: `python -m tests.deploy.dummy PORT JOURNAL NAME [OPTION]...`
 
-Options: --linger, --unwell-after SECONDS, --crash.
+Options: --linger, --unwell-after SECONDS, --crash, --chat.
 
 It writes `NAME start PID` and `NAME stop` into JOURNAL; with --linger it has a child that outlives it.
 """
@@ -24,6 +24,8 @@ def main() -> None:
     note(Path(journal), f"{name} start {os.getpid()}")
     if "--crash" in options:
         sys.exit("I cannot live")
+    if "--chat" in options:
+        threading.Thread(target=chat, args=(name,), daemon=True).start()
     if "--linger" in options:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         note(Path(journal), f"{name} child {child.pid}")
@@ -49,6 +51,13 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     server.serve_forever()
+
+
+def chat(name: str) -> None:
+    """A line every 20 ms: a log that is written to all the time."""
+    while True:
+        print(f"{name} says something that is not important, and again", flush=True)
+        time.sleep(0.02)
 
 
 def note(journal: Path, line: str) -> None:

@@ -34,6 +34,7 @@ class Dummies:
     options: tuple[str, ...] = ()
     environ: dict[str, str] = field(default_factory=dict)
     foreground: subprocess.Popen[str] | None = None
+    journal_folder: Path | None = None
 
     def __post_init__(self) -> None:
         own = {name: str(free_port()) for name in PORTS}
@@ -46,7 +47,7 @@ class Dummies:
 
     @property
     def journal(self) -> Path:
-        return self.folder / "journal"
+        return (self.journal_folder or self.folder) / "journal"
 
     @property
     def platform(self) -> Platform:
