@@ -13,6 +13,7 @@ USUAL_FIELDS = (
     "cs(Referer)", "cs(User-Agent)", "cs-uri-query", "cs(Cookie)", "x-edge-result-type", "x-edge-request-id",
     "x-host-header", "cs-protocol",
 )  # fmt: skip
+TIME_LENGTH_MAX = 40  # characters; 10,000 are remembered
 _HEADER = b"#Fields:"
 _NEEDED = ("cs-method", "cs-uri-stem", "sc-status")
 
@@ -26,6 +27,7 @@ class CloudFrontFormat:
         self.has_header = False
         self._site, self._host = site, host
         self._places = {name: place for place, name in enumerate(USUAL_FIELDS)}
+        self._count = len(USUAL_FIELDS)  # fields a line has at least; a header may name one twice
         self._times: dict[str, int] = {}
 
     def __call__(self, line: bytes, event_id: str) -> ReadLine:
@@ -36,8 +38,7 @@ class CloudFrontFormat:
             return None
         fields = line.decode("utf-8", "replace").split("\t")
         places = self._places
-        count = len(fields)
-        if count < len(places) if self.has_header else count < len(USUAL_FIELDS):
+        if len(fields) < self._count:
             return None
 
         def get(name: str) -> str:
@@ -74,7 +75,7 @@ class CloudFrontFormat:
             if not set(_NEEDED) <= set(names):
                 return None
             self._places = {name: place for place, name in enumerate(names)}
-            self.has_header = True
+            self._count, self.has_header = len(names), True
         return SKIPPED if line.startswith((_HEADER, b"#Version:")) else None
 
     def _time(self, get: object) -> int:
@@ -83,6 +84,8 @@ class CloudFrontFormat:
         if not date:
             return time_of(get("timestamp(ms)") or get("timestamp"))  # type: ignore[operator]
         text = f"{date}T{time}Z"
+        if len(text) > TIME_LENGTH_MAX:
+            return 0
         found = self._times.get(text)
         if found is None:
             if len(self._times) > 10_000:

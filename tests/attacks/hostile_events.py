@@ -255,7 +255,9 @@ def _batch(rng: Random, key: str, event_id: str) -> HostileRequest:
     events = ",".join(as_json(event_fields(rng, one) | {"id": json.dumps(one)}) for one in ids)
     body = f'{{"events":[{events}]}}'.encode("utf-8", "replace")
     if rng.random() < 0.5:
-        return replace(_post("batch", key, gzip.compress(body, 1), Content_Encoding="gzip"), events=len(ids))
+        return replace(
+            _post("batch", key, gzip.compress(body, 1, mtime=0), Content_Encoding="gzip"), events=len(ids)
+        )
     return replace(_post("batch", key, body), events=len(ids))
 
 
@@ -278,7 +280,7 @@ def _empty(rng: Random, key: str, _: str) -> HostileRequest:
     return _post(
         "empty events",
         key,
-        gzip.compress(b"[" + b"{}," * rng.choice((499, 999)) + b"{}]", 9),
+        gzip.compress(b"[" + b"{}," * rng.choice((499, 999)) + b"{}]", 9, mtime=0),
         Content_Encoding="gzip",
     )
 

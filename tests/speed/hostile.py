@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from math import inf
 from typing import Any
 
 from tests.attacks.hostile_events import HostileRequest, hostile_requests
@@ -37,9 +38,10 @@ def beside_ordinary(platform: Platform, count: int, seed: int) -> Figures:
     dead_before = len(platform.dead_letter_offsets())
     with _sender(platform, count, seed) as (sending, told):
         waits = queryable(platform, ORDINARY_PER_SECOND, count / HOSTILE_PER_SECOND, sending)
-    start = time.perf_counter()
-    platform.settle(300)
-    settled_s = time.perf_counter() - start
+    start, settled_s = time.perf_counter(), inf
+    with suppress(AssertionError):  # it never settled, and the table says so
+        platform.settle(300)
+        settled_s = time.perf_counter() - start
     ledger = json.loads(platform.run("ledger", "--json", check=False).stdout)
     answered = sum(told["statuses"].values())
     return {

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from contextlib import AbstractContextManager, nullcontext
+from math import inf
 from statistics import quantiles
 
 import psutil
@@ -101,7 +102,7 @@ def queryable(
         for thread in threads:
             thread.join()
     waits = [seen[event_id] - at for event_id, at in sent.items() if event_id in seen]
-    cuts = quantiles(waits, n=100)
+    cuts = quantiles(waits, n=100) if len(waits) > 1 else [inf] * 99
     return {
         "queryable_p50_s": cuts[49],
         "queryable_p99_s": cuts[98],
