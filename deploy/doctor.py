@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -256,6 +257,26 @@ def _clickhouse(platform: Platform) -> Finding:
     return Finding("clickhouse", "ok", f"{tables} tables and views")
 
 
+def _walls(platform: Platform) -> Finding:
+    """What the kernel enforces on the running engine, as the engine itself says."""
+    if platform.settings.clickhouse_url:
+        return Finding("walls", "ok", "not needed: ClickHouse runs elsewhere")
+    if platform.supervisor_pid() is None:
+        return Finding("walls", "ok", "not checked: ClickHouse does not run")
+    with urllib.request.urlopen(f"{platform.settings.warehouse_url}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    walls = dict(re.findall(r'^fairpixel_clickhouse_confined\{wall="(\w+)"\} ([01])', text, re.MULTILINE))
+    missing = [name for name, kept in walls.items() if kept == "0"]
+    if missing or not walls:
+        return Finding(
+            "walls",
+            "warn",
+            f"the kernel does not confine ClickHouse in: {', '.join(missing) or 'anything'}",
+            f"Its log says what that means ({platform.folder.logs}/clickhouse.log); Linux 6.12 has all walls.",
+        )
+    return Finding("walls", "ok", f"the kernel confines ClickHouse: {', '.join(walls)}")
+
+
 def _user(platform: Platform) -> Finding:
     owner = platform.settings.data.stat().st_uid if platform.settings.data.exists() else os.getuid()
     if owner != os.getuid():
@@ -284,4 +305,5 @@ CHECKS: tuple[tuple[str, Callable[[Platform], Finding]], ...] = (
     ("programs", _programs),
     ("topics", _topics),
     ("clickhouse", _clickhouse),
+    ("walls", _walls),
 )

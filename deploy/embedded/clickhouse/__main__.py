@@ -1,30 +1,34 @@
-"""Start the embedded ClickHouse: engine, guard, users and server, until SIGTERM or SIGINT."""
+"""Start the embedded ClickHouse: take what needs the outside, be confined to the data folder, then open the engine."""
 
 from __future__ import annotations
 
 import os
-import signal
+import socket
 import sys
-import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from deploy.embedded.clickhouse.engine import DataFolderBusy, Engine
-from deploy.embedded.clickhouse.errors import ClickHouseError
-from deploy.embedded.clickhouse.guard import Guard
-from deploy.embedded.clickhouse.health import Health
-from deploy.embedded.clickhouse.running import Runner
-from deploy.embedded.clickhouse.server import Server
+import deploy
+import schemas
+from deploy.embedded.clickhouse.confine import Confinement, confine, forget_secrets_in_environment
+from deploy.embedded.clickhouse.data_lock import DataFolderBusy, hold
 from deploy.embedded.clickhouse.settings import ClickHouseSettings, SettingsError
-from deploy.embedded.clickhouse.users import Users
+
+if TYPE_CHECKING:  # to load the engine is to start its threads: see the end of main
+    from deploy.embedded.clickhouse.engine import Engine
+    from deploy.embedded.clickhouse.guard import Guard
 
 log = structlog.get_logger()
 
-_STOP_S_MAX = 20.0
 
+def main(build_guard: Callable[[Engine], Guard] | None = None) -> int:
+    """Run until told to stop; 2 for settings that cannot work, 1 for a folder or port that is taken.
 
-def main() -> int:
-    """Run until told to stop; 2 for settings that cannot work, 1 for a folder or port that is taken."""
+    `build_guard` is for tests of the walls behind the guard.
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -39,36 +43,38 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        engine = Engine(settings)
-    except (DataFolderBusy, OSError, ClickHouseError) as error:
+        lock = hold(settings.data)
+    except (DataFolderBusy, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    health = Health(engine.answer_one)
-    runner = Runner(engine, Guard(engine.parse, engine.outline, engine.setting_types), settings.limits)
-    users = Users(settings.user, settings.password)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        server = Server(settings.port, engine, runner, users, health, settings.limits)
+        listener.bind(("127.0.0.1", settings.port))
     except OSError as error:
         print(
             f"FAIRPIXEL_CLICKHOUSE_PORT: port {settings.port} cannot be used: {error.strerror}",
             file=sys.stderr,
         )
         return 1
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="accept")
-    serving.start()
-    log.info("clickhouse_ready", port=settings.port, version=engine.version)
-    while not stop.wait(0.2):  # a signal that one of the engine's threads receives does not wake this one
-        pass
-    if server.stop(_STOP_S_MAX):
-        engine.close()
-        log.info("clickhouse_stopped")
-    else:
-        log.warning("clickhouse_stopped_with_queries_running")
-    sys.stderr.flush()
-    os._exit(0)  # idle keep-alive connections and the engine's threads need no farewell
+    confinement = _give_up_the_rest(settings)
+    # Only now: the engine starts threads when it is loaded, and threads that run are not confined.
+    from deploy.embedded.clickhouse.serving import serve
+
+    return serve(settings, lock, listener, confinement, build_guard)
+
+
+def _give_up_the_rest(settings: ClickHouseSettings) -> Confinement:
+    """Be confined, with one warning for each wall that this kernel lacks."""
+    scratch = settings.data / "tmp"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    os.environ["TMPDIR"] = str(scratch)
+    forget_secrets_in_environment()
+    ours = [Path(place) for package in (deploy, schemas) for place in package.__path__]
+    confinement = confine(settings.data, ours, settings.secrets)
+    for sentence in confinement.missing:
+        log.warning("clickhouse_not_confined", missing=sentence)
+    return confinement
 
 
 if __name__ == "__main__":

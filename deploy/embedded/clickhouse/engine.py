@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,10 +16,6 @@ from deploy.embedded.clickhouse.engine_files import write_config
 from deploy.embedded.clickhouse.errors import ClickHouseError, parse_error
 from deploy.embedded.clickhouse.settings import ClickHouseSettings, Limits
 from deploy.embedded.clickhouse.staging import plan_staging
-
-
-class DataFolderBusy(Exception):
-    """Another server holds the data folder; the text names the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +107,11 @@ class Connection:
 
 
 class Engine:
-    """The engine on its data folder, held by an exclusive lock while the process lives."""
+    """The engine on its data folder, held by `lock` (data_lock.py) while the process lives."""
 
-    def __init__(self, settings: ClickHouseSettings) -> None:
-        """Open or create the data folder; raises DataFolderBusy, ClickHouseError or OSError."""
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._limits = settings.limits
-        self._lock = _lock(settings.data)
+    def __init__(self, settings: ClickHouseSettings, lock: int) -> None:
+        """Open or create the data folder; raises ClickHouseError or OSError."""
+        self._lock = lock
         self.setting_types = _setting_types()
         locked = sorted(
             name
@@ -216,23 +209,6 @@ def _counts(answer: Any) -> Counts:
         result_rows=answer.rows_read(),
         result_bytes=answer.bytes_read(),
     )
-
-
-def _lock(folder: Path) -> int:
-    """Hold the folder by an advisory lock, which the kernel drops with the process, however that ends."""
-    path = folder / "server.lock"
-    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        owner = os.read(held, 32).decode(errors="replace").strip() or "unknown"
-        os.close(held)
-        raise DataFolderBusy(
-            f"{folder}: another server (process {owner}) is using this folder; stop it or set FAIRPIXEL_DATA"
-        ) from None
-    os.ftruncate(held, 0)
-    os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
-    return held
 
 
 def _setting_types() -> dict[str, str]:

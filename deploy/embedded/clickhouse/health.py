@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from deploy.embedded.clickhouse.confine import Confinement
 from deploy.embedded.clickhouse.errors import ClickHouseError
 
 
 class Health:
     """Asks the engine for `SELECT 1`, never more than once at a time, and holds the metrics."""
 
-    def __init__(self, ask: Callable[[], bytes], answer_s_max: float = 3.0) -> None:
+    def __init__(
+        self, ask: Callable[[], bytes], confinement: Confinement | None = None, answer_s_max: float = 3.0
+    ) -> None:
         self._ask_engine = ask
         self._answer_s_max = answer_s_max
         self._lock = threading.Lock()
@@ -29,6 +32,14 @@ class Health:
             ["code"],
             registry=self.registry,
         )
+        confined = Gauge(
+            "fairpixel_clickhouse_confined",
+            "1 for each wall the kernel keeps around the engine; 0: this kernel cannot, see the log.",
+            ["wall"],
+            registry=self.registry,
+        )
+        for wall, kept in confinement.walls if confinement else ():
+            confined.labels(wall).set(kept)
 
     def check(self) -> str:
         """Why the engine is not healthy, or "": without an answer in time it counts as wedged."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseServer
 from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -40,7 +42,13 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(
-        self, port: int, engine: Engine, runner: Runner, users: Users, health: Health, limits: Limits
+        self,
+        listener: socket.socket,
+        engine: Engine,
+        runner: Runner,
+        users: Users,
+        health: Health,
+        limits: Limits,
     ) -> None:
         self.engine = engine
         self.runner = runner
@@ -50,7 +58,11 @@ class Server(ThreadingHTTPServer):
         self.stopping = False
         self._running = 0
         self._changed = threading.Condition()
-        super().__init__(("127.0.0.1", port), _Handler)
+        # TCPServer's own beginning would make a socket, which a confined process cannot: this one is bound already.
+        BaseServer.__init__(self, listener.getsockname(), _Handler)
+        self.socket = listener
+        self.server_name, self.server_port = listener.getsockname()
+        self.server_activate()
 
     def enter(self) -> None:
         """Count a query in; raises ClickHouseError 202 above the limit."""

@@ -36,6 +36,7 @@ class ClickHouseSettings:
     user: str
     password: str
     limits: Limits = Limits()
+    secrets: tuple[Path, ...] = ()  # what the engine must never read: keys, passwords
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> ClickHouseSettings:
@@ -50,7 +51,14 @@ class ClickHouseSettings:
         user = environ.get("FAIRPIXEL_CLICKHOUSE_USER", "fairpixel")
         if user == "default":
             raise SettingsError('FAIRPIXEL_CLICKHOUSE_USER: "default" reads without a password; name another')
-        return cls(data=root / "clickhouse", port=int(port), user=user, password=password)
+        keys = Path(environ.get("FAIRPIXEL_KEYS") or ".fairpixel-keys").absolute()
+        return cls(
+            data=root / "clickhouse",
+            port=int(port),
+            user=user,
+            password=password,
+            secrets=(keys, root / "secrets.toml"),
+        )
 
 
 def _secret(path: Path) -> str:

@@ -37,6 +37,8 @@ class Answer:
 class Server:
     """One `python -m deploy.embedded.clickhouse`, its port and its data folder."""
 
+    module = "deploy.embedded.clickhouse"
+
     def __init__(self, data: Path) -> None:
         self.data = data
         self.port = free_port()
@@ -51,7 +53,7 @@ class Server:
             "FAIRPIXEL_CLICKHOUSE_PASSWORD": PASSWORD,
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "deploy.embedded.clickhouse"],
+            [sys.executable, "-m", self.module],
             cwd=REPO,
             env=environment,
             stderr=subprocess.PIPE,

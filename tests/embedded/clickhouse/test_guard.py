@@ -266,10 +266,11 @@ import sys
 import subprocess
 import sys
 from pathlib import Path
+from deploy.embedded.clickhouse.data_lock import hold
 from deploy.embedded.clickhouse.engine import Engine
 from deploy.embedded.clickhouse.errors import ClickHouseError
 from deploy.embedded.clickhouse.settings import ClickHouseSettings
-engine = Engine(ClickHouseSettings(Path(sys.argv[1]), 1, "fairpixel", "x"))
+engine = Engine(ClickHouseSettings(Path(sys.argv[1]), 1, "fairpixel", "x"), hold(Path(sys.argv[1])))
 for query in sys.argv[2:]:
     with engine.connect() as connection:
         try:
