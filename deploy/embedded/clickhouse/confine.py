@@ -153,9 +153,8 @@ def landlock_version() -> int:
     if not sys.platform.startswith("linux"):
         return 0
     syscall = ctypes.CDLL(None).syscall
-    return max(
-        0, syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_CREATE_RULESET_VERSION))
-    )
+    known: int = syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_CREATE_RULESET_VERSION))
+    return max(0, known)
 
 
 def forget_secrets_in_environment() -> None:
