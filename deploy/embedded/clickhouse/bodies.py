@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import lz4.frame
 
 from deploy.embedded.clickhouse.errors import ClickHouseError
 from deploy.embedded.clickhouse.headers import Headers
+from deploy.embedded.clickhouse.heads import bad_request
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -20,6 +22,9 @@ else:
 __all__ = ["CHUNK_BYTES", "Disconnected", "has_body", "read_body", "zstd"]
 
 CHUNK_BYTES = 1 << 20
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\r\n\x00]*)?\r\n")
+_CHUNK_LINE_BYTES_MAX = 1024
+_TRAILER_COUNT_MAX = 32
 _ENCODINGS = ("gzip", "deflate", "zstd", "lz4")
 
 
@@ -72,20 +77,14 @@ def read_body(stream: BinaryIO, headers: Headers, body_bytes_max: int) -> Iterat
 
 
 def has_body(headers: Headers) -> bool:
-    return headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
+    return headers.get("Content-Length", "0").strip("0") != "" or "Transfer-Encoding" in headers
 
 
 def _wire(stream: BinaryIO, headers: Headers) -> Iterator[bytes]:
-    coding = headers.get("Transfer-Encoding", "").strip().lower()
-    if coding == "chunked":
-        yield from _chunks(stream)
-        return
-    if coding:
-        raise ClickHouseError(48, "NOT_IMPLEMENTED", "Transfer-Encoding: only chunked is known here")
-    length = headers.get("Content-Length", "0")
-    if not (length.isascii() and length.isdecimal()):
-        raise ClickHouseError(381, "HTTP_LENGTH_REQUIRED", "Content-Length is no number")
-    yield from _exactly(stream, int(length))
+    """The body as it was framed; heads.py has seen that it is framed in one way only."""
+    if "Transfer-Encoding" in headers:
+        return _chunks(stream)
+    return _exactly(stream, int(headers.get("Content-Length", "0")))
 
 
 def _exactly(stream: BinaryIO, left: int) -> Iterator[bytes]:
@@ -99,20 +98,30 @@ def _exactly(stream: BinaryIO, left: int) -> Iterator[bytes]:
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     while True:
-        line = stream.readline(1024)
-        try:
-            size = int(line.split(b";", 1)[0].strip() or b"x", 16)
-        except ValueError:
-            raise Disconnected from None
-        if size < 0:
-            raise Disconnected
+        line = _line(stream)
+        match = _CHUNK.fullmatch(line)
+        if match is None:
+            raise bad_request("a chunk does not begin with its size in hexadecimal digits and CRLF")
+        size = int(match[1], 16)
         if size == 0:
-            while stream.readline(8192) not in (b"\r\n", b"\n", b""):  # trailers say nothing we need
-                pass
-            return
+            break
         yield from _exactly(stream, size)
-        if stream.readline(8).strip():
-            raise Disconnected
+        if _line(stream) != b"\r\n":
+            raise bad_request("a chunk is longer than its size says")
+    for _ in range(_TRAILER_COUNT_MAX):  # trailers say nothing we need
+        line = _line(stream)
+        if line == b"\r\n":
+            return
+        if not line.endswith(b"\r\n"):
+            break
+    raise bad_request("the trailers of a chunked body have no end")
+
+
+def _line(stream: BinaryIO) -> bytes:
+    line = stream.readline(_CHUNK_LINE_BYTES_MAX)
+    if not line:
+        raise Disconnected
+    return line
 
 
 def _inflated(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:

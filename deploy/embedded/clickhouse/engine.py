@@ -171,13 +171,14 @@ class Engine:
         os.close(self._lock)
 
 
-def reader_settings(limits: Limits) -> dict[str, str]:
-    """What binds everybody who may only read; set last, for after readonly=1 nothing can be set any more."""
+def reader_limits(limits: Limits) -> dict[str, str]:
+    """What binds everybody who may only read; to be set before anything of theirs runs, and locked by readonly=1."""
     return {
         "max_execution_time": str(limits.reader_seconds_max),
         "max_memory_usage": str(limits.reader_memory_bytes_max),
+        # When the engine as a whole is short of memory, it ends the statement with the highest ratio to this: a reader.
+        "memory_overcommit_ratio_denominator": str(1 << 20),
         "max_result_bytes": str(limits.reader_result_bytes_max),
-        "readonly": "1",
     }
 
 

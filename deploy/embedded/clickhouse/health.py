@@ -8,7 +8,9 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from deploy.embedded.clickhouse.confine import Confinement
+from deploy.embedded.clickhouse.connections import Connections
 from deploy.embedded.clickhouse.errors import ClickHouseError
+from deploy.embedded.clickhouse.slots import Slots
 
 
 class Health:
@@ -26,6 +28,24 @@ class Health:
         self.running = Gauge(
             "fairpixel_clickhouse_queries_running", "Queries being answered now.", registry=self.registry
         )
+        self.lost = Gauge(
+            "fairpixel_clickhouse_queries_lost",
+            "Queries told to end that the engine has not given back; one for 30 s, and the process restarts.",
+            registry=self.registry,
+        )
+        self.connections = Gauge(
+            "fairpixel_clickhouse_connections", "Connections open now.", registry=self.registry
+        )
+        self.crowded_out = Gauge(
+            "fairpixel_clickhouse_connections_crowded_out",
+            "Silent connections closed since the start because a new one needed the place.",
+            registry=self.registry,
+        )
+        self.restarts = Gauge(
+            "fairpixel_clickhouse_restarts",
+            "How often this data folder's server restarted itself because the engine kept a query it was told to end.",
+            registry=self.registry,
+        )
         self.failed = Counter(
             "fairpixel_clickhouse_queries_failed",
             "Requests answered with an error, by ClickHouse's code.",
@@ -40,6 +60,13 @@ class Health:
         )
         for wall, kept in confinement.walls if confinement else ():
             confined.labels(wall).set(kept)
+
+    def watch(self, slots: Slots, connections: Connections) -> None:
+        """Show what the server holds in the metrics."""
+        self.running.set_function(lambda: len(slots))
+        self.lost.set_function(slots.lost_count)
+        self.connections.set_function(lambda: len(connections))
+        self.crowded_out.set_function(lambda: connections.closed_count)
 
     def check(self) -> str:
         """Why the engine is not healthy, or "": without an answer in time it counts as wedged."""

@@ -19,14 +19,21 @@ def check_origin(headers: Headers, port: int) -> None:
     origin, host = headers.get("Origin"), headers.get("Host")
     own = host is None or _host(f"//{host}") in _LOOPBACK
     if origin is not None:
-        address = urlsplit(origin)
-        own = own and address.scheme == "http" and _host(origin) in _LOOPBACK and address.port == port
+        own = own and _is_own_page(origin, port)
     if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         own = False
     if not own:
         raise ClickHouseError(
             497, "ACCESS_DENIED", "Refused by this server: the request comes from a foreign page"
         )
+
+
+def _is_own_page(origin: str, port: int) -> bool:
+    try:
+        address = urlsplit(origin)
+        return address.scheme == "http" and _host(origin) in _LOOPBACK and address.port == port
+    except ValueError:  # no address, or a port that is no number
+        return False
 
 
 def _host(address: str) -> str:

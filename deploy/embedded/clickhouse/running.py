@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
 
 from deploy.embedded.clickhouse.allowed import READING_STATEMENTS
-from deploy.embedded.clickhouse.engine import Connection, Counts, Engine, reader_settings
+from deploy.embedded.clickhouse.bodies import Disconnected
+from deploy.embedded.clickhouse.engine import Connection, Counts, Engine, reader_limits
 from deploy.embedded.clickhouse.errors import ClickHouseError
 from deploy.embedded.clickhouse.guard import Guard
 from deploy.embedded.clickhouse.request import Options
 from deploy.embedded.clickhouse.settings import Limits
+from deploy.embedded.clickhouse.slots import Slot, Slots
 from deploy.embedded.clickhouse.statement import PIPE_MARK, InsertParts, split_insert, with_pipe
 from deploy.embedded.clickhouse.users import User
 
 _HEAD_BYTES_MAX = 256 << 10  # the head of an INSERT, up to its data; ClickHouse's own max_query_size
+_LOOK_S = 0.25  # how soon a client that left is noticed before its first row
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,72 +36,141 @@ class Answer:
     counts: Counts
 
 
-class Stream:
-    """A SELECT whose rows come out of `descriptor` while the engine works on a thread of its own."""
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement as it was read: an INSERT with its first bytes and where more come from, or a text."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        opened: ExitStack,
-        connection: Connection,
-        text: str,
-        format_name: str,
-        mark: str,
-    ) -> None:
+    text: str
+    insert: InsertParts | None = None
+    held: tuple[bytes, ...] = ()
+    rest: Iterable[bytes] = ()
+
+
+class Stream:
+    """A SELECT whose rows come out of `descriptor` while the engine works."""
+
+    def __init__(self, task: Task, descriptor: int, format_name: str) -> None:
+        self.descriptor = descriptor
         self.format = format_name
         self.counts = Counts()
         self.error: ClickHouseError | None = None
-        self._engine = engine
-        self._mark = mark
-        self.descriptor, write_end = os.pipe()
-        self._thread = threading.Thread(
-            target=self._work, args=(opened, connection, text, write_end), name="query", daemon=True
-        )
-        self._thread.start()
+        self._task = task
 
-    def _work(self, opened: ExitStack, connection: Connection, text: str, write_end: int) -> None:
-        try:
-            with opened:
-                _, self.counts = connection.run(text.replace(PIPE_MARK, f"/dev/fd/{write_end}"), "Null")
-        except ClickHouseError as error:
-            self.error = error
-        except Exception as error:  # the thread's own death must reach the one who reads
-            self.error = ClickHouseError(1001, "STD_EXCEPTION", type(error).__name__)
-        finally:
-            os.close(write_end)
+    @property
+    def deadline(self) -> float:
+        return self._task.slot.deadline
 
     def finish(self) -> None:
-        """Wait for the engine after the last byte was read; `counts` and `error` are final then."""
-        self._thread.join()
+        """After the last byte was read; `counts` and `error` are final then."""
         os.close(self.descriptor)
 
     def cancel(self) -> None:
         """End the statement early: nobody reads any more."""
         os.close(self.descriptor)
-        if self._thread.is_alive():
-            self._engine.kill(self._mark)
-        self._thread.join()
+        self._task.end()
+
+
+class Task:
+    """One statement on a thread of its own, which keeps its slot until the engine lets go of it."""
+
+    def __init__(self, slots: Slots, slot: Slot, kill: Callable[[str], None]) -> None:
+        self.slot = slot
+        self.mark = uuid.uuid4().hex
+        self._slots = slots
+        self._kill = kill
+        self._lock = threading.Lock()
+        self._offered = threading.Event()
+        self._given_up = False
+        self._outcome: Answer | Stream | Exception | None = None
+
+    def start(self, work: Callable[[Task], Answer | None]) -> None:
+        """Begin; gives the slot back when no thread can be had."""
+        try:
+            threading.Thread(target=self._work, args=(work,), name="query", daemon=True).start()
+        except BaseException:
+            self._slots.give_back(self.slot)
+            raise
+
+    def _work(self, work: Callable[[Task], Answer | None]) -> None:
+        try:
+            answer = work(self)
+            if answer is not None:
+                self.offer(answer)
+        except Exception as error:
+            self.offer(error)
+        finally:
+            self._slots.give_back(self.slot)
+
+    def offer(self, outcome: Answer | Stream | Exception) -> bool:
+        """Hand over what came of it; False when nobody waits any more."""
+        with self._lock:
+            if self._given_up:
+                return False
+            self._outcome = outcome
+            self._offered.set()
+            return True
+
+    def wait(self, is_gone: Callable[[], bool]) -> Answer | Stream:
+        """What came of it; raises ClickHouseError, 159 at the deadline, and Disconnected when the client `is_gone`."""
+        while not self._offered.wait(min(_LOOK_S, max(0.0, self.slot.deadline - time.monotonic()))):
+            late = time.monotonic() >= self.slot.deadline
+            if (late or is_gone()) and self.give_up():
+                raise timed_out() if late else Disconnected
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        assert self._outcome is not None
+        return self._outcome
+
+    def give_up(self) -> bool:
+        """Wait no more and have the engine end it; False when something was offered in this moment."""
+        with self._lock:
+            if self._offered.is_set():
+                return False
+            self._given_up = True
+        self.end()
+        return True
+
+    def end(self) -> None:
+        """Have the engine end it; from now on the slot counts as lost until it is given back."""
+        self._slots.tell_to_end(self.slot)
+        self._kill(self.mark)
+
+
+def timed_out() -> ClickHouseError:
+    return ClickHouseError(159, "TIMEOUT_EXCEEDED", "Timeout exceeded: the statement did not end in its time")
 
 
 class Runner:
     """Runs requests of known users on one engine behind one guard."""
 
-    def __init__(self, engine: Engine, guard: Guard, limits: Limits) -> None:
+    def __init__(self, engine: Engine, guard: Guard, limits: Limits, slots: Slots) -> None:
         self._engine = engine
         self._guard = guard
         self._limits = limits
+        self.slots = slots
+        self._to_kill: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._kill_all, name="kill", daemon=True).start()
 
-    def run(
-        self, user: User, options: Options, pieces: Iterator[bytes], *, read_only: bool
-    ) -> Answer | Stream:
-        """Run the statement of one request; raises ClickHouseError when it is refused or fails before its first row."""
+    def _kill_all(self) -> None:
+        """On a thread of its own: whoever gives up must not wait for an engine that does not answer."""
+        while True:
+            mark = self._to_kill.get()
+            with suppress(ClickHouseError):
+                self._engine.kill(mark)
+
+    def read(self, options: Options, pieces: Iterator[bytes]) -> Statement:
+        """Read the statement of one request, for an INSERT up to `held_bytes_max`; raises ClickHouseError.
+
+        It needs no slot: a body that trickles keeps nobody waiting.
+        """
         query = (options.query + "\n").encode("utf-8", "surrogateescape") if options.query else b""
         start = query or b"".join(_take(pieces, _HEAD_BYTES_MAX))
         try:
             insert = split_insert(start)
             if insert is not None:
                 data = chain((start[insert.data_start :],), pieces)
-                return self._insert(user, options, insert, data, read_only)
+                held = tuple(_take(data, self._limits.held_bytes_max))  # a body cut short inserts nothing
+                return Statement("", insert, held, data)
             rest = b"".join(_take(pieces, self._limits.query_bytes_max + 1))
             if len(start) + len(rest) > self._limits.query_bytes_max:
                 raise ClickHouseError(
@@ -111,22 +185,55 @@ class Runner:
             raise ClickHouseError(
                 62, "SYNTAX_ERROR", "Syntax error: failed at position 1 (end of query): Empty query"
             )
-        return self._statement(user, options, text, read_only)
+        return Statement(text)
 
-    def _statement(self, user: User, options: Options, text: str, read_only: bool) -> Answer | Stream:
+    def start(
+        self, slot: Slot, user: User, options: Options, statement: Statement, *, read_only: bool
+    ) -> Task:
+        """Judge and run the statement on a thread that holds `slot`."""
+        task = Task(self.slots, slot, self._to_kill.put)
+
+        def work(task: Task) -> Answer | None:
+            if statement.insert is not None:
+                return self._insert(task, user, options, statement, statement.insert, read_only)
+            return self._statement(task, user, options, statement.text, read_only)
+
+        task.start(work)
+        return task
+
+    def _statement(
+        self, task: Task, user: User, options: Options, text: str, read_only: bool
+    ) -> Answer | None:
         piped = with_pipe(text, options.default_format)
         if piped is not None and self._is_piped(piped[0]):
-            mark = uuid.uuid4().hex
-            with ExitStack() as opened:
-                connection = self._prepare(opened, user, options, mark, read_only)
-                return Stream(self._engine, opened.pop_all(), connection, piped[0], piped[1], mark)
-        verdict = self._guard.judge(text.rstrip().rstrip(";"))
+            self._stream(task, user, options, *piped, read_only)
+            return None
+        text = text.rstrip().rstrip(";")
+        verdict = self._guard.judge(text)
         if user.readonly and verdict.kind not in READING_STATEMENTS:
             raise ClickHouseError(164, "READONLY", f"{user.name}: Cannot execute query in readonly mode.")
         with ExitStack() as opened:
-            connection = self._prepare(opened, user, options, uuid.uuid4().hex, read_only)
-            body, counts = connection.run(text.rstrip().rstrip(";"), options.default_format)
+            connection = self._prepare(opened, user, options, task.mark, read_only, whole=True)
+            body, counts = connection.run(text, options.default_format)
         return Answer(body, verdict.format or options.default_format, counts)
+
+    def _stream(
+        self, task: Task, user: User, options: Options, text: str, format_name: str, read_only: bool
+    ) -> None:
+        with ExitStack() as opened:
+            connection = self._prepare(opened, user, options, task.mark, read_only)
+            read_end, write_end = os.pipe()
+            opened.callback(os.close, write_end)
+            stream = Stream(task, read_end, format_name)
+            if not task.offer(stream):
+                os.close(read_end)
+                return
+            try:
+                _, stream.counts = connection.run(text.replace(PIPE_MARK, f"/dev/fd/{write_end}"), "Null")
+            except ClickHouseError as error:
+                stream.error = error
+            except Exception as error:  # the thread's own death must reach the one who reads
+                stream.error = ClickHouseError(1001, "STD_EXCEPTION", type(error).__name__)
 
     def _is_piped(self, text: str) -> bool:
         """Whether the tree shows our pipe where we put it; on a syntax error the plain text says why."""
@@ -138,13 +245,20 @@ class Runner:
             raise
 
     def _insert(
-        self, user: User, options: Options, insert: InsertParts, data: Iterator[bytes], read_only: bool
+        self,
+        task: Task,
+        user: User,
+        options: Options,
+        statement: Statement,
+        insert: InsertParts,
+        read_only: bool,
     ) -> Answer:
         self._guard.judge(insert.head)
-        held = list(_take(data, self._limits.held_bytes_max))  # a body cut short inserts nothing
         with ExitStack() as opened:
-            connection = self._prepare(opened, user, options, uuid.uuid4().hex, read_only, insert, held)
-            counts = connection.insert(insert.target, insert.format, chain(held, data))
+            connection = self._prepare(
+                opened, user, options, task.mark, read_only, insert=insert, held=statement.held
+            )
+            counts = connection.insert(insert.target, insert.format, chain(statement.held, statement.rest))
         return Answer(b"", insert.format, counts)
 
     def _prepare(
@@ -154,21 +268,26 @@ class Runner:
         options: Options,
         mark: str,
         read_only: bool,
+        *,
+        whole: bool = False,
         insert: InsertParts | None = None,
-        held: list[bytes] | None = None,
+        held: Sequence[bytes] = (),
     ) -> Connection:
-        """A connection with the request's database, parameters, settings and rights, in this order."""
+        """A connection with the request's database, parameters, settings and rights, in this order.
+
+        `whole`: the answer comes as one piece, so a reader's must be short.
+        """
         opening: AbstractContextManager[Connection] = self._engine.connect()
         connection = opened.enter_context(opening)
         if options.database:
             connection.use(options.database)
         first = {"log_comment": mark, **options.params}
-        if (
-            insert is not None
-            and insert.format.lower() == "values"
-            and self._may_hold_expressions(held or [])
-        ):
+        if insert is not None and insert.format.lower() == "values" and self._may_hold_expressions(held):
             first["input_format_values_interpret_expressions"] = "1"
+        if user.readonly:
+            first |= reader_limits(self._limits)
+            if whole:
+                first["max_result_bytes"] = str(self._limits.held_answer_bytes_max)
         connection.set(first)
         for table in options.tables:
             create = f"CREATE TEMPORARY TABLE {table.name} ({table.structure}) ENGINE = Memory"
@@ -178,13 +297,13 @@ class Runner:
         for name in options.settings:
             self._guard.check_setting(name)
         if user.readonly:
-            connection.set(reader_settings(self._limits))
+            connection.set({"readonly": "1"})
         connection.set(options.settings)
         if read_only and not user.readonly:
             connection.set({"readonly": "2"})
         return connection
 
-    def _may_hold_expressions(self, held: list[bytes]) -> bool:
+    def _may_hold_expressions(self, held: Sequence[bytes]) -> bool:
         """Whether VALUES may be evaluated as SQL: read by the guard first, and short.
 
         The word "file" anywhere in them leaves literals only: the one function that opens files needs no grant.

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -19,11 +20,15 @@ from deploy.embedded.clickhouse.health import Health
 from deploy.embedded.clickhouse.running import Runner
 from deploy.embedded.clickhouse.server import Server
 from deploy.embedded.clickhouse.settings import ClickHouseSettings
+from deploy.embedded.clickhouse.slots import Slots
 from deploy.embedded.clickhouse.users import Users
 
 log = structlog.get_logger()
 
 _STOP_S_MAX = 20.0
+_LAST_MOMENT_S = 3.0
+_RESTART_CODE = 75  # sysexits.h: EX_TEMPFAIL
+_RESTARTS = "restarts"
 
 
 def serve(
@@ -40,7 +45,9 @@ def serve(
         print(error, file=sys.stderr)
         return 1
     health = Health(engine.answer_one, confinement)
-    runner = Runner(engine, (build_guard or _build_guard)(engine), settings.limits)
+    health.restarts.set(restart_count(settings.data))
+    slots = Slots(settings.limits)
+    runner = Runner(engine, (build_guard or _build_guard)(engine), settings.limits, slots)
     users = Users(settings.user, settings.password)
     server = Server(listener, engine, runner, users, health, settings.limits)
     stop = threading.Event()
@@ -49,8 +56,13 @@ def serve(
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="accept")
     serving.start()
     log.info("clickhouse_ready", port=settings.port, version=engine.version)
-    while not stop.wait(0.2):  # a signal that one of the engine's threads receives does not wake this one
-        pass
+    lost = 0
+    while (
+        not stop.wait(0.2) and not lost
+    ):  # a signal that one of the engine's threads receives does not wake this one
+        lost = slots.lost_count(for_s=settings.limits.lost_s_max)
+    if lost:
+        _restart(server, settings, lost)
     if server.stop(_STOP_S_MAX):
         engine.close()
         log.info("clickhouse_stopped")
@@ -58,6 +70,27 @@ def serve(
         log.warning("clickhouse_stopped_with_queries_running")
     sys.stderr.flush()
     os._exit(0)  # idle keep-alive connections and the engine's threads need no farewell
+
+
+def _restart(server: Server, settings: ClickHouseSettings, lost: int) -> None:
+    """End, for the supervisor to start a new process: the engine keeps what it was told to end.
+
+    What others are doing has a moment to finish; what is cut short was not acknowledged and comes again.
+    """
+    log.error("clickhouse_restarts", reason="the engine keeps queries it was told to end", queries=lost)
+    path = settings.data / _RESTARTS
+    path.write_text(f"{restart_count(settings.data) + 1}\n")
+    server.stop(_LAST_MOMENT_S)
+    sys.stderr.flush()
+    os._exit(_RESTART_CODE)
+
+
+def restart_count(data: Path) -> int:
+    """How often `_restart` ran on this data folder."""
+    try:
+        return int((data / _RESTARTS).read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _build_guard(engine: Engine) -> Guard:

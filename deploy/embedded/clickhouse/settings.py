@@ -17,7 +17,22 @@ class Limits:
     """What one request may use; a request that asks for more is refused or ended with ClickHouse's own error."""
 
     running_count_max: int = 100  # queries at once; the next one gets TOO_MANY_SIMULTANEOUS_QUERIES
-    connection_count_max: int = 256  # further connections wait in the accept queue
+    reader_count_max: int = 40  # of these, at most so many without a login: the rest stay for the writer
+    slot_wait_s_max: float = 5.0  # a query waits so long for a slot before it is told that there is none
+    grace_s: float = 5.0  # a reader's statement that outlives its time is given up after so much more
+    writer_seconds_max: float = 3600.0
+    lost_s_max: float = (
+        30.0  # a slot that the engine keeps so long after its end is lost: the process restarts
+    )
+    connection_count_max: int = 256  # one more takes the place of the one that was silent longest
+    head_s_max: float = 10.0  # a request's head comes whole within this time
+    idle_s_max: float = 60.0  # a connection may be silent so long between requests
+    idle_writer_s_max: float = 600.0
+    body_s_max: float = 30.0  # a body comes within this time and what its length takes at the rate below
+    body_bytes_per_s: int = 128 << 10
+    reader_body_bytes_max: int = 64 << 20  # after decompression
+    reader_bodies_bytes_max: int = 256 << 20  # of all readers together, while they wait and run
+    held_answer_bytes_max: int = 64 << 20  # wait_end_of_query=1 holds so much back; a longer answer streams
     query_bytes_max: int = 16 << 20  # query text, without the data of an INSERT
     body_bytes_max: int = 1 << 30  # request body after decompression
     held_bytes_max: int = 64 << 20  # insert body collected before the insert begins; a longer one streams

@@ -33,14 +33,23 @@ class Users:
         name, password = _login(headers, params)
         if name == "default" and not password:
             return User("default", readonly=True)
-        right = hmac.compare_digest(password.encode(), self.password.encode())  # the same time for any name
+        right = hmac.compare_digest(_bytes(password), _bytes(self.password))  # the same time for any name
         if right and name == self.writer:
             return User(name, readonly=False)
         raise ClickHouseError(
             516,
             "AUTHENTICATION_FAILED",
-            f"{name[:64]}: Authentication failed: password is incorrect, or there is no user with such name.",
+            f"{_shown(name)}: Authentication failed: password is incorrect, or there is no user with such name.",
         )
+
+
+def _bytes(word: str) -> bytes:
+    """Whatever came as a password: an address may hold bytes that are no text."""
+    return word.encode("utf-8", "surrogatepass")
+
+
+def _shown(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:64])
 
 
 def _login(headers: Headers, params: Mapping[str, str]) -> tuple[str, str]:
