@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import socket
 import threading
 import time
@@ -101,18 +102,22 @@ class TimedReader(io.RawIOBase):
 
 
 class TimedWriter(io.RawIOBase):
-    """Writes to a socket in pieces, each of which the client must take in time."""
+    """Writes to a socket in pieces, each of which the client must take in time; all of them by `deadline`."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self.deadline = math.inf
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         view = memoryview(data)
-        self._connection.settimeout(SEND_S_MAX)
         for start in range(0, len(view), SEND_BYTES):
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._connection.settimeout(min(left, SEND_S_MAX))
             self._connection.sendall(view[start : start + SEND_BYTES])
         return len(view)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import select
 import socket
@@ -127,10 +128,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self._timed = TimedReader(self.connection)
+        self._timed, self._sending = TimedReader(self.connection), TimedWriter(self.connection)
         self._timed.allow(self.server.limits.head_s_max)
         self.rfile = self._reader = io.BufferedReader(self._timed, 256 << 10)
-        self.wfile = io.BufferedWriter(TimedWriter(self.connection), 64 << 10)
+        self.wfile = io.BufferedWriter(self._sending, 64 << 10)
 
     def finish(self) -> None:
         with suppress(OSError):
@@ -286,6 +287,7 @@ class _Handler(BaseHTTPRequestHandler):
         encoding = self._encoding(options)
         encoder = build_encoder(encoding)
         tag = uuid.uuid4().hex[:16]
+        self._sending.deadline = stream.deadline  # a client that does not read must not keep the slot
         try:
             self._head(200, stream.format, encoding, _summary(Counts(), started), tag)
             self.send_header("Transfer-Encoding", "chunked")
@@ -299,10 +301,12 @@ class _Handler(BaseHTTPRequestHandler):
             stream.cancel()
             stream.error = error
         except BaseException:
+            self._sending.deadline = 0.0  # what is left in the buffer is not worth waiting for
             stream.cancel()
             raise
         else:
             stream.finish()
+        self._sending.deadline = math.inf
         if stream.error:
             self._chunk(encoder.push(self._late_error(stream.error, tag)))
             self._chunk(encoder.end())
