@@ -8,6 +8,7 @@ view and repeated by a retry; `link` is a token of another domain of the site. B
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from ingest.answers import HeaderList
 from ingest.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE
 from ingest.crossdomain import Uses
 from ingest.fields import Rejection, Unacceptable, invalid, parse_time
+from ingest.heavy import FLAT_BRACES_MAX, FLAT_BYTES_MAX
 from ingest.intake import Intake, all_kept
 from ingest.linked import arrival
 from ingest.page_door import PageDoor, PageRequest, Taken
@@ -43,7 +45,7 @@ class BeaconDoor(PageDoor):
         intake, sender = self._intake, request.sender
         if sender.trust != PUBLIC:  # a secret key in a page is no secret
             raise Unacceptable(*answers.UNKNOWN_KEY)
-        rows, rejected = self._parse(request)
+        rows, rejected = await self._parse(request)
         for why in rejected:
             intake.refuse(why["why"], sender.site, request.now_ms)
         request.event_count = len(rows)
@@ -56,6 +58,7 @@ class BeaconDoor(PageDoor):
             rows, more = self._name_visitors(request, rows)
             packs = [intake.packer.add(row) for row in rows]
             intake.charge(sender, len(rows) - 1)
+        request.turn.end()
         if not await all_kept(packs):
             raise Unacceptable(*answers.SPOOL_FULL)
         if not intake.is_foreign(sender, request.origin):
@@ -65,27 +68,21 @@ class BeaconDoor(PageDoor):
             answer["rejected"] = [{"index": one["index"], **one["why"]._asdict()} for one in rejected]
         return answer, more
 
-    def _parse(self, request: PageRequest) -> tuple[list[Row], list[dict[str, Any]]]:
+    async def _parse(self, request: PageRequest) -> tuple[list[Row], list[dict[str, Any]]]:
         said = request.said
         common, events = said.get("common") or {}, said.get("events")
         if not isinstance(events, list) or not isinstance(common, dict):
             raise invalid("events", "a list of events, with what they share in common")
-        if len(events) > EVENT_COUNT_MAX or _size(common) * len(events) > INFLATED_BYTES_MAX:
-            raise Unacceptable(
-                *TOO_LARGE
-            )  # a small body could be a hundred times itself once it is taken apart
+        size = _size(common) * len(
+            events
+        )  # a small body could be a hundred times itself once it is taken apart
+        if len(events) > EVENT_COUNT_MAX or size > INFLATED_BYTES_MAX:
+            raise Unacceptable(*TOO_LARGE)
+        if size > FLAT_BYTES_MAX or len(events) > FLAT_BRACES_MAX:
+            self._intake.charge_bytes(request.client, size)
+            await request.turn.grow(size)
         sent_at = parse_time(said.get("sent_at"), "sent_at")
-        rows: list[Row] = []
-        rejected = []
-        for index, item in enumerate(events):
-            whole = {**common, **item} if isinstance(item, dict) else item
-            made = self._intake.make_id()
-            parsed = parse_event(whole, request.sender, request.client, request.now_ms, sent_at, made)
-            if isinstance(parsed, Rejection):
-                rejected.append({"index": index, "why": parsed})
-            else:
-                rows.append(parsed.row)
-        return rows, rejected
+        return await request.turn.run(_parse_all, request, common, events, sent_at, self._intake.make_id)
 
     def _name_visitors(self, request: PageRequest, rows: list[Row]) -> tuple[list[Row], HeaderList]:
         page = request.said.get("page")
@@ -101,6 +98,21 @@ class BeaconDoor(PageDoor):
         headers = [(b"set-cookie", one.set_cookie) for one in found.values() if one.set_cookie]
         headers.sort(key=lambda pair: b"Max-Age=0" in pair[1])  # the last one holds: a withdrawal
         return [name_visitor(row, found[row[CONSENT]].visitor) for row in rows], headers
+
+
+def _parse_all(
+    request: PageRequest, common: dict[str, Any], events: list[Any], sent_at: int, make_id: Callable[[], str]
+) -> tuple[list[Row], list[dict[str, Any]]]:
+    rows: list[Row] = []
+    rejected = []
+    for index, item in enumerate(events):
+        whole = {**common, **item} if isinstance(item, dict) else item
+        parsed = parse_event(whole, request.sender, request.client, request.now_ms, sent_at, make_id())
+        if isinstance(parsed, Rejection):
+            rejected.append({"index": index, "why": parsed})
+        else:
+            rows.append(parsed.row)
+    return rows, rejected
 
 
 def _size(common: dict[str, Any]) -> int:

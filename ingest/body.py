@@ -25,7 +25,12 @@ EVENT_COUNT_MAX = (
 LINES_MAX = (
     200_000  # of a body, empty ones included: more would cost 100 MB before they are counted as events
 )
-SCAN_TOKENS_MAX = 300_000  # of a body that is not JSON as a whole: 300,000 x 0.2 µs = 60 ms
+# Commas, colons and opening brackets of a JSON text, those in texts too: a call that nothing else can interrupt makes
+# at most so many values. 200,000 names and their values take 50 ms, 5,000 events may have 40 of them each.
+MARKS_MAX = 400_000
+# Of a body that is not JSON as a whole and is taken apart by its brackets; a text of this length is one token, 10 ms.
+SCAN_BYTES_MAX = 2_000_000
+SCAN_TOKENS_MAX = 300_000  # 300,000 x 0.2 µs = 60 ms
 
 GZIP_MAGIC = b"\x1f\x8b"
 MEMBERS_MAX = 100  # of a gzip file or of zstd: behind each the rest is copied, 100 x 5 MB = 50 ms at worst
@@ -50,7 +55,7 @@ TOO_LARGE = Rejection(
     "body_too_large",
     "The body is too large.",
     f"body: expected at most {BODY_BYTES_MAX:,} bytes, {INFLATED_BYTES_MAX:,} after decompression,"
-    f" and {EVENT_COUNT_MAX:,} events",
+    f" {EVENT_COUNT_MAX:,} events and {MARKS_MAX:,} of the signs , : [ and {{",
 )
 
 
@@ -71,25 +76,25 @@ class Body:
     warnings: list[str] = field(default_factory=list)
 
 
-def inflate(body: bytes, encoding: str) -> bytes:
+def inflate(body: bytes, encoding: str, bytes_max: int = INFLATED_BYTES_MAX) -> bytes:
     """Undo gzip, deflate or zstd, named by the header or seen by their magic bytes. Raises Unacceptable.
 
-    Never makes more than INFLATED_BYTES_MAX bytes, whatever the body claims.
+    Never makes more than bytes_max bytes, whatever the body claims; what is not compressed may be longer.
     """
     if body[:2] == GZIP_MAGIC:
-        return _inflate(body, 16 + zlib.MAX_WBITS)
+        return _inflate(body, 16 + zlib.MAX_WBITS, bytes_max)
     if body[:4] == ZSTD_MAGIC:
-        return _inflate_zstd(body)
+        return _inflate_zstd(body, bytes_max)
     match encoding.strip().lower():
         case "" | "identity" | "gzip" | "x-gzip" | "zstd":  # some clients say gzip and send plain text
             return body
         case "deflate":
             try:
-                return _inflate(body, zlib.MAX_WBITS)  # as RFC 1950 has it
+                return _inflate(body, zlib.MAX_WBITS, bytes_max)  # as RFC 1950 has it
             except Unacceptable as problem:
                 if problem.rejection is TOO_LARGE:
                     raise
-                return _inflate(body, -zlib.MAX_WBITS)  # as many send it
+                return _inflate(body, -zlib.MAX_WBITS, bytes_max)  # as many send it
         case _:
             raise Unacceptable(
                 "unknown_encoding",
@@ -98,9 +103,9 @@ def inflate(body: bytes, encoding: str) -> bytes:
             )
 
 
-def _inflate(body: bytes, window_bits: int) -> bytes:
+def _inflate(body: bytes, window_bits: int, bytes_max: int) -> bytes:
     parts: list[bytes] = []
-    room = INFLATED_BYTES_MAX + 1
+    room = bytes_max + 1
     try:
         while body:
             if len(parts) >= MEMBERS_MAX:
@@ -121,9 +126,9 @@ def _inflate(body: bytes, window_bits: int) -> bytes:
     return b"".join(parts)
 
 
-def _inflate_zstd(body: bytes) -> bytes:
+def _inflate_zstd(body: bytes, bytes_max: int) -> bytes:
     parts: list[bytes] = []
-    room = INFLATED_BYTES_MAX + 1
+    room = bytes_max + 1
     try:
         while body:
             if len(parts) >= MEMBERS_MAX:
@@ -144,6 +149,23 @@ def _inflate_zstd(body: bytes) -> bytes:
     return b"".join(parts)
 
 
+def load(text: bytes | str) -> Any:
+    """JSON as it stands. Raises orjson.JSONDecodeError, and Unacceptable for one of too many values."""
+    if len(text) > MARKS_MAX:
+        check_marks(text.encode("utf-8", "replace") if isinstance(text, str) else text)
+    return orjson.loads(text)
+
+
+def check_marks(text: bytes) -> None:
+    """Raises Unacceptable for more than MARKS_MAX; counted by pieces, so that a bomb is known by its beginning."""
+    found = 0
+    for start in range(0, len(text), MARKS_MAX):
+        piece = text[start : start + MARKS_MAX]
+        found += sum(map(piece.count, (b",", b":", b"{", b"[")))
+        if found > MARKS_MAX:
+            raise _refuse(TOO_LARGE)
+
+
 def split_events(body: bytes, content_type: str = "") -> Body:
     """Take a body apart. Raises Unacceptable where nothing of it can be read.
 
@@ -151,7 +173,7 @@ def split_events(body: bytes, content_type: str = "") -> Body:
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
     try:
-        whole = orjson.loads(body)
+        whole = load(body)
     except orjson.JSONDecodeError:
         taken = _split_lines(body, "ndjson" in content_type or "jsonl" in content_type) or _split_broken(body)
         if taken is None:
@@ -212,7 +234,7 @@ def _load(text: bytes) -> Any:
 
 
 # A text that never ends is a token too: else each of its quotes would be tried again, to the end of the body.
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{},]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 _LIST_START = re.compile(rb'\s*(?:\[|\{\s*"events"\s*:\s*\[)')
 _OPENS = re.compile(rb"\s*:\s*\[")
 
@@ -226,7 +248,7 @@ def split_list(body: bytes, key: str) -> tuple[dict[str, Any], list[Any] | None]
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
     try:
-        whole = orjson.loads(body)
+        whole = load(body)
     except orjson.JSONDecodeError:
         return _split_broken_list(body, key.encode())
     if isinstance(whole, list):
@@ -257,6 +279,8 @@ def _split_broken_list(body: bytes, key: bytes) -> tuple[dict[str, Any], list[An
 
 def _find_list(body: bytes, quoted_key: bytes) -> int:
     """Where the list under this key of the outermost object begins. Raises Unacceptable where there is none."""
+    if len(body) > SCAN_BYTES_MAX:
+        raise _refuse(UNREADABLE)
     depth = 0
     for count, token in enumerate(_TOKEN.finditer(body)):
         mark = token[0]
@@ -285,7 +309,9 @@ def _split_broken(body: bytes) -> Body | None:
 
 def _elements(body: bytes, start: int) -> tuple[list[bytes], int]:
     """The elements of the list that begins before `start`, and where its closing bracket stands."""
-    elements = []
+    if len(body) > SCAN_BYTES_MAX:
+        raise _refuse(UNREADABLE)
+    elements: list[bytes] = []
     depth, began = 0, start
     for count, token in enumerate(_TOKEN.finditer(body, start)):
         if count > SCAN_TOKENS_MAX:
@@ -293,6 +319,8 @@ def _elements(body: bytes, start: int) -> tuple[list[bytes], int]:
         mark = token[0]
         if mark == b",":
             if not depth:
+                if len(elements) > EVENT_COUNT_MAX:
+                    raise _refuse(TOO_LARGE)
                 elements.append(body[began : token.start()])
                 began = token.end()
         elif mark in (b"{", b"["):

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from ingest.body import EVENT_COUNT_MAX, TOO_LARGE, UNREADABLE, UNREADABLE_EVENT, Body, split_events
+from ingest.body import EVENT_COUNT_MAX, TOO_LARGE, UNREADABLE, UNREADABLE_EVENT, Body, load, split_events
 from ingest.client import Headers
 from ingest.fields import Rejection, Unacceptable, invalid, parse_name, parse_time, refuse_fingerprinting
 from ingest.parse import Converted
@@ -202,7 +202,7 @@ def _convert_binary(headers: Headers, media_type: str, body: bytes) -> Converted
     if body:
         if not media_type or media_type == "application/json" or media_type.endswith(JSON_FORMAT):
             try:
-                item["data"] = orjson.loads(body)
+                item["data"] = load(body)
             except orjson.JSONDecodeError:
                 return UNREADABLE_EVENT
         elif media_type.startswith("text/"):
@@ -214,6 +214,6 @@ def _convert_binary(headers: Headers, media_type: str, body: bytes) -> Converted
 
 def _load(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
+        return load(body)
     except orjson.JSONDecodeError:
         raise Unacceptable(*UNREADABLE) from None

@@ -18,13 +18,13 @@ from ingest.body import (
     UNREADABLE_EVENT,
     UNREADABLE_ITEM,
     Body,
-    inflate,
 )
 from ingest.client import Asker, Client, Headers
 from ingest.cloudevents import split_body
 from ingest.fields import Rejection, Unacceptable
+from ingest.heavy import Turn
 from ingest.intake import Intake, all_kept
-from ingest.parse import parse_event
+from ingest.parse import Parsed, parse_event
 from ingest.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
 from ingest.signature import HEADER as SIGNATURE
 from ingest.signature import made_id
@@ -129,6 +129,7 @@ class _Post(NamedTuple):
     client: Client
     origin: bytes | None
     taken: Body
+    turn: Turn
     digest: str  # of its signature; "" for none
     now_ms: int
     cors: HeaderList
@@ -159,6 +160,7 @@ class EventsDoor:
         key = read_key(headers, query.encode() if isinstance(query, str) else query)
         sender = self._intake.sites.find(key)
         cors = self._intake.cors(sender, headers.get(b"origin"))
+        turn = None
         try:
             body = await read_body(receive, self._intake.arrivals)
             known = None if SIGNATURE in headers else sender  # a signed body counts for who signed it
@@ -166,48 +168,46 @@ class EventsDoor:
                 raise answers.Limited(wait_s)
             if key and sender is None:
                 raise Unacceptable(*answers.UNKNOWN_KEY)
-            taken, sender, digest = self._open(headers, body, sender, now_ms)
+            digest = ""
+            if sender is not None:
+                sender, digest = self._intake.trust_signed(sender, headers, body, now_ms)
+            turn = await self._intake.open_body(headers, body, client, flat=True)
+            taken = await turn.run(split_body, headers, turn.content)
+            if sender is None:
+                sender, digest = self._find_sender(headers, body, taken, now_ms)
+            self._intake.charge(sender, len(taken.events) - 1)
             cors = self._intake.cors(sender, headers.get(b"origin"))  # now that it is known for certain
+            await self._take(
+                _Post(sender, client, headers.get(b"origin"), taken, turn, digest, now_ms, cors), send
+            )
         except Unacceptable as problem:
             why = problem.rejection
             self._intake.refuse(why, sender.site if sender else "", now_ms)
             await self._answer_error(send, why, cors + answers.retry_headers(problem))
-            return
-        await self._take(_Post(sender, client, headers.get(b"origin"), taken, digest, now_ms, cors), send)
+        finally:
+            if turn is not None:
+                turn.end()
 
-    def _open(
-        self, headers: Headers, body: bytes, sender: Sender | None, now_ms: int
-    ) -> tuple[Body, Sender, str]:
-        """(the body taken apart, whom it speaks for, the digest of its signature or ""). Raises Unacceptable."""
-        intake, digest = self._intake, ""
-        if sender is not None:
-            sender, digest = intake.trust_signed(sender, headers, body, now_ms)
-        encoding = headers.get(b"content-encoding", b"").decode("latin-1")
-        taken = split_body(headers, inflate(body, encoding))
-        if sender is None:  # the key stands in the body
-            sender = intake.sites.find(taken.key)
-            if sender is None:
-                raise Unacceptable(*answers.UNKNOWN_KEY)
-            sender, digest = intake.trust_signed(sender, headers, body, now_ms)
-            if not digest and (wait_s := intake.wait_of_sender(sender)):
-                raise answers.Limited(wait_s)
-        intake.charge(sender, len(taken.events) - 1)
-        return taken, sender, digest
+    def _find_sender(self, headers: Headers, body: bytes, taken: Body, now_ms: int) -> tuple[Sender, str]:
+        """(whom a body with the key inside speaks for, the digest of its signature or ""). Raises Unacceptable."""
+        intake = self._intake
+        named = intake.sites.find(taken.key)
+        if named is None:
+            raise Unacceptable(*answers.UNKNOWN_KEY)
+        sender, digest = intake.trust_signed(named, headers, body, now_ms)
+        if not digest and (wait_s := intake.wait_of_sender(sender)):
+            raise answers.Limited(wait_s)
+        return sender, digest
 
     async def _take(self, post: _Post, send: Send) -> None:
-        intake, sender, digest = self._intake, post.sender, post.digest
+        intake, sender = self._intake, post.sender
         if intake.is_full:
             await self._answer_full(post, len(post.taken.events), send)
             return
         foreign = intake.is_foreign(sender, post.origin)
         results: list[dict[str, Any]] = []
         packs: list[asyncio.Future[bool]] = []
-        for index, item in enumerate(post.taken.events):
-            if item is UNREADABLE_ITEM:
-                parsed: Any = UNREADABLE_EVENT
-            else:
-                made = made_id(digest, index) if digest else intake.make_id()
-                parsed = parse_event(item, sender, post.client, post.now_ms, post.taken.sent_at, made)
+        for index, parsed in enumerate(await post.turn.run(_parse_all, post, intake.make_id)):
             if isinstance(parsed, Rejection):
                 intake.refuse(parsed, sender.site, post.now_ms)
                 results.append({"index": index, "status": "rejected", **parsed._asdict()})
@@ -218,6 +218,7 @@ class EventsDoor:
             if warning:
                 result["detail"] = warning
             results.append(result)
+        post.turn.end()
         if not await all_kept(packs):
             await self._answer_full(post, sum(not pack.result() for pack in packs), send)
             return
@@ -237,6 +238,17 @@ class EventsDoor:
         status = answers.status_of(why)
         self._counts.hits["events", status] += 1
         await answers.send_error(send, status, why, headers)
+
+
+def _parse_all(post: _Post, make_id: Callable[[], str]) -> list[Parsed | Rejection]:
+    found: list[Parsed | Rejection] = []
+    for index, item in enumerate(post.taken.events):
+        if item is UNREADABLE_ITEM:
+            found.append(UNREADABLE_EVENT)
+            continue
+        made = made_id(post.digest, index) if post.digest else make_id()
+        found.append(parse_event(item, post.sender, post.client, post.now_ms, post.taken.sent_at, made))
+    return found
 
 
 def read_key(headers: Headers, query: bytes) -> str:

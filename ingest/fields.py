@@ -21,6 +21,7 @@ NUMBER_LENGTH_MAX = 60  # characters
 SHORT_LENGTH_MAX = 60  # characters of screen, viewport, timezone
 LANGUAGE_LENGTH_MAX = 200  # characters
 SIGNALS_LENGTH_MAX = 24_000  # of all signals of an event as they are kept
+PURPOSES_MAX = 100  # of a choice said as an object; more are unclear
 CONSENT_LENGTH_MAX = 8_000  # characters; consent strings of today have at most about 3,000
 # Fields that tell machines apart rather than say what happened (design.md, section 5).
 FINGERPRINTING = frozenset({"canvas", "fonts", "plugins", "battery"})
@@ -187,7 +188,7 @@ def parse_choice(value: object) -> str:
         return ""
     if isinstance(value, str):
         return value if len(value) <= CONSENT_LENGTH_MAX else "unclear"
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or len(value) > PURPOSES_MAX:
         return "unclear"
     purposes = {name: answer for name, answer in value.items() if name not in SIGNALS}
     if any(answer not in _YES and answer not in _NO for answer in map(_answer, purposes.values())):

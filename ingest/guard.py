@@ -34,6 +34,11 @@ class Guard:
         """Take a request of this network (see `network_of`): 0.0 where it may, else the seconds to wait. 0.3 µs."""
         return self._networks.take(network, now) if self._networks is not None else 0.0
 
+    def charge_network(self, network: str, count: int, now: float) -> None:
+        """Take further requests of a network, for one that is as dear as many."""
+        if self._networks is not None:
+            self._networks.charge(network, count, now)
+
     def wait_of_keys(self, bucket: str, per_second_max: int, now: float) -> float:
         """Take one event of the keys that share a bucket (see `Sender`): 0.0 where they may, else the seconds to wait.
 

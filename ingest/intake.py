@@ -11,10 +11,12 @@ from typing import Any
 
 from ingest.answers import METHODS, HeaderList, Limited, cors_headers, preflight_headers
 from ingest.arrival import Arrivals
+from ingest.body import INFLATED_BYTES_MAX, TOO_LARGE, UNREADABLE
 from ingest.client import Asker, Client, Headers, client_ip, read_client
 from ingest.counts import Counts
-from ingest.fields import Rejection
+from ingest.fields import Rejection, Unacceptable
 from ingest.guard import Guard
+from ingest.heavy import Heavy, Turn
 from ingest.live import Live
 from ingest.packer import Packer
 from ingest.settings import EdgeSettings
@@ -26,6 +28,10 @@ from ingest.visitors import cookies_of
 from schemas.drops import RefusalReason
 
 MakeId = Callable[[], str]
+
+CHARGED_BYTES = (
+    4_000  # of a body, inflated, for which its network gives a request: about as dear to read as one
+)
 
 
 class Intake:
@@ -41,6 +47,7 @@ class Intake:
         self.make_id = make_id
         self.guard = Guard(settings.network_rate_max, settings.rate_burst_seconds)
         self.arrivals = Arrivals(settings.body_seconds_max)
+        self.heavy = Heavy()
         self.trusted_proxies = settings.trusted_proxies
         self._proxy_header = settings.proxy_header.lower().encode()
         self._events_max = settings.waiting_events_max
@@ -78,6 +85,33 @@ class Intake:
         if not wait and sender is not None and sender.events_per_second_max:
             wait = self.guard.wait_of_keys(sender.bucket, sender.events_per_second_max, now)
         return wait
+
+    async def open_body(
+        self, headers: Headers, body: bytes, client: Client, query: bytes = b"", *, flat: bool = False
+    ) -> Turn:
+        """A body inflated and charged to its network, before anything of it is parsed. Raises Unacceptable.
+
+        query: of an address that may hold events; flat: see `Turn.open`. End the turn in any case.
+        """
+        turn, size = Turn(self.heavy), len(body)
+        try:
+            await turn.open(
+                body, headers.get(b"content-encoding", b"").decode("latin-1"), len(query), flat=flat
+            )
+            size = len(turn.content)
+        except BaseException as problem:
+            turn.end()
+            if isinstance(problem, Unacceptable) and problem.rejection in (TOO_LARGE, UNREADABLE):
+                size = INFLATED_BYTES_MAX  # whatever became of it, so much was inflated
+            raise
+        finally:
+            self.charge_bytes(client, size)
+        return turn
+
+    def charge_bytes(self, client: Client, size: int) -> None:
+        """Take as many requests of a client's network as a body of so many bytes is worth; it is let in whole."""
+        if size >= CHARGED_BYTES:
+            self.guard.charge_network(client.network, size // CHARGED_BYTES, time.monotonic())
 
     def wait_of_sender(self, sender: Sender) -> float:
         """The same for a sender that only the body named."""

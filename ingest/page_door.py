@@ -13,10 +13,11 @@ import orjson
 from ingest import answers
 from ingest.answers import HeaderList, Receive, Scope, Send
 from ingest.arrival import read_body
-from ingest.body import UNREADABLE, inflate
+from ingest.body import UNREADABLE, load
 from ingest.client import Client, Headers
 from ingest.doors import read_key
 from ingest.fields import Unacceptable
+from ingest.heavy import Turn
 from ingest.intake import Intake
 from ingest.protocols.payload import LOOSE_LENGTH_MAX
 from ingest.sites import Sender
@@ -34,6 +35,7 @@ class PageRequest:
     cookies: bytes
     said: dict[str, Any]  # the body
     now_ms: int
+    turn: Turn
     event_count: int = 1  # to be counted where none of them can be kept
 
 
@@ -73,10 +75,15 @@ class PageDoor(ABC):
             await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", self._allow)])
             return
         now_ms = int(time.time() * 1000)
-        request = None
+        request = turn = None
         try:
             body = b"" if method == "GET" else await read_body(receive, intake.arrivals)
-            request = self._open(scope, headers, body, now_ms)
+            client = intake.client(scope, headers)
+            if wait_s := intake.wait_of(client, None):  # before anything is inflated or parsed
+                raise answers.Limited(wait_s)
+            turn = await intake.open_body(headers, body, client, flat=True)
+            said = await turn.run(read_json, turn.content) if body else {}
+            request = self._open(scope, headers, client, said, turn, now_ms)
             answer, more = self.read(request) if method == "GET" else await self.take(request)
             status, cors = 200, intake.cors(request.sender, origin)
         except Unacceptable as problem:
@@ -85,16 +92,16 @@ class PageDoor(ABC):
             site, count = (request.sender.site, request.event_count) if request else ("", 1)
             intake.refuse(why, site, now_ms, count)
             cors = intake.cors(None, origin)  # the key may be unreadable
+        finally:
+            if turn is not None:
+                turn.end()
         intake.counts.hits[self.name, status] += 1
         await answers.send_json(send, status, answer, cors + more)
 
-    def _open(self, scope: Scope, headers: Headers, body: bytes, now_ms: int) -> PageRequest:
+    def _open(
+        self, scope: Scope, headers: Headers, client: Client, said: dict[str, Any], turn: Turn, now_ms: int
+    ) -> PageRequest:
         intake, query = self._intake, scope["query_string"]
-        client = intake.client(scope, headers)
-        if wait_s := intake.wait_of(client, None):  # before anything is inflated or parsed
-            raise answers.Limited(wait_s)
-        encoding = headers.get(b"content-encoding", b"").decode("latin-1")
-        said = read_json(inflate(body, encoding)) if body else {}
         key = said.get("k") or read_key(headers, query.encode() if isinstance(query, str) else query)
         sender = intake.sites.find(key) if isinstance(key, str) else None
         if sender is None:
@@ -103,7 +110,7 @@ class PageDoor(ABC):
             raise answers.Limited(wait_s)
         cookies = cookies_of(scope["headers"]) if b"cookie" in headers else b""
         rules = intake.live.visitors[sender.site]
-        return PageRequest(sender, rules, client, headers.get(b"origin"), cookies, said, now_ms)
+        return PageRequest(sender, rules, client, headers.get(b"origin"), cookies, said, now_ms, turn)
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -113,7 +120,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     mark, as one broken character must not cost a beacon.
     """
     try:
-        said = orjson.loads(body)
+        said = load(body)
     except orjson.JSONDecodeError:
         try:
             if len(body) > LOOSE_LENGTH_MAX:

@@ -9,11 +9,16 @@ from typing import Any
 import orjson
 
 from ingest.answers import GIF_HEADERS, HeaderList
+from ingest.body import INFLATED_BYTES_MAX
 from ingest.client import Client, Headers
 from ingest.fields import Rejection
 from ingest.pixel import GIF
 from ingest.row import Row
 from ingest.sites import Sender, Sites
+
+
+class TooMuchInside(Exception):
+    """More came out of the body than `Ask.inner_bytes_max`: to be read again with more, where nobody waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Ask:
     sites: Sites
     make_id: Callable[[], str]
     path_params: Mapping[str, str] = field(default_factory=dict)
+    inner_bytes_max: int = INFLATED_BYTES_MAX  # of what is compressed inside body or query
 
 
 @dataclass(frozen=True, slots=True)

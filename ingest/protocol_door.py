@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from dataclasses import replace
@@ -9,12 +10,13 @@ from dataclasses import replace
 from ingest import answers
 from ingest.answers import HeaderList, Receive, Scope, Send
 from ingest.arrival import read_body
-from ingest.body import inflate
+from ingest.body import INFLATED_BYTES_MAX
 from ingest.client import Client, Headers
 from ingest.doors import read_key
 from ingest.fields import Unacceptable
+from ingest.heavy import SMALL_BYTES_MAX, Turn
 from ingest.intake import Intake, all_kept
-from ingest.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer
+from ingest.protocol import Answer, Ask, Reading, Route, TooMuchInside, error_answer, gif_answer
 from ingest.sites import Sender
 
 BODILESS = frozenset({"GET", "HEAD"})
@@ -55,23 +57,43 @@ class ProtocolDoor:
         if isinstance(query, str):
             query = query.encode()
         sender: Sender | None = None
+        turn = None
         try:
             body = b"" if scope["method"] in BODILESS else await read_body(receive, intake.arrivals)
             sender = intake.sites.find(read_key(headers, query))
             if wait_s := intake.wait_of(client, sender):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)
-            body = inflate(body, headers.get(b"content-encoding", b"").decode("latin-1"))
+            turn = await intake.open_body(headers, body, client, query)
             if intake.is_full:
                 raise Unacceptable(*answers.SPOOL_FULL)
-            reading = route.read(self._ask(route, scope, headers, query, body, client, now_ms))
+            ask = self._ask(route, scope, headers, query, turn.content, client, now_ms)
+            reading = await self._read(route, ask, turn)
             self._admit(reading, sender)
-            return await self._keep(route, reading, headers.get(b"origin"), now_ms)
+            packs, accepted = self._take(reading, headers.get(b"origin"), now_ms)
+            turn.end()
+            if not await all_kept(packs):
+                raise Unacceptable(*answers.SPOOL_FULL)
+            intake.counts.events[route.protocol] += accepted
+            return reading.answer
         except Unacceptable as problem:
             intake.refuse(problem.rejection, sender.site if sender else "", now_ms)
             answer = refuse(route, scope["method"], headers, problem)
             if answer.status < 400 and not await intake.packer.refusals_kept():  # a success is a promise
                 answer = refuse(route, scope["method"], headers, Unacceptable(*answers.SPOOL_FULL))
             return answer
+        finally:
+            if turn is not None:
+                turn.end()
+
+    async def _read(self, route: Route, ask: Ask, turn: Turn) -> Reading:
+        """What the protocol makes of the request; beside the loop where that takes long."""
+        if not turn.is_large:
+            try:
+                return route.read(replace(ask, inner_bytes_max=SMALL_BYTES_MAX))
+            except TooMuchInside:
+                self._intake.charge_bytes(ask.client, INFLATED_BYTES_MAX)
+                await turn.grow(INFLATED_BYTES_MAX)
+        return await turn.run(route.read, ask)
 
     def _ask(
         self,
@@ -108,7 +130,10 @@ class ProtocolDoor:
                 raise answers.Limited(wait_s)
             self._intake.charge(sender, count - 1)
 
-    async def _keep(self, route: Route, reading: Reading, origin: bytes | None, now_ms: int) -> Answer:
+    def _take(
+        self, reading: Reading, origin: bytes | None, now_ms: int
+    ) -> tuple[list[asyncio.Future[bool]], int]:
+        """(what the answer waits for, how many events of it are the site's own)."""
         intake = self._intake
         for site, why in reading.refusals:
             intake.refuse(why, site, now_ms)
@@ -121,10 +146,7 @@ class ProtocolDoor:
                 accepted += 1
         if reading.refusals and reading.answer.status < 400:  # a success promises that the count is kept
             packs.append(intake.packer.refusals_kept())
-        if not await all_kept(packs):
-            raise Unacceptable(*answers.SPOOL_FULL)
-        intake.counts.events[route.protocol] += accepted
-        return reading.answer
+        return packs, accepted
 
     def _cors(self, headers: Headers) -> HeaderList:
         """As where nobody knows the sender: bodies and paths carry keys in many places."""

@@ -12,7 +12,7 @@ import orjson
 from ingest.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE, inflate, split_list
 from ingest.fields import Rejection, Unacceptable, invalid
 from ingest.pixel import parse_query
-from ingest.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer, json_answer
+from ingest.protocol import Answer, Ask, Reading, Route, TooMuchInside, error_answer, gif_answer, json_answer
 from ingest.protocols.envelope import (
     UNKNOWN_KEY,
     Item,
@@ -86,25 +86,29 @@ def _payload(ask: Ask) -> bytes:
     """The JSON of a request: its body, or base64 in the body, in a form's `data` or in the query's."""
     params = parse_query(ask.query)
     if ask.method == "GET":
-        return _decode(params.get("data", ""))
+        return _decode(params.get("data", ""), ask)
     start = ask.body[:200].lstrip()
     if start[:1] not in (b"{", b"[") and b"data=" in start:
         if ask.body.count(b"&") > FORM_FIELDS_MAX:
             raise invalid("data", f"a form of at most {FORM_FIELDS_MAX} fields")
-        return _decode(parse_query(ask.body).get("data", ""))
+        return _decode(parse_query(ask.body).get("data", ""), ask)
     if params.get("compression") == "base64" and start[:1] not in (b"{", b"["):
-        return _decode(ask.body.decode("ascii", "replace"))
+        return _decode(ask.body.decode("ascii", "replace"), ask)
     return ask.body
 
 
-def _decode(data: str) -> bytes:
-    """JSON itself, or base64 of it, compressed or not. Raises Unacceptable."""
+def _decode(data: str, ask: Ask) -> bytes:
+    """JSON itself, or base64 of it, compressed or not. Raises Unacceptable, and TooMuchInside."""
     data = data.strip()
     if data[:1] in ("{", "["):
         return data.encode("utf-8", "replace")
     plain = data.translate(_STANDARD)
     try:
-        return inflate(b64decode(plain + "=" * (-len(plain) % 4)), "")
+        return inflate(b64decode(plain + "=" * (-len(plain) % 4)), "", ask.inner_bytes_max)
+    except Unacceptable as problem:
+        if problem.rejection is TOO_LARGE and ask.inner_bytes_max < INFLATED_BYTES_MAX:
+            raise TooMuchInside from None
+        raise
     except (binascii.Error, ValueError):
         raise invalid("data", "JSON, or base64 of JSON") from None
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
+import orjson
 import psutil
 import pytest
 
+from ingest.body import load
+from ingest.fields import Unacceptable
+from ingest.heavy import Heavy
+from tests.attacks.bodies import EMPTY, PUBLIC, Hostile, hostile_requests, many
+from tests.attacks.doors import Doors
+from tests.ingest.builders import run
 from tests.ingest.edges import Edge, ends
 from tests.processes import free_port
 
@@ -210,3 +220,60 @@ def _own_address() -> str:
     if not other:
         pytest.skip("this machine has no address but loopback")
     return other[0]
+
+
+# --- bodies made to hold up whoever reads them
+
+REQUESTS = hostile_requests()
+HELD_S_MAX = 0.1  # of the loop's own CPU in one call; 20 ms where nobody else uses the machine
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_no_request_holds_the_loop(name: str) -> None:
+    async def journey() -> None:
+        status, _, held_s = await Doors(network_rate_max=0).ask(*REQUESTS[name])
+        assert status < 500
+        assert held_s < HELD_S_MAX
+
+    run(journey)
+
+
+def test_a_bomb_of_values_is_known_before_it_is_parsed() -> None:
+    took = {}
+    for how, read in (("ours", load), ("as it stands", orjson.loads)):
+        before = time.thread_time()
+        with suppress(Unacceptable):
+            read(EMPTY)
+        took[how] = time.thread_time() - before
+    assert took["ours"] < took["as it stands"] / 5
+    with pytest.raises(Unacceptable):
+        load(EMPTY)
+    assert len(load(many(b"[1]", 190_000))) == 190_000
+
+
+def test_a_network_pays_for_what_its_bodies_become() -> None:
+    async def journey() -> None:
+        for name in ("empty events", "a bomb inside", "a CloudEvent of zeros", "what all events share"):
+            doors, event = Doors(network_rate_max=500), Hostile("/v1/events", b'{"event":"a"}', PUBLIC)
+            assert (await doors.ask(*event))[0] == 200
+            assert len(REQUESTS[name].body) < 50_000
+            for _ in range(3):
+                await doors.ask(*REQUESTS[name])
+            assert (await doors.ask(*event))[0] == 429, name
+            assert (await doors.ask(*event, client="198.51.100.1"))[0] == 200, name
+
+    run(journey)
+
+
+def test_large_bodies_are_read_one_at_a_time_and_only_so_many_wait() -> None:
+    async def journey() -> None:
+        doors = Doors(network_rate_max=0)
+        doors.intake.heavy = Heavy(held_bytes_max=25_000_000)
+        large, small = REQUESTS["empty events"], Hostile("/v1/events", b'{"event":"a"}', PUBLIC)
+        answers = await asyncio.gather(*(doors.ask(*large) for _ in range(6)), doors.ask(*small))
+        statuses = Counter(status for status, _, _ in answers[:6])
+        assert statuses == {413: 2, 503: 4}
+        assert answers[6][0] == 200
+        assert (await doors.ask(*large))[0] == 413  # and their bytes are free again
+
+    run(journey)

@@ -1,0 +1,118 @@
+"""Bodies that take long to read: each in its turn, in a thread beside the loop, so that nobody else waits for them.
+
+A body is inflated, taken apart and made into rows by functions without effects. Of a small one they are called at once:
+at most 20 ms. A large one waits until the one before it is through, and is read in a thread, from which the interpreter
+takes the loop's turn every 5 ms; what is one call in C (JSON as a whole) has bounds of its own in body.py. One thread,
+as each further one would take an equal share from the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from ingest.body import INFLATED_BYTES_MAX, TOO_LARGE, inflate
+from ingest.fields import Unacceptable
+
+SMALL_BYTES_MAX = 16_000  # 800 events of 20 bytes x 20 µs = 16 ms
+SMALL_BRACES_MAX = 200  # objects: what a batch says once is repeated in each, 200 x 8 kB
+FLAT_BYTES_MAX = (
+    256_000  # at a door where events share nothing, with at most so many objects: 500 x 12 µs = 6 ms
+)
+FLAT_BRACES_MAX = 500
+HELD_BYTES_MAX = 100_000_000  # of all that wait for their turn; beyond it the next is answered with 503
+
+CROWDED = Unacceptable(
+    "unavailable",
+    "Too many large bodies are being read at the moment.",
+    "Send it again after the seconds named in Retry-After.",
+)
+_T = TypeVar("_T")
+
+
+class Heavy:
+    """The turns of one worker."""
+
+    def __init__(self, held_bytes_max: int = HELD_BYTES_MAX) -> None:
+        self._held_bytes_max = held_bytes_max
+        self._held_bytes = 0
+        self._turn = asyncio.Lock()  # who waits longest is next
+        self._thread = ThreadPoolExecutor(1, "body")
+
+    async def begin(self, size: int) -> None:
+        """Wait for the turn of a body of so many bytes. Raises Unacceptable where too many wait already."""
+        if self._held_bytes + size > self._held_bytes_max:
+            raise Unacceptable(*CROWDED.rejection)
+        self._held_bytes += size
+        try:
+            await self._turn.acquire()
+        except BaseException:
+            self._held_bytes -= size
+            raise
+
+    def end(self, size: int) -> None:
+        """The next one's turn."""
+        self._held_bytes -= size
+        self._turn.release()
+
+    async def run(self, read: Callable[..., _T], *args: object) -> _T:
+        """Call it in the thread; for whose turn it is."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read, *args)
+
+
+class Turn:
+    """One request's reading. `end` it in any case."""
+
+    __slots__ = ("_heavy", "_size", "content")
+
+    def __init__(self, heavy: Heavy) -> None:
+        self.content = b""
+        self._heavy = heavy
+        self._size = 0  # 0: it is small
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is read beside the loop."""
+        return self._size > 0
+
+    async def open(self, body: bytes, encoding: str, query_length: int = 0, *, flat: bool = False) -> None:
+        """Inflate a body. Raises Unacceptable.
+
+        query_length: of an address that may hold events; flat: at a door where the events of a body share nothing.
+        """
+        try:
+            self.content = inflate(body, encoding, SMALL_BYTES_MAX) if body else b""
+            if query_length <= SMALL_BYTES_MAX and is_small(self.content, flat):
+                return
+            await self.grow(len(self.content) + query_length)
+        except Unacceptable as problem:
+            if problem.rejection is not TOO_LARGE:
+                raise
+            await self.grow(INFLATED_BYTES_MAX)
+            self.content = await self._heavy.run(inflate, body, encoding)
+
+    async def grow(self, size: int) -> None:
+        """It turned out to be a large one: wait for the turn. Raises Unacceptable."""
+        if not self._size:
+            await self._heavy.begin(size)
+            self._size = max(1, size)
+
+    async def run(self, read: Callable[..., _T], *args: object) -> _T:
+        """Call a function without effects: at once, or in the thread where the body is large."""
+        return await self._heavy.run(read, *args) if self._size else read(*args)
+
+    def end(self) -> None:
+        """All of it is read; may be said twice."""
+        if self._size:
+            self._heavy.end(self._size)
+            self._size = 0
+
+
+def is_small(content: bytes, flat: bool) -> bool:
+    """Whether a body is read within 20 ms, whatever is in it."""
+    size = len(content)
+    if flat:
+        return size <= SMALL_BYTES_MAX or (size <= FLAT_BYTES_MAX and content.count(b"{") <= FLAT_BRACES_MAX)
+    return size <= SMALL_BYTES_MAX and (size <= 2_000 or content.count(b"{") <= SMALL_BRACES_MAX)

@@ -1,0 +1,92 @@
+"""The edge's doors in memory, and how long the loop is held while one of them answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from ingest.counts import Counts
+from ingest.doors import EventsDoor
+from ingest.intake import Intake
+from ingest.mail import mail_rules
+from ingest.mail_webhooks import webhook_routes
+from ingest.page_doors import page_doors
+from ingest.routes import ROUTES, build_doors
+from ingest.settings import EdgeSettings
+from ingest.sites import Sites
+from ingest.visitors import visitor_rules
+from schemas.config import parse_config
+from schemas.secrets import Secrets
+from tests.ingest.builders import Sent, packer
+
+CONFIG = parse_config("[sites.demo]\n")
+SECRETS = Secrets(
+    "", b"x" * 32, {"demo": "sk-demo"}, {"demo": {"mandrill_key": "m", "mailchimp_secret": "c"}}
+)
+
+
+@contextmanager
+def measured() -> Iterator[list[float]]:
+    """How long each call of the loop took, s of its own thread's CPU: other threads and other programs do not count."""
+    took, run = [0.0], asyncio.events.Handle._run
+
+    def timed(handle: asyncio.events.Handle) -> None:
+        before = time.thread_time()
+        run(handle)
+        took.append(time.thread_time() - before)
+
+    asyncio.events.Handle._run = timed  # type: ignore[method-assign]
+    try:
+        yield took
+    finally:
+        asyncio.events.Handle._run = run  # type: ignore[method-assign]
+
+
+class Doors:
+    """All doors of an edge whose packs are kept at once."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.sent = Sent()
+        live = SimpleNamespace(
+            sites=Sites.of(CONFIG, SECRETS.site_secret_keys, b"x" * 32),
+            visitors=visitor_rules(CONFIG, b"x" * 32),
+        )
+        self.packer = packer(self.sent)
+        self.intake = Intake(live, self.packer, Counts(), EdgeSettings(**settings), lambda: "made")  # type: ignore[arg-type]
+        mail = mail_rules(CONFIG, SECRETS)
+        self.doors: dict[str, Any] = {
+            **build_doors(self.intake, (*ROUTES, *webhook_routes(lambda: mail)))[0],
+            **page_doors(self.intake, SimpleNamespace(begin=lambda *_: True, find=lambda _: None)),  # type: ignore[arg-type]
+            "/v1/events": EventsDoor(self.intake),
+        }
+
+    async def ask(
+        self, path: str, body: bytes = b"", headers: dict[str, str] | None = None, client: str = "203.0.113.9"
+    ) -> tuple[int, bytes, float]:
+        """(status, body, the longest the loop was held meanwhile, s of its CPU)."""
+        path, _, query = path.partition("?")
+        given = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        scope = {
+            "type": "http", "method": "POST" if body else "GET", "path": path, "query_string": query.encode(),
+            "headers": given, "client": (client, 4711), "server": ("127.0.0.1", 80),
+        }  # fmt: skip
+        said: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        task = asyncio.ensure_future(self.doors[path](scope, receive, send))
+        with measured() as held:
+            while not task.done():
+                await asyncio.sleep(0.001)
+                self.packer.flush()
+                self.sent.settle_all()
+        await task
+        return said[0]["status"], said[1].get("body", b""), max(held)
