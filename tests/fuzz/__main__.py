@@ -157,7 +157,7 @@ def _work(name: str, seconds: float) -> None:
             f"-max_total_time={max(1, round(seconds))}", f"-max_len={target.length_max}",
             f"-timeout={HANG_SECONDS_MAX}",
             f"-rss_limit_mb={MEMORY_MB_MAX}", f"-artifact_prefix={WORK / 'findings'}/{name}-", f"-dict={words}",
-            "-print_final_stats=1", "-report_slow_units=5", str(learnt), str(seeds),
+            "-print_final_stats=1", "-len_control=20", "-report_slow_units=5", str(learnt), str(seeds),
         ]  # fmt: skip
         atheris.Setup([name, *options], lambda data: run_bounded(target.fuzz, data, SECONDS_MAX))
         atheris.Fuzz()

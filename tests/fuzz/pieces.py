@@ -11,13 +11,13 @@ from schemas.pack import decode_raw_pack, encode_raw_pack
 STRETCHED_MAX = 30_000  # characters: near what the edge lets through
 
 
-def stretch(data: bytes) -> bytes:
+def stretch(data: bytes, length_max: int = STRETCHED_MAX) -> bytes:
     """The input behind its first byte, which from 128 on says how often: few bytes find what is slow only when it
     repeats."""
     if len(data) < 2:
         return b""
     repeats = 1 + max(0, data[0] - 127) ** 2
-    return (data[1:] * repeats)[:STRETCHED_MAX]
+    return (data[1:] * repeats)[:length_max]
 
 
 def text_of(data: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 import orjson
 
@@ -18,6 +19,7 @@ POLICIES = tuple(
     for opt_out in (False, True)
     for child in (False, True)
 )
+_MOST_GIVING = ConsentPolicy(Measurement.GRANTED)
 SEEDS = (
     b'{"consent": "all"}', b'{"consent": " Measurement , marketing,"}', b'{"consent": {"measurement": "granted"}}',
     b'{"consent": {"measurement": true, "gpp": "x"}, "gdpr": 1}', b'{"consent": {"a,measurement": true}}',
@@ -38,7 +40,7 @@ def fuzz(data: bytes) -> None:
     try:
         fields: Any = orjson.loads(data)
     except orjson.JSONDecodeError:
-        for policy in POLICIES:
+        for policy in _some(data):
             _check(text_of(data), policy)
         return
     if not isinstance(fields, dict):
@@ -47,12 +49,17 @@ def fuzz(data: bytes) -> None:
     assert len(signals) <= SIGNALS_LENGTH_MAX, "signals are bounded"
     undecoded = any(fields.get(name) not in (None, "") for name in UNDECODED_SIGNALS)
     present = fields.get("consent") not in (None, "", {})
-    for policy in POLICIES:
+    for policy in _some(data):
         basis = _check(signals, policy)
         if undecoded:
             assert basis is not Basis.CONSENTED, "a signal nobody understands gives nothing"
         if not (present or any(fields.get(name) for name in SIGNALS)):
             assert basis is not Basis.CONSENTED or policy.default is Measurement.GRANTED
+
+
+def _some(data: bytes) -> tuple[ConsentPolicy, ...]:
+    """The one that gives most, and one other that the input chooses: all 24 would take ten times as long."""
+    return _MOST_GIVING, POLICIES[crc32(data) % len(POLICIES)]
 
 
 def _check(signals: str, policy: ConsentPolicy) -> Basis | None:

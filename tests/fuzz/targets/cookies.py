@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from urllib.parse import urlsplit
+
 from ingest.answers import HeaderList
 from ingest.client import client_ip, read_client
 from ingest.cookies import Visit, has_cookie, read_visit, set_cookie
 from ingest.crossdomain import decode_token
 from ingest.doors import read_key
+from ingest.fields import Unacceptable
 from ingest.guard import network_of
+from ingest.mail_links import decode_link, safe_target
+from ingest.signature import check_signature
 from ingest.visitors import cookies_of, host_of
 from schemas.consent import Purpose
 
@@ -18,7 +24,8 @@ SEEDS = (
     set_cookie("demo", _OURS, _KEY, _NOW_S),
     b"fp_demo=" + b"ab" * 16 + b".69000000.69000000.mn; other=1",
     b"fp_demo=" + b"ab" * 16 + b".fffffffff.0.nnnn",
-    b"https://shop.example:8080", b"https://[::1", b"//[v1.x]/", b"null", b"https://xn--\xff.example",
+    b"https://shop.example:8080", b"https://[::1", b"https://shop.example/a?b=%20#c",
+    b"https://shop.example:x@evil.example/", b"t=1762656256,v1=00", b"//[v1.x]/", b"null", b"https://xn--\xff.example",
     b"Basic //8=", b"Basic OmRlbW8=", b"Bearer demo",
     b"203.0.113.7, [2001:db8::1]:4711", b'for="[2001:db8::1]:4711";proto=https, for=_hidden',
     b"A" * 90,
@@ -56,5 +63,14 @@ def fuzz(data: bytes) -> None:
     )
     read_client(named, "203.0.113.9")
     read_key(named, value)
+    with suppress(Unacceptable):
+        check_signature(value, "sk_demo", data, _NOW_S * 1_000)
+        raise AssertionError("nobody without the key signs a body")
+    for text in (value.decode("latin-1"), value.decode("utf-8", "replace")):
+        target = safe_target(text, ("shop.example",))
+        assert not target or (
+            urlsplit(target).hostname == "shop.example" and target.isascii() and target.isprintable()
+        )
+    assert decode_link(value.decode("latin-1"), _KEY, "click") is None, "nobody without the key makes a link"
     token = decode_token(value.decode("latin-1"), "shop.example", b"k" * 32)
     assert token is None, "nobody without the key makes a token"

@@ -8,6 +8,7 @@ from deploy.embedded.clickhouse.statement import PIPE_MARK, split_insert, with_p
 from tests.fuzz.pieces import stretch
 
 LENGTH_MAX = 2_000
+STRETCHED_MAX = 8_000  # characters, each of which may be a token
 SEEDS = (
     b"\0SELECT 1 -- a\n FORMAT JSON SETTINGS max_threads = 1;",
     b"\0WITH a AS (SELECT $tag$ x $tag$) SELECT 'it''s \\' /* c */, \"q\", `b` FROM a # x\n FORMAT TSV",
@@ -26,7 +27,7 @@ WORDS = (
 
 def fuzz(data: bytes) -> None:
     """A statement, stretched."""
-    raw = stretch(data)
+    raw = stretch(data, STRETCHED_MAX)
     text = raw.decode("utf-8", "replace")
     try:
         end = 0
