@@ -52,6 +52,12 @@ STREAMS_EVENTS = Metric(
     "fairpixel_streams_events_total", "counter", ("outcome",), "events decided, by disposition"
 )
 STREAMS_LAG = Metric("fairpixel_streams_lag_packs", "gauge", (), "raw packs not decided yet")
+STREAMS_MASKED_WHOLE = Metric(
+    "fairpixel_streams_masked_whole_total",
+    "counter",
+    (),
+    "events with a text that took more work to scrub than one event may: masked or left out as a whole, flag 1024",
+)
 STREAMS_STEP_SECONDS = Metric(
     "fairpixel_streams_step_seconds_total", "counter", ("step",), "time spent in each step"
 )

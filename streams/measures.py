@@ -12,11 +12,18 @@ from schemas.clean_pack import CleanPack
 from schemas.consent import Basis
 from schemas.drops import Disposition
 from schemas.event import Flag
-from schemas.metrics import STREAMS_EVENTS, STREAMS_LAG, STREAMS_PACKS, STREAMS_STEP_SECONDS, Metric
+from schemas.metrics import (
+    STREAMS_EVENTS,
+    STREAMS_LAG,
+    STREAMS_MASKED_WHOLE,
+    STREAMS_PACKS,
+    STREAMS_STEP_SECONDS,
+    Metric,
+)
 from streams.batch import CleanBatch
 from streams.pipeline import Step, step_name
 
-_ID_COLLISION = int(Flag.ID_COLLISION)
+_ID_COLLISION, _MASKED_WHOLE = int(Flag.ID_COLLISION), int(Flag.MASKED_WHOLE)
 
 
 def _counter(metric: Metric) -> Counter:
@@ -25,6 +32,7 @@ def _counter(metric: Metric) -> Counter:
 
 PACKS = _counter(STREAMS_PACKS)
 EVENTS = _counter(STREAMS_EVENTS)
+MASKED_WHOLE = _counter(STREAMS_MASKED_WHOLE)
 STEP_SECONDS = _counter(STREAMS_STEP_SECONDS)
 LAG = Gauge(STREAMS_LAG.name, STREAMS_LAG.meaning)
 
@@ -57,6 +65,7 @@ def pack_decided(pack: CleanPack, seconds: float) -> None:
     flags = pack.columns.get("flags", ())
     if any(flags):
         outcomes[Disposition.ID_COLLISION] = sum(1 for one in flags if one & _ID_COLLISION)
+        MASKED_WHOLE.inc(sum(1 for one in flags if one & _MASKED_WHOLE))
     if head.dead:
         outcomes[Disposition.DEAD] = sum(one.count for one in head.accepted)
     for outcome, count in outcomes.items():

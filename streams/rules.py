@@ -13,7 +13,7 @@ from schemas.consent import ConsentPolicy, Measurement
 from schemas.identity import site_secret
 from streams.memo import Memo
 
-CODE_VERSION = "1"  # raise it when a step decides differently
+CODE_VERSION = "2"  # raise it when a step decides differently
 DAY_MS = 86_400_000
 
 K = TypeVar("K")

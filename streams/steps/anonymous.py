@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -11,6 +10,7 @@ import orjson
 from schemas.consent import Basis
 from schemas.event import SYSTEM
 from streams.batch import CleanBatch, replace
+from streams.joined import Joined, compile_linear
 from streams.steps.consent import is_choice
 
 # What the clean pack has on a person or their way here. The contract basis keeps an order, not who looked at what.
@@ -19,9 +19,11 @@ PERSONAL = (
     "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "os",
 )  # fmt: skip
 _CONSENTED, _CONTRACT = str(Basis.CONSENTED), str(Basis.CONTRACT)
-_PERSONAL_NAME = re.compile(
-    r"(?i)user|visitor|customer|client|person|member|account|subject|mail|phone|mobile|address|birth|gender"
-    r"|first_?name|last_?name|full_?name|surname|session|cookie|device_?id|(?:^|_)(?:ip|uid|name|age|lat|lon|lng)(?:$|_)"
+# A name, in quotes as in JSON, that speaks of a person.
+_PERSONAL_NAME = compile_linear(
+    r"user|visitor|customer|client|person|member|account|subject|mail|phone|mobile|address|birth|gender"
+    r"|first_?name|last_?name|full_?name|surname|session|cookie|device_?id"
+    r"|[_\"](?:ip|uid|name|age|lat|lon|lng)[_\"]"
 )
 
 
@@ -39,24 +41,53 @@ def coarse_language(language: str) -> str:
 def coarse_properties(text: str) -> str:
     """Properties (scrubbed JSON of an object) without those whose name, at any depth, says that they lead to a
     person."""
-    if not text or not _PERSONAL_NAME.search(text):
-        return text
-    kept = _without_persons(orjson.loads(text))
-    return orjson.dumps(kept).decode() if kept else ""
+    return coarse_all_properties([text])[0]
 
 
-def _without_persons(value: Any) -> Any:
-    """The edge takes nothing that is nested deeper than 254, so this goes no deeper either."""
+def coarse_all_properties(texts: Sequence[str]) -> list[str]:
+    """`coarse_properties` of each."""
+    coarse = list(texts)
+    suspicious = set(Joined([text.casefold() for text in texts]).found(_PERSONAL_NAME))
+    # An escape may hide a name from a look at the text.
+    objects = {i: orjson.loads(text) for i, text in enumerate(texts) if i in suspicious or "\\" in text}
+    if not objects:
+        return coarse
+    names = list(set().union(*map(_names, objects.values())))
+    quoted = Joined([f'"{name.casefold()}"' for name in names])
+    personal = {names[i] for i in quoted.found(_PERSONAL_NAME)}
+    for i, value in objects.items():
+        kept = _without(personal, value)
+        coarse[i] = orjson.dumps(kept).decode() if kept else ""
+    return coarse
+
+
+def _names(value: Any) -> set[str]:
+    """Every name in it, at any depth."""
+    names: set[str] = set()
+    level: list[Any] = [value]
+    while level:
+        deeper: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                names.update(one)
+                deeper += one.values()
+            elif isinstance(one, list):
+                deeper += one
+        level = deeper
+    return names
+
+
+def _without(personal: set[str], value: Any) -> Any:
+    """Scrubbing let nothing through that is nested too deep for this."""
     match value:
         case dict():
-            named = {name: one for name, one in value.items() if not _PERSONAL_NAME.search(name)}
-            return {name: _without_persons(one) for name, one in named.items()}
+            return {name: _without(personal, one) for name, one in value.items() if name not in personal}
         case list():
-            return [_without_persons(one) for one in value]
+            return [_without(personal, one) for one in value]
     return value
 
 
-COARSE = {"browser": coarse_browser, "language": coarse_language, "properties": coarse_properties}
+COARSE = {"browser": coarse_browser, "language": coarse_language}
 
 
 def forget_persons(batch: CleanBatch) -> CleanBatch:
@@ -77,4 +108,10 @@ def forget_persons(batch: CleanBatch) -> CleanBatch:
         visitors = zip(batch.visitor, columns["visitor"], kept, strict=True)
         columns["visitor"] = [whose if stay else emptied for whose, emptied, stay in visitors]
     columns |= {name: where_due(name, rule) for name, rule in COARSE.items()}
+    if batch.properties:
+        due = [i for i, stay in enumerate(stays) if not stay and batch.properties[i]]
+        properties = list(batch.properties)
+        for i, text in zip(due, coarse_all_properties([properties[i] for i in due]), strict=True):
+            properties[i] = text
+        columns["properties"] = properties
     return replace(batch, **columns)

@@ -12,6 +12,7 @@ from schemas.event import Flag
 from streams.batch import CleanBatch, replace
 from streams.memo import Memo
 from streams.rules import Rules
+from streams.steps.devices import AGENT_LENGTH_MAX
 
 BOT_SCORE_MIN = 50  # from here on an event counts as a bot's
 # Those whose agent comes with the event. Not email: the edge judges the agent of a mail's opening and drops it.
@@ -32,7 +33,7 @@ def _list_matcher() -> UserAgentExtractor:
 
 def is_named_bot(user_agent: str) -> bool:
     """True when the public list crawler-user-agents knows this agent."""
-    return _list_matcher().extract(user_agent) is not None
+    return _list_matcher().extract(user_agent[:AGENT_LENGTH_MAX]) is not None
 
 
 def score_bot(source: str, user_agent: str, flags: int) -> tuple[int, str]:

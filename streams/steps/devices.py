@@ -11,6 +11,9 @@ from ua_parser.regex import Resolver
 from streams.batch import CleanBatch, replace
 from streams.memo import Memo
 
+# Characters. The longest agents of real programs have about 400; what is behind is looked at by no pattern.
+AGENT_LENGTH_MAX = 500
+
 
 class Agent(NamedTuple):
     """What remains of a user agent."""
@@ -31,6 +34,7 @@ def read_agent(user_agent: str) -> Agent:
     """Family names from the public ua-parser list; all "" for no agent."""
     if not user_agent:
         return Agent("", "", "")
+    user_agent = user_agent[:AGENT_LENGTH_MAX]
     found = _parser()(user_agent, Domain.ALL)
     browser = found.user_agent
     name = " ".join(filter(None, (browser.family, browser.major))) if browser else ""

@@ -11,7 +11,7 @@ from schemas.event import VALUE_E4_MAX
 from schemas.identity import FINGERPRINT_BYTES, event_keys, keyed_hash
 from streams.batch import CleanBatch, replace
 from streams.rules import Rules
-from streams.steps.scrub import is_only_name, names_person, scrub_text
+from streams.steps.scrub import is_only_name, scrub_known, those_naming_persons
 
 RECEIVED_MAX = 4_102_444_800_000  # ms; the year 2100, beyond which no edge of ours received anything
 
@@ -23,19 +23,18 @@ SAID = (
 )  # fmt: skip
 
 
-def safe_event_id(event_id: str, secret: bytes) -> str:
-    """The id, or its keyed hash when it looks like an e-mail address, a phone number or a card number."""
-    return keyed_hash(secret, "event_id", event_id) if names_person(event_id) else event_id
-
-
 def name_events(rules: Rules, batch: CleanBatch) -> CleanBatch:
     """Make ids and names safe, then fill `key` and `fingerprint`."""
     event_id = batch.event_id
     if not all(map(is_only_name, event_id)):
+        # An id that looks like an e-mail address, a phone number or a card number is replaced by its keyed hash.
         secret = {site: rules.of(site).hash_secret for site in set(batch.site)}
-        event_id = [safe_event_id(one, secret[site]) for one, site in zip(event_id, batch.site, strict=True)]
-    name_of = {name: scrub_text(name) for name in set(batch.name)}
-    name = [name_of[one] for one in batch.name]
+        unsafe = those_naming_persons(event_id)
+        event_id = [
+            keyed_hash(secret[site], "event_id", one) if one in unsafe else one
+            for one, site in zip(event_id, batch.site, strict=True)
+        ]
+    name = list(map(scrub_known(set(batch.name)).__getitem__, batch.name))
     return replace(
         batch,
         event_id=event_id,

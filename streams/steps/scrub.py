@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from schemas.event import Flag
 from streams.batch import CleanBatch, replace
+from streams.joined import Joined, compile_linear
 from streams.memo import Memo
+from streams.steps.findings import ANYTHING, Finding, find_all, find_persons
 
-EMAIL_MASK, PHONE_MASK, CARD_MASK, TOKEN_MASK = "[email]", "[phone]", "[card]", "[token]"
+# The budget of one event: what exceeds it is masked whole, flagged and counted, and never tried again.
+TEXT_LENGTH_MAX = 40_000  # characters of one text; an edge takes 32,000 of properties and 4,000 of all else
+VALUES_MAX = 2_000  # names and values of properties in which something is found; 1 µs each
+DEPTH_MAX = 300  # of properties; an edge takes 254
+WHOLE_MASK = "[masked]"
+MASKED_WHOLE = int(Flag.MASKED_WHOLE)
 
-_EMAIL = r"[A-Za-z0-9._%+'-]{1,64}(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+"
-# Separators or a leading plus make a number a phone number; ten bare digits are an order as often as a phone.
-_PHONE = (
-    r"(?<![\w.+-])(?:\+|00|%2B)\d(?:[ ./()-]?\d){7,14}(?![\w-])"
-    r"|(?<![\w.-])\(?0?\d{2,4}\)[ ./-]?\d{3,4}[ ./-]?\d{3,6}(?![\w-])"
-    r"|(?<![\w.-])\d{3}[ .-]\d{3}[ .-]\d{4}(?![\w-])"
-    r"|(?<![\w.-])0\d{2,4}[ /-]\d{5,9}(?![\w-])"
-)
-_CARD = (
-    r"(?<![\w.-])[2-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?![\w-])"
-    r"|(?<![\w.-])3[47]\d{2}[ -]?\d{6}[ -]?\d{5}(?![\w-])"
-)
-_TOKEN = (
-    r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,2}"
-    r"|\b(?:sk|pk|rk|ghp|gho|ghs|xox[abprs]|glpat|AKIA|AIza)[_-]?[A-Za-z0-9_-]{16,}"
-    r"|(?<![A-Za-z0-9])(?=[A-Za-z]*\d)[0-9a-fA-F]{32,}(?![A-Za-z0-9])"
-    r"|(?<![A-Za-z0-9_])(?=[A-Za-z0-9_]*\d)(?=[A-Za-z0-9_]*[a-z])(?=[A-Za-z0-9_]*[A-Z])[A-Za-z0-9_]{24,}(?![A-Za-z0-9_])"
-)
-_MAIL = re.compile(_EMAIL)
-_NUMBER = re.compile(f"(?P<card>{_CARD})|(?P<phone>{_PHONE})")
-_SECRET = re.compile(f"(?P<token>{_TOKEN})|(?P<card>{_CARD})|(?P<phone>{_PHONE})")
-# Every pattern above but the mail address needs one of these; to search for them costs a tenth.
-_SUSPICIOUS = re.compile(r"\d{3}|\d\D\d\d|[A-Za-z0-9_]{20}|eyJ")
+# Nothing is found in a text without one of these; for a short one that is quicker to know than by RE2.
+_SUSPICIOUS = re.compile(r"\d{3}|\d\D\d\d|[A-Za-z0-9_]{20}|eyJ|@|%40")
+_SHORT = 200  # characters
+# Numbers whose digits change when they are read: 4.111111111111111e15. They are looked at as they will be written.
+_LONG = r"[0-9]{13}\.|[0-9][0-9.]{12}[0-9.]*[eE]"
+_LONG_NUMBER = compile_linear(_LONG)
+_ANY = compile_linear(f"{ANYTHING}|{_LONG}")  # one look first: in most packs there is nothing
+_LONG_NUMBER_MIN = 10**12  # a card has 13 digits at least
 _SEPARATORS = str.maketrans("", "", "-_.")
 
 TEXT_COLUMNS = (
     "path", "query", "referrer_host", "host", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
     "language", "currency",
 )  # fmt: skip
-
-
-def passes_luhn(digits: str) -> bool:
-    """The check digit of card numbers (ISO/IEC 7812-1)."""
-    total = 0
-    for i, digit in enumerate(reversed(digits)):
-        number = int(digit) * (2 if i % 2 else 1)
-        total += number - 9 if number > 9 else number
-    return total % 10 == 0
 
 
 def is_only_name(text: str) -> bool:
@@ -60,70 +45,178 @@ def is_only_name(text: str) -> bool:
 
 def names_person(text: str) -> bool:
     """True when an id looks like an e-mail address, a phone or a card number. Tokens are what ids are made of."""
-    if is_only_name(text):
-        return False
-    return _MAIL.search(text) is not None or any(_mask(found) != found[0] for found in _NUMBER.finditer(text))
+    return bool(those_naming_persons([text]))
+
+
+def those_naming_persons(texts: Iterable[str]) -> set[str]:
+    """Those of some ids that `names_person` is true of; also those too long to be looked at."""
+    asked = [text for text in texts if text and not is_only_name(text)]
+    if not asked:
+        return set()
+    long = {text for text in asked if len(text) > TEXT_LENGTH_MAX}
+    looked_at = [text for text in asked if text not in long] if long else asked
+    return long | {looked_at[place] for place in find_persons(looked_at)}
 
 
 def scrub_text(text: str) -> str:
     """The text with masks where somebody or a secret could be recognised."""
-    if "@" in text or "%40" in text:
-        text = _MAIL.sub(EMAIL_MASK, text)
-    return _SECRET.sub(_mask, text) if _SUSPICIOUS.search(text) else text
+    return scrub_all([text])[0]
 
 
-_scrubbed = Memo(scrub_text, size_max=65_536)  # 65,536 x about 300 bytes = 20 MB at the most
+def scrub_all(texts: Sequence[str]) -> list[str]:
+    """`scrub_text` of each."""
+    if len(texts) <= 5 and sum(map(len, texts)) <= _SHORT and not any(map(_SUSPICIOUS.search, texts)):
+        return list(texts)
+    scrubbed = [text if len(text) <= TEXT_LENGTH_MAX else WHOLE_MASK for text in texts]
+    for place, findings in find_all(Joined(scrubbed)).items():
+        scrubbed[place] = WHOLE_MASK if findings is None else _mask(scrubbed[place], findings)
+    return scrubbed
 
 
 def scrub_properties(text: str) -> str:
-    """The same for a JSON object, in names and values; what cannot be read as an object is left out."""
-    if not text:
-        return ""
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return ""
-    if not isinstance(value, dict):
-        return ""
-    if "\\" not in text and "@" not in text and "%40" not in text and not _SUSPICIOUS.search(text):
-        return text
-    scrubbed = _scrub_value(value)
-    return text if scrubbed == value else orjson.dumps(scrubbed).decode()
+    """The same for a JSON object, in names and values; "" for what is no object or exceeds the budget."""
+    return scrub_all_properties([text])[0] or ""
 
 
-def _scrub_value(value: Any) -> Any:
-    match value:
-        case str():
-            return scrub_text(value)
-        case dict():
-            return {scrub_text(key): _scrub_value(one) for key, one in value.items()}
-        case list():
-            return [_scrub_value(one) for one in value]
-        case bool() | None:
-            return value
-        case int() | float():
-            text = repr(value)
-            return value if scrub_text(text) == text else scrub_text(text)
-    return None
+def scrub_all_properties(texts: Sequence[str]) -> list[str | None]:
+    """`scrub_properties` of each; None instead of "" where the budget is exceeded."""
+    scrubbed: list[str | None] = [None if len(text) > TEXT_LENGTH_MAX else text for text in texts]
+    joined = Joined([text or "" for text in scrubbed])
+    found: dict[int, list[Finding] | None] = {}
+    long_numbers: set[int] = set()
+    if _ANY.search(joined.data):
+        long_numbers = set(joined.found(_LONG_NUMBER))
+        found = find_all(joined)
+    objects: dict[int, dict[str, Any]] = {}
+    for place, text in enumerate(scrubbed):
+        if not text:
+            continue
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            value = None
+        if not isinstance(value, dict):
+            scrubbed[place] = ""
+        elif "\\" in text or place in found or place in long_numbers:
+            objects[place] = value
+    return _scrub_objects(scrubbed, objects, found) if objects else scrubbed
 
 
-def _mask(found: re.Match[str]) -> str:
-    match found.lastgroup:
-        case "token":
-            return TOKEN_MASK
-        case "card":
-            digits = re.sub(r"\D", "", found[0])
-            return CARD_MASK if 13 <= len(digits) <= 19 and passes_luhn(digits) else found[0]
-    return PHONE_MASK
+_known: Memo[str, str] = Memo(scrub_text, size_max=65_536)  # 65,536 x about 300 bytes = 20 MB at the most
+
+
+def scrub_known(texts: Iterable[str]) -> Mapping[str, str]:
+    """Text -> `scrub_text` of it, for these and others; what was asked lately is not asked again."""
+    _known.make_room()
+    new = [text for text in texts if text not in _known]
+    if new:
+        _known.learn(dict(zip(new, scrub_all(new), strict=True)))
+    return _known
 
 
 def scrub_texts(batch: CleanBatch) -> CleanBatch:
-    """Mask every text column and the properties."""
-    columns: dict[str, Any] = {}
-    for name in TEXT_COLUMNS:
-        column = getattr(batch, name)
-        if any(column):
-            columns[name] = _scrubbed.of_all(column)
+    """Mask every text column and the properties; flag the events of which something was masked whole."""
+    given = {name: column for name in TEXT_COLUMNS if any(column := getattr(batch, name))}
+    known = scrub_known(set().union(*given.values()))
+    columns: dict[str, Any] = {name: list(map(known.__getitem__, column)) for name, column in given.items()}
+    whole: set[int] = set()
+    for column in columns.values():
+        if WHOLE_MASK in column:
+            whole.update(i for i, text in enumerate(column) if text == WHOLE_MASK)
     if any(batch.properties):
-        columns["properties"] = [scrub_properties(one) if one else "" for one in batch.properties]
+        said = [i for i, text in enumerate(batch.properties) if text]
+        properties = [""] * len(batch)
+        for i, text in zip(said, scrub_all_properties([batch.properties[i] for i in said]), strict=True):
+            properties[i] = text or ""
+            if text is None:
+                whole.add(i)
+        columns["properties"] = properties
+    if whole:
+        columns["flags"] = [
+            flags | MASKED_WHOLE if i in whole else flags for i, flags in enumerate(batch.flags)
+        ]
     return replace(batch, **columns)
+
+
+def _scrub_objects(
+    scrubbed: list[str | None], objects: dict[int, dict[str, Any]], found: dict[int, list[Finding] | None]
+) -> list[str | None]:
+    """What is in these objects is looked at as it reads without escapes: the words of each as one text."""
+    words = {place: None if found.get(place, ()) is None else _words(one) for place, one in objects.items()}
+    places = [place for place, some in words.items() if some is not None]
+    masks = find_all(Joined(["\n".join(words[place] or ()) for place in places]))
+    findings_of = dict(zip(places, (masks.get(n, []) for n in range(len(places))), strict=True))
+    for place, value in objects.items():
+        findings, some = findings_of.get(place), words[place]
+        if findings is None or some is None:
+            scrubbed[place] = None
+        elif findings:
+            changed = _mask_words(some, findings)
+            scrubbed[place] = orjson.dumps(_rebuild(value, changed)).decode()
+    return scrubbed
+
+
+def _words(value: dict[str, Any]) -> list[str] | None:
+    """The names, texts and long numbers of properties, each once; None for more than the budget."""
+    words: dict[str, None] = {}
+    level: list[Any] = [value]
+    count = 0
+    for _ in range(DEPTH_MAX):
+        deeper: list[Any] = []
+        for one in level:
+            if isinstance(one, str):
+                words[one] = None
+            elif isinstance(one, dict):
+                words |= dict.fromkeys(one)
+                deeper += one.values()
+                count += len(one)
+            elif isinstance(one, list):
+                deeper += one
+            elif isinstance(one, int | float) and abs(one) >= _LONG_NUMBER_MIN:
+                words[repr(one)] = None
+        count += len(deeper)
+        if count > VALUES_MAX:
+            return None
+        if not deeper:
+            return list(words)
+        level = deeper
+    return None
+
+
+def _mask_words(words: Sequence[str], findings: Sequence[Finding]) -> dict[str, str]:
+    """Word -> masked word, for those in which something was found when they stood one behind the other."""
+    changed: dict[str, str] = {}
+    left = iter(findings)
+    finding = next(left, None)
+    start = 0
+    for word in words:
+        mine = []
+        while finding is not None and finding.start < start + len(word):
+            mine.append(Finding(finding.start - start, finding.end - start, finding.mask))
+            finding = next(left, None)
+        if mine:
+            changed[word] = _mask(word, mine)
+        start += len(word) + 1
+    return changed
+
+
+def _rebuild(value: Any, changed: dict[str, str]) -> Any:
+    match value:
+        case str():
+            return changed.get(value, value)
+        case dict():
+            return {changed.get(name, name): _rebuild(one, changed) for name, one in value.items()}
+        case list():
+            return [_rebuild(one, changed) for one in value]
+        case bool() | None:
+            return value
+    return changed.get(repr(value), value)
+
+
+def _mask(text: str, findings: Iterable[Finding]) -> str:
+    pieces: list[str] = []
+    end = 0
+    for one in findings:
+        pieces += (text[end : one.start], one.mask)
+        end = one.end
+    return "".join((*pieces, text[end:]))

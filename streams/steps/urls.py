@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus, urlencode
 from streams.batch import CleanBatch, replace
 from streams.memo import Memo
 from streams.rules import Rules
-from streams.steps.scrub import scrub_text
+from streams.steps.scrub import scrub_all
 
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 HOST_LENGTH_MAX = 253  # characters, RFC 1035
@@ -68,13 +68,15 @@ NOTHING = Query("")
 
 def keep_query(query: str, keys: frozenset[str]) -> Query:
     """The listed keys alone, their values scrubbed; campaign names apart. What has no value is left out."""
-    kept = []
+    names, values = [], []
     for part in query.split("&"):
-        key, _, value = part.partition("=")
-        if value and (key := _unquote(key)) in keys:
-            kept.append((key, scrub_text(_unquote(value))))
-    if not kept:
+        name, _, value = part.partition("=")
+        if value and (name := _unquote(name)) in keys:
+            names.append(name)
+            values.append(_unquote(value))
+    if not names:
         return NOTHING
+    kept = list(zip(names, scrub_all(values), strict=True))
     campaign = {key: value for key, value in reversed(kept) if key in UTM}
     rest = [(key, value) for key, value in kept if key not in UTM]
     return Query(urlencode(rest) if rest else "", *(campaign.get(key, "") for key in UTM))

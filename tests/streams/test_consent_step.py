@@ -1,5 +1,7 @@
 """What may be kept, by what people said and what the site decided."""
 
+import pytest
+
 from schemas.drops import DropReason
 from schemas.event import Event, Flag
 from streams.batch import CleanBatch
@@ -89,6 +91,14 @@ def test_properties_deep_inside_that_name_a_person_go_too() -> None:
     assert cleaned(page_view(consent="", properties=deepest)).properties == [
         '{"a":' * 253 + '{"b":"[phone]"}' + "}" * 253
     ]
+
+
+@pytest.mark.parametrize("said", ['{"ip":"x"}', '{"age":33}', '{"\\u0075ser":"x"}', '{"a":[[{"Zip_IP":1}]]}'])
+def test_a_name_that_is_all_of_it_or_escaped_goes_too(said: str) -> None:
+    assert "x" not in cleaned(page_view(consent="", properties=said)).properties[0]
+    assert not any(
+        one in cleaned(page_view(consent="", properties=said)).properties[0] for one in ("33", "IP")
+    )
 
 
 def a_choice(**said: object) -> Event:

@@ -1,11 +1,23 @@
 """What could name a person or open a door is masked in every text that is kept."""
 
+import json
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.steps.scrub import is_only_name, names_person, scrub_properties, scrub_text
+from schemas.event import Flag
+from streams.steps.scrub import (
+    is_only_name,
+    names_person,
+    scrub_all,
+    scrub_properties,
+    scrub_text,
+    those_naming_persons,
+)
 from tests.streams.make import cleaned, page_view
+from tests.streams.plain_scrub import names_person_plainly, scrub_plainly
 
 
 @pytest.mark.parametrize(
@@ -88,3 +100,70 @@ def test_the_quick_look_at_an_id_overlooks_no_mail_address_and_no_bare_number(te
         assert "@" not in text
         assert not text.replace("-", "").replace(".", "").replace("_", "").isdigit()
         assert not names_person(text)
+
+
+WORDS = (
+    "ann@example.org", "a%40b.example", "+49 170 1234567", "(555) 123-4567", "555-123-4567", "0170/1234567",
+    "4111 1111 1111 1111", "4111111111111111", "4111111111111112", "378282246310005", "2026-11-22", "1763800000000",
+    "3f2504e04f8941d39a0c0305e82c3301", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+    "aB3dE5gH7jK9mN1pQ3sT5vX7z", "order 1000234567", "1.234.567,89", "de-AT", "hello", "ünïcode", "٣٣٣", "日本",
+    "checkout_payment_method_selected", "+", "00", "eyJ", "_", "-",
+)  # fmt: skip
+BETWEEN = (" ", ", ", "/", ": ", "?", "&", "=", "\n", '"', "; ", " (", ") ")
+ordinary_texts = st.lists(
+    st.tuples(st.sampled_from(WORDS), st.sampled_from(BETWEEN)),
+    max_size=6,
+).map(lambda pairs: "".join(word + between for word, between in pairs))  # fmt: skip
+strange_texts = st.text(alphabet=st.sampled_from("0123456789abcXYZ-_.@ +()/%eyJk٣é\n"), max_size=60)
+MASKS = re.compile(r"\[(?:email|phone|card|token)\]")
+
+
+@given(st.lists(ordinary_texts, max_size=5))
+def test_many_texts_at_once_are_masked_as_the_plain_patterns_mask_each(texts: list[str]) -> None:
+    assert scrub_all(texts) == [scrub_plainly(text) for text in texts]
+    assert those_naming_persons(texts) == {
+        one for one in texts if not is_only_name(one) and names_person_plainly(one)
+    }
+
+
+@given(st.lists(strange_texts, max_size=5))
+def test_of_no_text_more_is_left_than_the_plain_patterns_leave(texts: list[str]) -> None:
+    for text, scrubbed in zip(texts, scrub_all(texts), strict=True):
+        left = iter(MASKS.sub("", scrub_plainly(text)))
+        assert all(character in left for character in MASKS.sub("", scrubbed))
+
+
+@given(st.lists(ordinary_texts, max_size=5), st.booleans())
+def test_properties_are_masked_as_their_texts_are(texts: list[str], escaped: bool) -> None:
+    said = json.dumps(dict(enumerate(texts)), ensure_ascii=escaped)
+    masked = json.loads(scrub_properties(said))
+    assert masked == {str(i): scrub_plainly(text) for i, text in enumerate(texts)}
+
+
+@pytest.mark.parametrize("number", ["4.111111111111111e15", "4111111111111111.0", "41111111111111.11e2"])
+def test_a_card_number_is_found_however_it_is_written(number: str) -> None:
+    assert "411111" not in scrub_properties(f'{{"n":{number}}}')
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("path", "/" + "a@a.example/" * 51), ("path", "/" + "4111 " * 60), ("path", "/" + "a" * 40_000),
+        ("properties", '{"a":"' + "a@a.example " * 51 + '"}'), ("properties", '{"a":"' + "x" * 40_000 + '"}'),
+        ("properties", '{"m":"a@a.example","a":[' + "1," * 2_000 + "1]}"),
+        ("properties", '{"m":"a@a.example","a":' + "[" * 301 + "]" * 301 + "}"),
+        ("properties", '{"a":[' + '"a\\u0040a.example",' * 50 + '"b\\u0040a.example\\n555-123-4567"]}'),
+        ("properties", '{"a":"' + "\\u0061@a.example " * 51 + '"}'),
+    ],
+)  # fmt: skip
+def test_what_exceeds_the_budget_of_an_event_is_masked_whole_and_flagged(name: str, value: str) -> None:
+    said = {"properties": value} if name == "properties" else {"url": f"https://shop.example{value}"}
+    one, ordinary = (
+        page_view(event_id="e1", **said),
+        page_view(event_id="e2", properties='{"a":"b@c.example"}'),
+    )
+    batch = cleaned(one, ordinary)
+    kept = getattr(batch, name)[0]
+    assert kept in ("[masked]", "") or "a@a" not in kept.replace("\\u0040", "@")
+    assert [bool(flags & Flag.MASKED_WHOLE) for flags in batch.flags] == [kept in ("[masked]", ""), False]
+    assert batch.properties[1] == '{"a":"[email]"}'
