@@ -8,6 +8,7 @@ view and repeated by a retry; `link` is a token of another domain of the site. B
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from ingest.answers import HeaderList
 from ingest.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE
 from ingest.crossdomain import Uses
 from ingest.fields import Rejection, Unacceptable, invalid, parse_time
-from ingest.heavy import FLAT_BRACES_MAX, FLAT_BYTES_MAX
+from ingest.heavy import FLAT_BRACES_MAX, FLAT_BYTES_MAX, PAUSE_EVENTS
 from ingest.intake import Intake, all_kept
 from ingest.linked import arrival
 from ingest.page_door import PageDoor, PageRequest, Taken
@@ -56,7 +57,11 @@ class BeaconDoor(PageDoor):
             packs = [intake.refuse_origin(sender, request.now_ms) for _ in rows]
         else:
             rows, more = self._name_visitors(request, rows)
-            packs = [intake.packer.add(row) for row in rows]
+            packs = []
+            for start in range(0, len(rows), PAUSE_EVENTS):
+                if start:
+                    await asyncio.sleep(0)
+                packs += [intake.packer.add(row) for row in rows[start : start + PAUSE_EVENTS]]
             intake.charge(sender, len(rows) - 1)
         request.turn.end()
         if not await all_kept(packs):

@@ -22,7 +22,7 @@ from ingest.body import (
 from ingest.client import Asker, Client, Headers
 from ingest.cloudevents import split_body
 from ingest.fields import Rejection, Unacceptable
-from ingest.heavy import Turn
+from ingest.heavy import PAUSE_EVENTS, Turn
 from ingest.intake import Intake, all_kept
 from ingest.parse import Parsed, parse_event
 from ingest.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
@@ -208,6 +208,8 @@ class EventsDoor:
         results: list[dict[str, Any]] = []
         packs: list[asyncio.Future[bool]] = []
         for index, parsed in enumerate(await post.turn.run(_parse_all, post, intake.make_id)):
+            if index % PAUSE_EVENTS == PAUSE_EVENTS - 1:
+                await asyncio.sleep(0)
             if isinstance(parsed, Rejection):
                 intake.refuse(parsed, sender.site, post.now_ms)
                 results.append({"index": index, "status": "rejected", **parsed._asdict()})

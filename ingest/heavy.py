@@ -22,6 +22,7 @@ FLAT_BYTES_MAX = (
     256_000  # at a door where events share nothing, with at most so many objects: 500 x 12 µs = 6 ms
 )
 FLAT_BRACES_MAX = 500
+PAUSE_EVENTS = 500  # after so many rows others have their turn before the next are put into packs: 500 x 5 µs
 HELD_BYTES_MAX = 100_000_000  # of all that wait for their turn; beyond it the next is answered with 503
 
 CROWDED = Unacceptable(

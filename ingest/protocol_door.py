@@ -14,7 +14,7 @@ from ingest.body import INFLATED_BYTES_MAX
 from ingest.client import Client, Headers
 from ingest.doors import read_key
 from ingest.fields import Unacceptable
-from ingest.heavy import SMALL_BYTES_MAX, Turn
+from ingest.heavy import PAUSE_EVENTS, SMALL_BYTES_MAX, Turn
 from ingest.intake import Intake, all_kept
 from ingest.protocol import Answer, Ask, Reading, Route, TooMuchInside, error_answer, gif_answer
 from ingest.sites import Sender
@@ -69,7 +69,7 @@ class ProtocolDoor:
             ask = self._ask(route, scope, headers, query, turn.content, client, now_ms)
             reading = await self._read(route, ask, turn)
             self._admit(reading, sender)
-            packs, accepted = self._take(reading, headers.get(b"origin"), now_ms)
+            packs, accepted = await self._take(reading, headers.get(b"origin"), now_ms)
             turn.end()
             if not await all_kept(packs):
                 raise Unacceptable(*answers.SPOOL_FULL)
@@ -130,7 +130,7 @@ class ProtocolDoor:
                 raise answers.Limited(wait_s)
             self._intake.charge(sender, count - 1)
 
-    def _take(
+    async def _take(
         self, reading: Reading, origin: bytes | None, now_ms: int
     ) -> tuple[list[asyncio.Future[bool]], int]:
         """(what the answer waits for, how many events of it are the site's own)."""
@@ -138,7 +138,9 @@ class ProtocolDoor:
         for site, why in reading.refusals:
             intake.refuse(why, site, now_ms)
         packs, accepted = [], 0
-        for sender, row in reading.rows:
+        for index, (sender, row) in enumerate(reading.rows):
+            if index % PAUSE_EVENTS == PAUSE_EVENTS - 1:
+                await asyncio.sleep(0)
             if intake.is_foreign(sender, origin):
                 packs.append(intake.refuse_origin(sender, now_ms))
             else:
