@@ -32,6 +32,7 @@ DRAIN_PAUSE_S = 0.5  # after Kafka refused
 ADOPT_S = 10.0  # how often the spools of dead edges are looked for
 POLL_S = 0.2
 WARN_AT = 0.8  # of the spool's size
+REFUSED_S = 10.0  # how long a pack that neither Kafka nor the spool took says that hits are refused
 
 OnKept = Callable[[bool], None]
 
@@ -63,6 +64,7 @@ class Delivery:
         self._direct = spool.files.pack_count == 0
         self._stopping = False
         self._warned = False
+        self._refused_at = -REFUSED_S
         self._polled_at = time.monotonic()
         self._poller = threading.Thread(target=self._poll, name="kafka-reports", daemon=True)
         self._poller.start()
@@ -89,8 +91,12 @@ class Delivery:
 
     @property
     def can_accept(self) -> bool:
-        """Whether hits can be kept: by Kafka, as far as we know, or by the spool."""
-        return self._direct or not self._spool.is_full(_now_ms())
+        """Whether hits can be kept: by the spool, or by Kafka, as far as we know.
+
+        A pack that neither took is a no for a while only: without hits nothing would show that Kafka is back.
+        """
+        refused_lately = time.monotonic() - self._refused_at < REFUSED_S
+        return not self._spool.is_full(_now_ms()) or (self._direct and not refused_lately)
 
     @property
     def warnings(self) -> list[str]:
@@ -134,6 +140,7 @@ class Delivery:
             return  # it went to the spool meanwhile: at worst it comes twice under one pack id
         _, pack, on_kept = found
         if kept:
+            self._refused_at = -REFUSED_S
             self._packs["kafka"] += 1
             on_kept(True)
         else:
@@ -143,6 +150,7 @@ class Delivery:
     def _to_spool(self, pack: Pack, on_kept: OnKept) -> None:
         now_ms = _now_ms()
         if self._spool.is_full(now_ms):
+            self._refused_at = time.monotonic()
             on_kept(False)
             return
         if not self._warned and self._spool.fill >= WARN_AT:

@@ -36,9 +36,13 @@ UNREADABLE_CODES = frozenset(
         467,  # CANNOT_PARSE_BOOL
         469,  # VIOLATED_CONSTRAINT
         748,  # AVRO_EXCEPTION
-        1001,  # STD_EXCEPTION: the Avro library, in versions that have no 748
+        1001,  # STD_EXCEPTION: the Avro library, in versions that have no 748; but see FILESYSTEM
     }
 )
+
+# The same code stands for a disk without inodes, which says nothing about the data.
+STD_EXCEPTION = 1001
+FILESYSTEM = b"filesystem_error"
 
 # The tables are gone, as after a new data folder: the next start makes them.
 SCHEMA_MISSING_CODES = frozenset({60, 81})  # UNKNOWN_TABLE, UNKNOWN_DATABASE
@@ -162,7 +166,7 @@ class HttpWarehouse:
         self._answered = answer.status == 200 and not code
         if self._answered:
             return data
-        if code in UNREADABLE_CODES:
+        if code in UNREADABLE_CODES and not (code == STD_EXCEPTION and FILESYSTEM in data):
             raise BlockUnreadable(f"ClickHouse cannot read the data: code {code}", code)
         raise WarehouseAway(f"ClickHouse refused: status {answer.status}, code {code}", code)
 

@@ -7,14 +7,14 @@ wheel, never from the machine.
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.embedded import kafka_cache, kafka_config, kafka_jars
+from deploy.embedded import kafka_cache, kafka_jars
+from deploy.embedded.kafka_room import require_room
 from deploy.errors import Trouble
 from schemas.settings import PlatformSettings, SettingError
 
@@ -55,13 +55,7 @@ def prepare(folder: Path, broker: Broker, port: int, controller_port: int) -> li
     """Make or complete the broker's folder; returns the command that starts it. Raises Trouble."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        free = shutil.disk_usage(folder).free
-        if free < kafka_config.FREE_BYTES_MIN:
-            raise Trouble(
-                f"Kafka cannot start: {folder} has {free // 2**20} MB left and needs "
-                f"{kafka_config.FREE_BYTES_MIN // 2**20} MB.",
-                "Make room on that disk; the broker starts by itself when there is some.",
-            )
+        require_room(folder)
         kafka_cache.format_storage(folder, broker.java, broker.class_path, port, controller_port)
         properties = kafka_cache.write_files(folder, port, controller_port)
     except subprocess.SubprocessError as error:

@@ -1,6 +1,8 @@
 """Kafka slow, away, full or broken: the spool takes over, empties again, and nobody is answered twice or never."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,6 +160,32 @@ def test_a_full_spool_is_said_so_and_kafka_back_makes_room(tmp_path: Path) -> No
         assert kept[-1] is True
 
     deliver(tmp_path, kafka, journey, SpoolLimits(3_000, DAY_MS))
+
+
+def test_a_disk_that_takes_nothing_while_kafka_is_away_is_said_until_either_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka, said = Kafka("bad"), []
+
+    def refuse(output: object, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def journey(delivery: Delivery) -> None:
+        with monkeypatch.context() as full:
+            full.setattr("ingest.spool_files._write_all", refuse)
+            delivery.send(pack("finds the disk full"), said.append)
+            await until(lambda: delivery.warnings)
+            delivery.send(pack("refused"), said.append)
+            await until(lambda: said == [False, False])
+            assert not delivery.can_accept
+            kafka.mood = "good"
+            while said[-1] is False:
+                delivery.send(pack("sent again"), said.append)
+                await asyncio.sleep(0.05)
+            assert delivery.can_accept
+        await until(lambda: not delivery.warnings)
+
+    deliver(tmp_path, kafka, journey)
 
 
 def test_what_a_dead_edge_left_is_drained_by_a_live_one(tmp_path: Path) -> None:
