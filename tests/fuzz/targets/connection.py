@@ -89,7 +89,7 @@ async def _settle(stage: Stage) -> None:
     for turn in range(_TURNS_MAX):
         stage.packer.flush()
         stage.sent.settle_all()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0 if turn < _TURNS_MAX // 2 else 0.01)  # a large body is read in a thread
         if turn > 3 and not connection._under_way and not (connection._holds and not stage.wire.is_closing()):
             return
         if turn > 8 and connection._in_message:  # the rest of its body has not come

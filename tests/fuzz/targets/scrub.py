@@ -10,7 +10,7 @@ from tests.fuzz.pieces import take_text
 
 LENGTH_MAX = 2_000
 SEEDS = (
-    b"\xa0eyJ", b"\0mail ann@shop.example, call +43 660 1234567 or (0)12 345 678", b"\xc04111 1111 1111 1111 ",
+    b"\xffeyJ", b"\0mail ann@shop.example, call +43 660 1234567 or (0)12 345 678", b"\xc04111 1111 1111 1111 ",
     b"\xc0a@a.", b"\xc0a%40", b"\xc0sk_", b"\xc00123456789abcdef", b"\xc0aA1_", b"\xc0+1 ", b"\xc000 ",
     b"\xc0user_ip_",
     b'\0{"user_id": "x", "a": {"phone": [4111111111111111, 1e308, true, null, "eyJhbGciOiJIUzI1NiJ9.e30.x"]}}',
