@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from pkgutil import walk_packages
 from random import Random
 from typing import Any
 
@@ -16,11 +17,7 @@ with warnings.catch_warnings():  # the only parser of patterns there is, under i
     warnings.simplefilter("ignore", DeprecationWarning)
     _PARSER = import_module("re._parser") if hasattr(re, "_parser") else import_module("sre_parse")
 
-# Whoever reads a stranger's text by a pattern; new modules belong here.
-MODULES = (
-    "streams.steps.scrub", "streams.steps.anonymous", "streams.steps.urls", "ingest.fields", "ingest.access_log",
-    "ingest.body", "ingest.cookies", "ingest.log_formats.alb",
-)  # fmt: skip
+PACKAGES = ("schemas", "ingest", "streams")  # whoever reads a stranger's text
 # The heart of each branch, for patterns in a form that this parser cannot read, or that are put together as text.
 PUMPS = (
     "eyJ", "eyJaaaaaaaa.", "eyJ-", "sk_", "sk-aaaaaaaaaaaaaaaa", "ghp_", "xoxb", "AKIA", "AIza", "glpat-", "a1",
@@ -39,16 +36,24 @@ REPEATS_MAX = 3  # of an unbounded repeat inside one matching text; the whole is
 
 @cache
 def patterns() -> tuple[str, ...]:
-    """The sources of all patterns of MODULES, as compiled or as text, and of the list of bots."""
+    """The sources of all patterns of PACKAGES, as compiled or as text, and of the list of bots."""
     found: dict[str, None] = {}
-    for name in MODULES:
-        for value in vars(import_module(name)).values():
-            source = getattr(value, "pattern", value)
+    for name in sorted(_modules()):
+        for label, value in vars(import_module(name)).items():
+            # Patterns that are put together of others stand there as text, under a name of capitals.
+            source = getattr(value, "pattern", value if label.isupper() else None)
             if isinstance(source, bytes):
                 source = source.decode("latin-1")
-            if isinstance(source, str) and any(mark in source for mark in "[{(\\"):
+            if isinstance(source, str) and any(mark in source for mark in "[(\\"):
                 found[source] = None
     return (*found, *(one["pattern"] for one in CRAWLER_USER_AGENTS_DATA[::20]))
+
+
+def _modules() -> Iterator[str]:
+    for package in PACKAGES:
+        for module in walk_packages(import_module(package).__path__, f"{package}."):
+            if not module.name.endswith("__main__"):
+                yield module.name
 
 
 @cache
