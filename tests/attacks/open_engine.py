@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 
 from deploy.embedded.clickhouse import __main__ as program
 from deploy.embedded.clickhouse import engine_files
 from deploy.embedded.clickhouse.errors import ClickHouseError
 from deploy.embedded.clickhouse.guard import Guard, Verdict
+from deploy.embedded.clickhouse.rights import Rights
 
 
 class OpenGuard(Guard):
     """Tells what a statement is, as the real one does, and refuses nothing."""
 
-    def _judge(self, text: str) -> Verdict:
+    def _judge(self, text: str, rights: Rights, identifiers: Mapping[str, str] | None = None) -> Verdict:
         try:
-            tree = json.loads(self._parse(text))
+            tree = json.loads(self._parser.parse(text))
         except ClickHouseError as error:
             if error.code == 36:
                 return Verdict("SelectWithUnionQuery", None, False)
@@ -34,5 +36,5 @@ class OpenGuard(Guard):
 
 
 if __name__ == "__main__":
-    engine_files.GRANTS = ("GRANT ALL ON *.*",)
-    sys.exit(program.main(lambda engine: OpenGuard(engine.parse, engine.outline, engine.setting_types)))
+    engine_files.GRANTS = engine_files.READER_GRANTS = ("GRANT ALL ON *.*",)
+    sys.exit(program.main(OpenGuard))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 
 from deploy.embedded.clickhouse import __main__ as program
 from deploy.embedded.clickhouse.guard import Guard, Verdict
+from deploy.embedded.clickhouse.rights import Rights
 from deploy.embedded.clickhouse.settings import ClickHouseSettings, Limits
 
 LIMITS = Limits(
@@ -31,12 +33,12 @@ LIMITS = Limits(
 class BrittleGuard(Guard):
     """The real one, which hangs or fails on a word."""
 
-    def _judge(self, text: str) -> Verdict:
+    def _judge(self, text: str, rights: Rights, identifiers: Mapping[str, str] | None = None) -> Verdict:
         if "wedged" in text:
             threading.Event().wait()
         if "broken" in text:
             raise RuntimeError(text)
-        return super()._judge(text)
+        return super()._judge(text, rights, identifiers)
 
 
 class SmallSettings(ClickHouseSettings):
@@ -49,4 +51,4 @@ class SmallSettings(ClickHouseSettings):
 
 if __name__ == "__main__":
     program.ClickHouseSettings = SmallSettings  # type: ignore[misc]
-    sys.exit(program.main(lambda engine: BrittleGuard(engine.parse, engine.outline, engine.setting_types)))
+    sys.exit(program.main(BrittleGuard))

@@ -14,7 +14,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 TABLE_FUNCTIONS = _words(
-    """SQLStandardValues format fuzzJSON generateRandom generateSeries generate_series merge mergeTreeIndex
+    """SQLStandardValues format generateRandom generateSeries generate_series merge mergeTreeIndex
     mergeTreeProjection null numbers numbers_mt primes values view zeros zeros_mt"""
 )
 
@@ -79,6 +79,100 @@ FREE_TEXT_TYPES = frozenset({"String", "Map", "URI", "Char", "Timezone", "Dialec
 RESERVED_SETTINGS = frozenset({"input_format_values_interpret_expressions", "readonly", "allow_ddl"})
 
 
+# Everything a statement's tree may be made of; the engine knows more (users, dictionaries, SYSTEM, BACKUP).
+NODES = _words(
+    """AlterCommand AlterQuery ArrayJoin Assignment Asterisk CheckTableQuery Collation ColumnDeclaration
+    ColumnsApplyTransformer ColumnsExceptTransformer ColumnsListMatcher ColumnsRegexpMatcher
+    ColumnsReplaceTransformer ColumnsReplaceTransformerReplacement ColumnsTransformerList ConstraintDeclaration
+    CreateQuery DataType DeleteQuery DropQuery EnumDataType ExplainQuery ExpressionList ForeignKeyDeclaration Function
+    Identifier IdentifierTypePair IndexDeclaration InsertQuery InterpolateElement KillQueryQuery Literal
+    NameTypePair OptimizeQuery OrderByElement Partition ProjectionDeclaration ProjectionSelectQuery
+    QualifiedAsterisk QualifiedColumnsListMatcher QualifiedColumnsRegexpMatcher QueryParameter RefreshStrategy
+    RenameQuery SQLSecurity SampleRatio SelectIntersectExceptQuery SelectQuery SelectWithUnionQuery SetQuery
+    ShowColumnsQuery ShowIndexesQuery ShowTablesQuery StatisticsDeclaration Storage StorageOrderByElement Subquery
+    TTLElement TableExpression TableIdentifier TableJoin TablesInSelectQuery TablesInSelectQueryElement TimeInterval
+    TupleDataType UndropQuery UpdateQuery UseQuery ViewTargets WindowDefinition WindowListElement WithElement"""
+) | {"Columns definition"}
+
+# Functions that were read and refused: they open files, ask other machines, or parse a text without any limit.
+# A test compares this list and functions.txt with the engine: together they are all it knows.
+REFUSED_FUNCTIONS = _words(
+    """file hasColumnInTable addressToLine addressToLineWithInlines addressToSymbol demangle logTrace
+    showCertificate generateSerialID naiveBayesClassifier naiveBayesClassifierWithAllProbs
+    naiveBayesClassifierWithProb naiveBayesNgrams flameGraph aggThrow formatQuery formatQueryOrNull
+    formatQuerySingleLine formatQuerySingleLineOrNull formatQueryFromJSON highlightQuery fuzzQuery
+    obfuscateQuery obfuscateQueryWithSeed parseQueryToJSON tokenizeQuery normalizeQuery
+    normalizeQueryKeepNames normalizedQueryHash normalizedQueryHashKeepNames structureToCapnProtoSchema
+    structureToProtobufSchema kqlParameterCast getTypeSerializationStreams aiClassify aiEmbed aiExtract
+    aiFilter aiGenerate aiRedact aiSimilarity aiTranslate AIClassify AIEmbed AIExtract AIFilter AIGenerate
+    AIRedact AISimilarity AITranslate __actionName __applyFilter __bitBoolMaskAnd __bitBoolMaskOr
+    __bitSwapLastTwo __bitWrapperFunc __getScalar __groupingForCube __groupingForGroupingSets
+    __groupingForRollup __groupingOrdinary __patchPartitionID __scalarSubqueryResult __toYearCalendarOnly"""
+)
+_REFUSED_IN_LOWER_CASE = frozenset(name.lower() for name in REFUSED_FUNCTIONS)
+
+# What a reader may see of `system`: what tools ask to show databases, tables, columns and the engine's abilities.
+# Nothing here holds another's query, a secret, or the state of a thread.
+READER_SYSTEM_TABLES = _words(
+    """aggregate_function_combinators build_options codecs collations columns completions
+    constraints contributors current_roles dashboards data_skipping_index_types data_skipping_indices
+    data_type_families database_engines databases dictionaries dictionary_layouts dictionary_sources disk_types
+    disks documentation enabled_roles events formats functions keywords licenses macros merge_tree_settings merges
+    metrics numbers numbers_mt one parts parts_columns primes projection_parts projection_parts_columns projections
+    settings settings_changes storage_policies table_engines table_functions tables time_zones warnings zeros
+    zeros_mt"""
+)
+
+# Formats that only spell values. Others take a schema from a file (Protobuf, CapnProto, Template), ask a registry
+# (AvroConfluent), speak another server's protocol, or read numbers as positions in memory (DWARF, Buffers).
+_BOTH_WAYS = _words(
+    """Arrow ArrowStream Avro BSONEachRow CSV CSVWithNames CSVWithNamesAndTypes CustomSeparated
+    CustomSeparatedWithNames CustomSeparatedWithNamesAndTypes GeoJSON JSON JSONColumns JSONColumnsWithMetadata
+    JSONCompact JSONCompactColumns JSONCompactEachRow JSONCompactEachRowWithNames
+    JSONCompactEachRowWithNamesAndTypes JSONCompactStringsEachRow JSONCompactStringsEachRowWithNames
+    JSONCompactStringsEachRowWithNamesAndTypes JSONEachRow JSONL JSONLines JSONObjectEachRow JSONStringsEachRow
+    LineAsString MsgPack NDJSON Native Npy ORC Parquet Raw RawBLOB RawWithNames RawWithNamesAndTypes RowBinary
+    RowBinaryWithNames RowBinaryWithNamesAndTypes TSKV TSV TSVRaw TSVRawWithNames TSVRawWithNamesAndTypes
+    TSVWithNames TSVWithNamesAndTypes TabSeparated TabSeparatedRaw TabSeparatedRawWithNames
+    TabSeparatedRawWithNamesAndTypes TabSeparatedWithNames TabSeparatedWithNamesAndTypes Values"""
+)
+OUTPUT_FORMATS = _BOTH_WAYS | _words(
+    """Hash HiveText JSONCompactEachRowWithProgress JSONCompactStrings JSONCompactStringsEachRowWithProgress
+    JSONEachRowWithProgress JSONStrings JSONStringsEachRowWithProgress LineAsStringWithNames
+    LineAsStringWithNamesAndTypes MD Markdown Null PNG Pretty PrettyCompact PrettyCompactMonoBlock
+    PrettyCompactNoEscapes PrettyCompactNoEscapesMonoBlock PrettyJSONEachRow PrettyJSONLines PrettyMonoBlock
+    PrettyNDJSON PrettyNoEscapes PrettyNoEscapesMonoBlock PrettySpace PrettySpaceMonoBlock PrettySpaceNoEscapes
+    PrettySpaceNoEscapesMonoBlock Prometheus SQLInsert Vertical XML"""
+)
+INPUT_FORMATS = _BOTH_WAYS | _words(
+    """CustomSeparatedIgnoreSpaces CustomSeparatedIgnoreSpacesWithNames CustomSeparatedIgnoreSpacesWithNamesAndTypes
+    Form HiveText JSONAsObject JSONAsString Regexp RowBinaryWithDefaults"""
+)
+REFUSED_FORMATS = _words(
+    """AvroConfluent Buffers CapnProto DWARF MySQLDump MySQLWire ODBCDriver2 One ParquetMetadata PostgreSQLWire Protobuf
+    ProtobufList ProtobufSingle Puffin PuffinMetadata RowBinaryWithNamesAndTypesAndDefaults Template
+    TemplateIgnoreSpaces"""
+)
+# Inside a statement, and beside it as a table: VALUES could be expressions, and Native brings types of its own.
+PLAIN_INPUT_FORMATS = INPUT_FORMATS - {"Values", "Native"}
+
+# Types of plain values. A state of an aggregate function is bytes the engine trusts: none is made from a text.
+DATA_TYPES = frozenset(
+    name.lower()
+    for name in _words(
+        """Array BFloat16 Bool Date Date32 DateTime DateTime32 DateTime64 Decimal Decimal128 Decimal256 Decimal32
+        Decimal64 Dynamic Enum Enum16 Enum8 FixedString Float32 Float64 Geometry IPv4 IPv6 Int128 Int16 Int256 Int32
+        Int64 Int8 IntervalDay IntervalHour IntervalMicrosecond IntervalMillisecond IntervalMinute IntervalMonth
+        IntervalNanosecond IntervalQuarter IntervalSecond IntervalWeek IntervalYear JSON LineString LowCardinality Map
+        MultiLineString MultiPoint MultiPolygon Nested Nothing Nullable Point Polygon QBit Ring String Time Time64
+        Tuple UInt128 UInt16 UInt256 UInt32 UInt64 UInt8 UUID Variant
+        BIGINT BINARY BIT BLOB BOOLEAN BYTE BYTEA CHAR CHARACTER CLOB DEC DOUBLE FIXED FLOAT INET4 INET6 INT INT1
+        INTEGER LONGBLOB LONGTEXT MEDIUMBLOB MEDIUMINT MEDIUMTEXT NCHAR NUMERIC NVARCHAR REAL SIGNED SINGLE SMALLINT
+        TEXT TIMESTAMP TINYBLOB TINYINT TINYTEXT VARBINARY VARCHAR VARCHAR2 YEAR"""
+    )
+)
+
+
 # What looks like a function in a statement's tree and is none: `x -> ...`, codecs, skipping indexes, statistics.
 NOTATION = _words(
     """lambda CODEC NONE LZ4 LZ4HC ZSTD Delta DoubleDelta GCD Gorilla FPC T64 minmax set bloom_filter tokenbf_v1
@@ -112,3 +206,13 @@ def is_function(name: str) -> bool:
         if ending is None:
             return False
         name = name[: -len(ending)]
+
+
+def is_refused(name: str) -> bool:
+    """Whether the engine knows `name` as a function that was read and refused."""
+    return name.lower() in _REFUSED_IN_LOWER_CASE
+
+
+def is_data_type(name: str) -> bool:
+    """Whether a type holds plain values; names such as INT UNSIGNED or DOUBLE PRECISION go by their first word."""
+    return name.lower().partition(" ")[0] in DATA_TYPES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,22 +56,32 @@ class Connection:
             raise parse_error(str(error)) from None
         return bytes(answer.bytes() or b""), _counts(answer)
 
-    def insert(self, target: str, format_name: str, data: Iterator[bytes]) -> Counts:
-        """Insert `data` as one statement, read whole before the first row is stored; raises ClickHouseError."""
-        plan = plan_staging(target, lambda text: self.run(text, "JSONEachRow")[0])
+    def insert(
+        self, target: str, format_name: str, data: Iterator[bytes], judge: Callable[[str], object]
+    ) -> Counts:
+        """Insert `data` as one statement, read whole before the first row is stored; raises ClickHouseError.
+
+        `judge` sees each statement it is cut into, and raises for one that may not run.
+        """
+        plan = plan_staging(target, lambda text: self.run(text, "JSONEachRow")[0], judge)
         if plan is None:
             return self._stream(target, format_name, data)
         self.run(plan.create, "Null")
-        counts = self._stream(plan.fill, format_name, data)
-        held = int(self.run(plan.count, "TSVRaw")[0])
+        counts = self.fill(plan.fill, plan.count, format_name, data)
+        for statement in plan.store:
+            self.run(statement, "Null")
+        return counts
+
+    def fill(self, target: str, count: str, format_name: str, data: Iterator[bytes]) -> Counts:
+        """Stream `data` into a table in memory and see by `count` that all of it is there; raises ClickHouseError."""
+        counts = self._stream(target, format_name, data)
+        held = int(self.run(count, "TSVRaw")[0])
         if held != counts.written_rows:
             raise ClickHouseError(
                 1002,
                 "UNKNOWN_EXCEPTION",
                 f"{counts.written_rows} rows were read and {held} could be held in memory",
             )
-        for statement in plan.store:
-            self.run(statement, "Null")
         return counts
 
     def _stream(self, target: str, format_name: str, data: Iterator[bytes]) -> Counts:
@@ -140,14 +150,26 @@ class Engine:
 
     def parse(self, text: str) -> str:
         """The syntax tree of one statement as JSON, without running it; raises ClickHouseError."""
+        return self._read("parseQueryToJSON", text)
+
+    def spell(self, tree: str) -> str:
+        """The statement of a tree, on one line; raises ClickHouseError."""
+        return self._read("formatQueryFromJSON", tree).rstrip("\n")
+
+    def respell(self, text: str) -> str:
+        """The statement as `spell` would write it, but from its text; raises ClickHouseError."""
+        return self._read("formatQuerySingleLine", text).rstrip("\n")
+
+    def _read(self, function: str, text: str) -> str:
+        """What one of the engine's functions over statements says of `text`, as a value of which nothing is run."""
         with self.connect() as connection:
             connection.set({"readonly": "1"})
             try:
-                tree, _ = connection.run("SELECT parseQueryToJSON({q:String})", "TSVRaw", {"q": escape(text)})
+                answer, _ = connection.run(f"SELECT {function}({{q:String}})", "TSVRaw", {"q": escape(text)})
             except ClickHouseError as error:
-                error.message = error.message.split(": In scope SELECT parseQueryToJSON", 1)[0]
+                error.message = error.message.split(f": In scope SELECT {function}", 1)[0]
                 raise
-        return tree.decode()
+        return answer.decode()
 
     def outline(self, text: str) -> str:
         """EXPLAIN AST of one statement, which `parse` has seen to be only one; raises ClickHouseError."""

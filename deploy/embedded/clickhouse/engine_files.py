@@ -10,6 +10,9 @@ from deploy.embedded.clickhouse.allowed import TABLE_ENGINES
 
 # Nothing that reads or writes outside the database is granted: no source, no backup, no function, no SYSTEM.
 # The guard refuses the same things earlier and with a better sentence; this is the second wall.
+# The engine has one user; its two roles say what a session may do. A session begins as the owner, and the reader's
+# session steps down before the reader's statement runs; no statement steps up again (SET ROLE is no reviewed kind).
+OWNER_ROLE, READER_ROLE = "owner", "reader"
 GRANTS = (
     "GRANT SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP, TRUNCATE, OPTIMIZE, "
     "KILL QUERY ON *.*",
@@ -42,6 +45,12 @@ _SERVER = {
     "allow_experimental_transactions": 0,
 }
 
+# The table function format() needs the right to make temporary tables; readonly=1 makes none.
+READER_GRANTS = ("GRANT SHOW, SELECT ON *.*", "GRANT CREATE TEMPORARY TABLE ON *.*")
+
+# What even a merge over `system` must not show to a reader: the queries of others and what came of them.
+_OWNER_ROWS = ("processes", "user_processes", "query_cache", "errors", "mutations", "stack_trace")
+
 # The same for every query unless the query says otherwise.
 _PROFILE = {
     "async_insert": 0,  # an insert is acknowledged when its part is on disk
@@ -50,6 +59,9 @@ _PROFILE = {
     "allow_introspection_functions": 0,
     "input_format_values_interpret_expressions": 0,  # VALUES are parsed as SQL only after the guard has read them
     "log_queries": 0,
+    # Patterns that are compiled before any time limit counts.
+    "max_hyperscan_regexp_length": 4096,
+    "max_hyperscan_regexp_total_length": 64 << 10,
 }
 
 
@@ -67,13 +79,24 @@ def write_config(folder: Path, memory_bytes_max: int, locked_settings: Iterable[
         + "</clickhouse>\n"
     )
     locks = "".join(f"<{name}><const/></{name}>\n" for name in locked_settings)
+    policies = "".join(
+        f"<{name}><filter>has(enabledRoles(), '{OWNER_ROLE}')</filter></{name}>\n" for name in _OWNER_ROWS
+    )
     users.write_text(
         "<clickhouse>\n<profiles><default>\n"
         + "".join(f"<{name}>{value}</{name}>\n" for name, value in _PROFILE.items())
         + f"<constraints>\n{locks}</constraints>\n"
         "</default></profiles>\n<quotas><default/></quotas>\n<users><default>\n"
         "<password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\n"
-        "<grants>\n" + "".join(f"<query>{escape(grant)}</query>\n" for grant in GRANTS) + "</grants>\n"
-        "</default></users>\n</clickhouse>\n"
+        f"<databases><system>\n{policies}</system></databases>\n"
+        f"<grants><query>GRANT {OWNER_ROLE}, {READER_ROLE}</query></grants>\n"
+        "</default></users>\n"
+        f"<roles>\n{_role(OWNER_ROLE, GRANTS)}{_role(READER_ROLE, READER_GRANTS)}</roles>\n"
+        "</clickhouse>\n"
     )
     return config
+
+
+def _role(name: str, grants: Iterable[str]) -> str:
+    queries = "".join(f"<query>{escape(grant)}</query>\n" for grant in grants)
+    return f"<{name}><grants>\n{queries}</grants></{name}>\n"

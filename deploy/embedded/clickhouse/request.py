@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from deploy.embedded.clickhouse.errors import ClickHouseError
-from deploy.embedded.clickhouse.form import ExternalTable, external_tables
+from deploy.embedded.clickhouse.form import FIELD_COUNT_MAX, ExternalTable, external_tables
 from deploy.embedded.clickhouse.headers import Headers
 
 # Names in the address that are no settings; what the server has no use for is taken and ignored.
@@ -61,6 +61,8 @@ def read_options(
     fields: list[tuple[str, str]], headers: Headers, files: dict[str, bytes] | None = None
 ) -> Options:
     """Sort the fields of an address (and of a form) into options; raises ClickHouseError for what cannot be served."""
+    if len(fields) > FIELD_COUNT_MAX:
+        raise ClickHouseError(36, "BAD_ARGUMENTS", f"The request has more than {FIELD_COUNT_MAX} fields")
     values: dict[str, str] = dict(fields)
     for name in ("compress", "decompress"):
         if values.get(name, "0") not in ("0", ""):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import threading
 import time
 import uuid
@@ -12,19 +13,23 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
 
-from deploy.embedded.clickhouse.allowed import READING_STATEMENTS
+from deploy.embedded.clickhouse.allowed import OUTPUT_FORMATS, PLAIN_INPUT_FORMATS, READING_STATEMENTS
 from deploy.embedded.clickhouse.bodies import Disconnected
 from deploy.embedded.clickhouse.engine import Connection, Counts, Engine, reader_limits
+from deploy.embedded.clickhouse.engine_files import READER_ROLE
 from deploy.embedded.clickhouse.errors import ClickHouseError
-from deploy.embedded.clickhouse.guard import Guard
+from deploy.embedded.clickhouse.form import ExternalTable
+from deploy.embedded.clickhouse.guard import Guard, Verdict
 from deploy.embedded.clickhouse.request import Options
+from deploy.embedded.clickhouse.rights import Rights
 from deploy.embedded.clickhouse.settings import Limits
 from deploy.embedded.clickhouse.slots import Slot, Slots
 from deploy.embedded.clickhouse.statement import PIPE_MARK, InsertParts, split_insert, with_pipe
+from deploy.embedded.clickhouse.tree import check_format, refused
 from deploy.embedded.clickhouse.users import User
 
-_HEAD_BYTES_MAX = 256 << 10  # the head of an INSERT, up to its data; ClickHouse's own max_query_size
 _LOOK_S = 0.25  # how soon a client that left is noticed before its first row
+_UNLIKE_SQL = re.compile(rb"[\\$\"`#]|--|//|/\*|file", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,19 +169,18 @@ class Runner:
         It needs no slot: a body that trickles keeps nobody waiting.
         """
         query = (options.query + "\n").encode("utf-8", "surrogateescape") if options.query else b""
-        start = query or b"".join(_take(pieces, _HEAD_BYTES_MAX))
+        bytes_max = self._limits.query_bytes_max
+        start = query or b"".join(_take(pieces, bytes_max))
         try:
-            insert = split_insert(start)
+            insert = split_insert(start[:bytes_max])
             if insert is not None:
                 data = chain((start[insert.data_start :],), pieces)
                 held = tuple(_take(data, self._limits.held_bytes_max))  # a body cut short inserts nothing
                 return Statement("", insert, held, data)
-            rest = b"".join(_take(pieces, self._limits.query_bytes_max + 1))
-            if len(start) + len(rest) > self._limits.query_bytes_max:
+            rest = b"".join(_take(pieces, bytes_max + 1))
+            if len(start) + len(rest) > bytes_max:
                 raise ClickHouseError(
-                    223,
-                    "QUERY_IS_TOO_LARGE",
-                    f"The query is longer than {self._limits.query_bytes_max} bytes",
+                    223, "QUERY_IS_TOO_LARGE", f"The query is longer than {bytes_max} bytes"
                 )
             text = (start + rest).decode()
         except UnicodeDecodeError:
@@ -204,14 +208,17 @@ class Runner:
     def _statement(
         self, task: Task, user: User, options: Options, text: str, read_only: bool
     ) -> Answer | None:
+        check_format(options.default_format, OUTPUT_FORMATS)
         piped = with_pipe(text, options.default_format)
-        if piped is not None and self._is_piped(piped[0]):
+        if piped is not None and self._is_piped(user, options, piped[0]):
             self._stream(task, user, options, *piped, read_only)
             return None
         text = text.rstrip().rstrip(";")
-        verdict = self._guard.judge(text)
+        verdict = self._judge(user, options, text)
         if user.readonly and verdict.kind not in READING_STATEMENTS:
-            raise ClickHouseError(164, "READONLY", f"{user.name}: Cannot execute query in readonly mode.")
+            raise _readonly(user)
+        if verdict.piped:
+            raise refused("INTO OUTFILE")
         with ExitStack() as opened:
             connection = self._prepare(opened, user, options, task.mark, read_only, whole=True)
             body, counts = connection.run(text, options.default_format)
@@ -235,10 +242,14 @@ class Runner:
             except Exception as error:  # the thread's own death must reach the one who reads
                 stream.error = ClickHouseError(1001, "STD_EXCEPTION", type(error).__name__)
 
-    def _is_piped(self, text: str) -> bool:
+    def _judge(self, user: User, options: Options, text: str) -> Verdict:
+        names = {name.removeprefix("param_"): value for name, value in options.params.items()}
+        return self._guard.judge(text, Rights(user.readonly, options.database or "default"), names)
+
+    def _is_piped(self, user: User, options: Options, text: str) -> bool:
         """Whether the tree shows our pipe where we put it; on a syntax error the plain text says why."""
         try:
-            return self._guard.judge(text).piped
+            return self._judge(user, options, text).piped
         except ClickHouseError as error:
             if error.code == 62:
                 return False
@@ -253,12 +264,19 @@ class Runner:
         insert: InsertParts,
         read_only: bool,
     ) -> Answer:
-        self._guard.judge(insert.head)
+        if user.readonly:
+            raise _readonly(user)
+        self._judge(user, options, insert.head)
         with ExitStack() as opened:
             connection = self._prepare(
                 opened, user, options, task.mark, read_only, insert=insert, held=statement.held
             )
-            counts = connection.insert(insert.target, insert.format, chain(statement.held, statement.rest))
+            counts = connection.insert(
+                insert.target,
+                insert.format,
+                chain(statement.held, statement.rest),
+                lambda piece: self._judge(user, options, piece),
+            )
         return Answer(b"", insert.format, counts)
 
     def _prepare(
@@ -273,7 +291,7 @@ class Runner:
         insert: InsertParts | None = None,
         held: Sequence[bytes] = (),
     ) -> Connection:
-        """A connection with the request's database, parameters, settings and rights, in this order.
+        """A connection with the request's limits, database, parameters, tables, settings and rights, in this order.
 
         `whole`: the answer comes as one piece, so a reader's must be short.
         """
@@ -290,26 +308,37 @@ class Runner:
                 first["max_result_bytes"] = str(self._limits.held_answer_bytes_max)
         connection.set(first)
         for table in options.tables:
-            create = f"CREATE TEMPORARY TABLE {table.name} ({table.structure}) ENGINE = Memory"
-            self._guard.judge(create)
-            connection.run(create, "Null")
-            connection.insert(f"INSERT INTO {table.name}", table.format, iter((table.data,)))
+            self._add_table(connection, table)
         for name in options.settings:
             self._guard.check_setting(name)
         if user.readonly:
+            connection.run(f"SET ROLE {READER_ROLE}", "Null")
             connection.set({"readonly": "1"})
         connection.set(options.settings)
         if read_only and not user.readonly:
             connection.set({"readonly": "2"})
         return connection
 
+    def _add_table(self, connection: Connection, table: ExternalTable) -> None:
+        """A table in memory for this connection alone, made of judged names and types, filled from a plain format."""
+        check_format(table.format, PLAIN_INPUT_FORMATS)
+        connection.run(self._guard.temporary_table(table.name, table.structure), "Null")
+        connection.fill(
+            f"INSERT INTO {table.name}",
+            f"SELECT count() FROM {table.name}",
+            table.format,
+            iter((table.data,)),
+        )
+
     def _may_hold_expressions(self, held: Sequence[bytes]) -> bool:
         """Whether VALUES may be evaluated as SQL: read by the guard first, and short.
 
-        The word "file" anywhere in them leaves literals only: the one function that opens files needs no grant.
+        Only where the reader of values and the reader of SQL cannot take one text for two: no backslash, no comment, no
+        quotes but plain ones. The word "file" anywhere in them leaves literals only: the one function that opens
+        files needs no grant.
         """
         data = b"".join(held)
-        if len(data) > self._limits.values_bytes_max or b"file" in data.lower():
+        if len(data) > self._limits.values_bytes_max or _UNLIKE_SQL.search(data):
             return False
         try:
             self._guard.judge("SELECT " + data.decode().rstrip().rstrip(";"))
@@ -320,6 +349,10 @@ class Runner:
                 raise
             return False
         return True
+
+
+def _readonly(user: User) -> ClickHouseError:
+    return ClickHouseError(164, "READONLY", f"{user.name}: Cannot execute query in readonly mode.")
 
 
 def _take(pieces: Iterator[bytes], bytes_max: int) -> Iterator[bytes]:

@@ -47,7 +47,7 @@ def serve(
     health = Health(engine.answer_one, confinement)
     health.restarts.set(restart_count(settings.data))
     slots = Slots(settings.limits)
-    runner = Runner(engine, (build_guard or _build_guard)(engine), settings.limits, slots)
+    runner = Runner(engine, (build_guard or Guard)(engine), settings.limits, slots)
     users = Users(settings.user, settings.password)
     server = Server(listener, engine, runner, users, health, settings.limits)
     stop = threading.Event()
@@ -91,7 +91,3 @@ def restart_count(data: Path) -> int:
         return int((data / _RESTARTS).read_text())
     except (OSError, ValueError):
         return 0
-
-
-def _build_guard(engine: Engine) -> Guard:
-    return Guard(engine.parse, engine.outline, engine.setting_types)

@@ -33,7 +33,8 @@ class Limits:
     reader_body_bytes_max: int = 64 << 20  # after decompression
     reader_bodies_bytes_max: int = 256 << 20  # of all readers together, while they wait and run
     held_answer_bytes_max: int = 64 << 20  # wait_end_of_query=1 holds so much back; a longer answer streams
-    query_bytes_max: int = 16 << 20  # query text, without the data of an INSERT
+    # Query text, without the data of an INSERT; ClickHouse's own max_query_size.
+    query_bytes_max: int = 256 << 10
     body_bytes_max: int = 1 << 30  # request body after decompression
     held_bytes_max: int = 64 << 20  # insert body collected before the insert begins; a longer one streams
     values_bytes_max: int = 256 << 10  # VALUES that may hold expressions; longer ones hold literals only

@@ -30,21 +30,29 @@ class Staging:
     store: tuple[str, ...]
 
 
-def plan_staging(target: str, ask: Ask) -> Staging | None:
-    """The plan for `target`, INSERT INTO up to its FORMAT; None for a table function. `ask` answers in JSONEachRow."""
+def plan_staging(target: str, ask: Ask, judge: Callable[[str], object]) -> Staging | None:
+    """The plan for `target`, INSERT INTO up to its FORMAT; None for a table function. `ask` answers in JSONEachRow.
+
+    The plan is cut from the text of a judged statement; each piece is judged again by `judge`, which raises.
+    """
     split = _split_target(target)
     if split is None:
         return None
     table, rest, names = split
-    columns = [json.loads(line) for line in ask(f"DESCRIBE TABLE {table}").splitlines()]
+    describe = f"DESCRIBE TABLE {table}"
+    judge(describe)
+    columns = [json.loads(line) for line in ask(describe).splitlines()]
     given = [column for column in columns if column["default_type"] in _GIVEN]
-    return Staging(
+    plan = Staging(
         create=f"CREATE TEMPORARY TABLE {HELD} ({', '.join(map(_define, given))}) ENGINE = Memory",
         fill=f"INSERT INTO {HELD} {rest}",
         count=f"SELECT count() FROM {HELD}",
         # One thread: the same rows in the same blocks at each repeat, so that a token finds them again.
         store=("SET max_threads = 1", f"INSERT INTO {table} {rest} SELECT {names} FROM {HELD}"),
     )
+    for statement in (plan.create, f"{plan.fill} FORMAT TSV", *plan.store):
+        judge(statement)
+    return plan
 
 
 def _split_target(target: str) -> tuple[str, str, str] | None:

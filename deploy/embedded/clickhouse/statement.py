@@ -73,15 +73,26 @@ def _after_line_end(raw: bytes, at: int) -> int:
 
 
 def with_pipe(text: str, default_format: str) -> tuple[str, str] | None:
-    """Return (`text` writing its rows into PIPE_MARK, name of the format), or None when it is no plain SELECT."""
-    tokens = list(read_tokens(text))
-    while tokens and tokens[-1].text == ";":
-        tokens.pop()
-    first = next((token for token in tokens if token.text != "("), None)
+    """Return (`text` writing its rows into PIPE_MARK, name of the format), or None when it is no plain SELECT.
+
+    Reads `text` to its end and holds four tokens of it; raises ClickHouseError as the lexer does.
+    """
+    first: Token | None = None
+    clause: tuple[Token, Token] | None = None
+    before: Token | None = None
+    last: Token | None = None
+    end = 0
+    for token in read_tokens(text):
+        if first is None and token.text != "(":
+            first = token
+        if token.text == ";" and token.kind == "mark":
+            continue
+        if token.is_word("SETTINGS"):
+            clause = _format_clause(before, last) or clause
+        before, last, end = last, token, token.end
+    clause = _format_clause(before, last) or clause
     if first is None or not first.is_word("SELECT", "WITH", "FROM"):
         return None
-    end = tokens[-1].end
-    clause = _format_clause(tokens)
     outfile = f"\nINTO OUTFILE '{PIPE_MARK}' APPEND\nFORMAT "
     if clause is None:
         return f"{text[:end]}{outfile}{default_format}", default_format
@@ -89,11 +100,16 @@ def with_pipe(text: str, default_format: str) -> tuple[str, str] | None:
     return f"{text[: keyword.start]}{outfile}{name.text}{text[name.end : end]}", name.text
 
 
-def _format_clause(tokens: list[Token]) -> tuple[Token, Token] | None:
-    for at in range(len(tokens) - 2, 0, -1):
-        keyword, name = tokens[at], tokens[at + 1]
-        if keyword.depth == 0 and keyword.is_word("FORMAT") and name.kind == "word":
-            follows = tokens[at + 2] if at + 2 < len(tokens) else None
-            if follows is None or follows.is_word("SETTINGS"):
-                return keyword, name
-    return None
+def _format_clause(keyword: Token | None, name: Token | None) -> tuple[Token, Token] | None:
+    if keyword is None or name is None or keyword.depth or name.kind != "word":
+        return None
+    return (keyword, name) if keyword.is_word("FORMAT") else None
+
+
+def after_describe(text: str) -> str | None:
+    """What a DESCRIBE statement describes; None for any other statement."""
+    tokens = read_tokens(text)
+    first, second = next(tokens, None), next(tokens, None)
+    if first is None or second is None or not first.is_word("DESCRIBE", "DESC"):
+        return None
+    return text[second.end if second.is_word("TABLE") else second.start :]

@@ -97,23 +97,11 @@ def test_every_engine_not_reviewed_is_refused(clickhouse: Server) -> None:
 
 def test_the_engine_knows_no_function_that_nobody_has_read(clickhouse: Server) -> None:
     """A new engine may bring new ones; they are refused until they stand in functions.txt or here."""
-    read_and_refused = {
-        *("file", "demangle", "generateSerialID", "hasColumnInTable", "logTrace", "showCertificate"),
-        *(
-            "naiveBayesClassifier",
-            "naiveBayesClassifierWithAllProbs",
-            "naiveBayesClassifierWithProb",
-            "naiveBayesNgrams",
-        ),
-        *("addressToLine", "addressToLineWithInlines", "addressToSymbol"),
-    }
     known = names(clickhouse, "SELECT name FROM system.functions")
-    unread = {
-        name
-        for name in known
-        if not allowed.is_function(name) and not name.startswith("__") and not name.lower().startswith("ai")
-    }
-    assert unread == read_and_refused
+    unread = {name for name in known if not allowed.is_function(name)}
+    assert unread == allowed.REFUSED_FUNCTIONS
+    formats = names(clickhouse, "SELECT name FROM system.formats")
+    assert set(formats) <= allowed.INPUT_FORMATS | allowed.OUTPUT_FORMATS | allowed.REFUSED_FORMATS
 
 
 @pytest.mark.parametrize(
