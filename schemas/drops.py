@@ -84,6 +84,7 @@ class DeadReason(StrEnum):
     SEAL_BROKEN = "seal_broken"
     REFUSED_BY_CLICKHOUSE = "refused_by_clickhouse"
     NOT_AN_EVENT = "not_an_event"
+    POISONOUS = "poisonous"
 
 
 DEAD_REASON_MEANING: dict[DeadReason, str] = {
@@ -95,4 +96,5 @@ DEAD_REASON_MEANING: dict[DeadReason, str] = {
     DeadReason.SEAL_BROKEN: "the seal does not fit the content: changed or damaged on the way",
     DeadReason.REFUSED_BY_CLICKHOUSE: "ClickHouse could not read the pack",
     DeadReason.NOT_AN_EVENT: "a direct message that is no event: too large, no JSON, no site, an impossible field",
+    DeadReason.POISONOUS: "three workers ended while they decided it; replay it after an update, by its offset",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from typing import Protocol
@@ -91,6 +92,19 @@ def decide(
     except Exception as error:
         get_logger().error("pack_defeats_a_step", offset=place.origin.offset, error=where(error))
         return _empty(replace(head, dead=str(DeadReason.UNREADABLE)), rules)
+
+
+def refuse(value: bytes, place: Place, rules: Rules, *, blindly: bool = False) -> Decided:
+    """The verdict on a message that ended its workers: an empty pack that says so, and counts its events as dead.
+
+    blindly: even what stands around it is not looked at.
+    """
+    head = CleanHead(place.origin, place.writer, place.link, dead=str(DeadReason.POISONOUS))
+    if not blindly:
+        with suppress(PackError):
+            envelope = read_envelope(value)
+            head = replace(head, pack_id=envelope.pack_id.hex(), accepted=envelope.accepted)
+    return _empty(head, rules)
 
 
 def _decide_events(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,16 @@ from schemas.drops import DeadReason
 from schemas.logs import get_logger
 from schemas.topics import CLEAN, DEAD, RAW
 from streams import measures
+from streams.attempts import ATTEMPTS_MAX, Attempts
 from streams.chain import Chain, ForeignWrite
-from streams.decide import Decided, decide
+from streams.decide import Decided, Place, decide, refuse
 from streams.fault import where
 from streams.log_reader import LogReader
 from streams.memory import Memory
 from streams.outbox import Delivered, DeliveryError, Outbox
 from streams.policy import Policy
 from streams.seen import Mark, Seen, SeenLimits
+from streams.steps.duplicates import Known
 from streams.tail import Tail, read_tail
 
 RETRY_SECONDS = 1.0
@@ -54,6 +56,10 @@ class Means:
     flight_packs_max: int
     give_up: Callable[[str], None]  # ends the process: broken infrastructure is never an outcome
 
+    def attempts(self, partition: int) -> Path:
+        """Where it stands which pack is being decided: beside the cache, which may be thrown away at any time."""
+        return self.folder.with_name(f"{self.folder.name}-attempts") / str(partition)
+
 
 class _Closed(Exception):
     """The partition was taken away while its tail was read."""
@@ -72,6 +78,7 @@ class _Opened:
     tail: Tail
     chain: Chain[_Cargo]
     memory: Memory
+    attempts: Attempts
 
 
 class Desk:
@@ -127,7 +134,7 @@ class Desk:
                 async with asyncio.timeout(CLOSE_SECONDS_MAX):
                     while self._opened and self._opened.chain.under_way and self._stranded is None:
                         await self._wait()
-            self._opened = None
+            self._forget()
             if self._seen:
                 self._seen.close()
                 self._seen = None
@@ -151,7 +158,8 @@ class Desk:
             chain = Chain[_Cargo](
                 tail.topic_id, self.partition, writer, tail.last, tail.next_raw, tail.next_clean
             )
-            self._opened = _Opened(tail, chain, Memory(self._seen))
+            attempts = Attempts(self.means.attempts(self.partition), tail.topic_id)
+            self._opened = _Opened(tail, chain, Memory(self._seen), attempts)
             get_logger().info(
                 "partition_opened",
                 partition=self.partition,
@@ -159,6 +167,11 @@ class Desk:
                 next_clean=tail.next_clean,
             )
             return
+
+    def _forget(self) -> None:
+        if self._opened:
+            self._opened.attempts.close()
+        self._opened = None
 
     def _read(self) -> Tail:
         """On a thread of its own; nothing else touches the memory of keys meanwhile."""
@@ -201,16 +214,7 @@ class Desk:
         """Decide and send; False when somebody else wrote before the clean pack was sent."""
         started = perf_counter()
         place = opened.chain.place()
-        memory, policy = opened.memory, self.means.policy
-        made = decide(
-            message.value,
-            place,
-            open_pack=policy.open_pack,
-            rules=policy.rules,
-            look_up=lambda keys: memory.look_up(keys, message.time_ms),
-            has_pack=lambda pack_id: memory.has_pack(pack_id, message.time_ms),
-            run=measures.run_steps,
-        )
+        made = self._judge(opened, place, message)
         head = made.pack.head
         if head.dead:
             await self._send_dead_letter(
@@ -218,7 +222,7 @@ class Desk:
             )
             if self._closed or self._stranded is not None:
                 return False
-        memory.hold(head, made.entries)
+        opened.memory.hold(head, made.entries)
         opened.chain.sent(head, _Cargo(message, made))
         loop = asyncio.get_running_loop()
 
@@ -228,6 +232,37 @@ class Desk:
         self.means.outbox.send(CLEAN, self.partition, made.value, None, report)
         measures.pack_decided(made.pack, perf_counter() - started)
         return True
+
+    def _judge(self, opened: _Opened, place: Place, message: RawMessage) -> Decided:
+        """The decision. One that ended ATTEMPTS_MAX workers in a row is not begun again: what is behind it goes on."""
+        memory, policy, attempts = opened.memory, self.means.policy, opened.attempts
+        ended = attempts.ended(message.offset)
+        if ended >= ATTEMPTS_MAX:
+            get_logger().error(
+                "pack_ends_workers", partition=self.partition, offset=message.offset, times=ended
+            )
+            # To read what stands around it may be what ended them; until it is kept, the verdict may be needed again.
+            with attempts.deciding(message.offset, keep=True):
+                return refuse(message.value, place, policy.rules, blindly=ended > ATTEMPTS_MAX)
+
+        def look_up(keys: Sequence[bytes]) -> Sequence[Known | None]:
+            with attempts.elsewhere():
+                return memory.look_up(keys, message.time_ms)
+
+        def has_pack(pack_id: str) -> bool:
+            with attempts.elsewhere():
+                return memory.has_pack(pack_id, message.time_ms)
+
+        with attempts.deciding(message.offset):
+            return decide(
+                message.value,
+                place,
+                open_pack=policy.open_pack,
+                rules=policy.rules,
+                look_up=look_up,
+                has_pack=has_pack,
+                run=measures.run_steps,
+            )
 
     async def _send_dead_letter(self, opened: _Opened, letter: DeadLetter) -> None:
         """Kept before its clean pack is sent, and not sent twice when a crash came between the two."""
@@ -290,7 +325,8 @@ class Desk:
         """Under a new writer's name: all that was sent has landed, so the tail tells what of it was accepted."""
         while self._reports_due and not self._closed:
             await self._wait()
-        stranded, self._stranded, self._opened = self._stranded or [], None, None
+        stranded, self._stranded = self._stranded or [], None
+        self._forget()
         await self._open()
         for message in stranded:  # those accepted lie before next_raw and are passed over
             await self._take(message)

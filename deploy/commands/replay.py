@@ -11,6 +11,7 @@ import typer
 
 from deploy.commands._replay_direct import is_readable, replay_direct, send
 from deploy.errors import Trouble
+from schemas.drops import DeadReason
 
 if TYPE_CHECKING:
     from schemas.dead_letter import DeadLetter
@@ -62,6 +63,11 @@ def run(
             print(_replay(log, kafka, chosen[0], ring, file))
         elif everything:
             for letter in found:
+                if letter.letter and letter.letter.reason is DeadReason.POISONOUS:
+                    print(
+                        f"{_place(letter)}: left where it is. It ended its readers: replay it by its place."
+                    )
+                    continue
                 try:
                     print(_replay(log, kafka, letter, ring, None))
                 except Trouble as trouble:
@@ -140,6 +146,8 @@ def _print_list(found: list[Found], ring: Ring) -> None:
             continue
         if letter.left_out is not None:
             by_now = "too large, not kept"
+        elif letter.reason is DeadReason.POISONOUS:  # to look into it may end this program too
+            by_now = "after an update"
         elif is_readable(letter, ring) or (
             can_go_back(letter) and why_unreadable(letter.value, ring) is None
         ):

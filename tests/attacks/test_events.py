@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+import shutil
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
 from schemas.avro_codec import PackError, encode
+from schemas.clean_pack import read_clean_head
 from schemas.dead_letter import DeadLetter, LeftOut
 from schemas.drops import DeadReason
 from schemas.links import Origin
 from schemas.seal import ENVELOPE, open_seal, read_envelope, seal_pack
-from schemas.topics import CLEAN_SIZE_MAX, DEAD, RAW
+from schemas.topics import CLEAN, CLEAN_SIZE_MAX, DEAD, RAW
+from streams.attempts import Attempts
+from tests.attacks.poisoned_streams import ENDLESS, FATAL
 from tests.broker import make_topics_anew
+from tests.processes import await_that
 from tests.streams.make import KEY, RING, decided
-from tests.streams.test_desk import Office, pack, work
+from tests.streams.test_desk import Office, pack, settle, work
 from tests.streams.test_replay import replay
 from tests.streams.workers import Workers, now_ms, pages, stored
 
+POISONED = "tests.attacks.poisoned_streams"
 ONE_LETTER = b"a" * 60_000_000
 
 
@@ -146,3 +154,117 @@ def test_a_pack_that_opens_to_gigabytes_is_inflated_no_further_than_a_pack_may_b
     tracemalloc.stop()
     assert peak < 10_000_000
     assert decided(value).pack.head.dead == "unreadable"
+
+
+# Poison
+
+
+def end_while_deciding(path: Path, offset: int, *, asking_the_disk: bool = False) -> None:
+    """What a worker leaves behind that ends in the middle of a decision."""
+    stack = ExitStack()
+    attempts = Attempts(path, "raw-1")
+    stack.enter_context(attempts.deciding(offset))
+    if asking_the_disk:
+        stack.enter_context(attempts.elsewhere())
+    ENDED.append(stack)  # never left, as by kill -9
+
+
+ENDED: list[ExitStack] = []
+
+
+def test_a_pack_that_ended_three_workers_is_a_dead_letter_and_those_behind_it_are_decided(
+    tmp_path: Path,
+) -> None:
+    async def story(office: Office) -> None:
+        for _ in range(3):
+            end_while_deciding(office.means.attempts(0), 1)
+        for number in range(3):
+            await office.desk.take(office.arrive(pack(number)))
+
+    office = work(tmp_path, story)
+    assert office.accepted() == [0, 1, 2]
+    heads = [read_clean_head(record.value) for record in office.logs.logs[CLEAN, 0]]
+    assert [(head.dead, sum(one.count for one in head.accepted)) for head in heads] == [
+        ("", 1), ("poisonous", 1), ("", 1),
+    ]  # fmt: skip
+    [record] = office.logs.logs[DEAD, 0]
+    letter = DeadLetter.from_message(record.value, record.headers)
+    assert (letter.reason, letter.value) == (DeadReason.POISONOUS, office.logs.logs[RAW, 0][1].value)
+
+
+def test_a_verdict_that_is_not_kept_yet_is_given_again(tmp_path: Path) -> None:
+    async def story(office: Office) -> None:
+        for _ in range(3):
+            end_while_deciding(office.means.attempts(0), 0)
+        office.outbox.at_once = False
+        message = office.arrive(pack(0))
+        taking = asyncio.create_task(office.desk.take(message))
+        while not office.outbox.waiting:
+            await settle()
+        assert (
+            Attempts(office.means.attempts(0), "raw-1").ended(0) == 3
+        )  # as a worker finds it that comes after
+        office.outbox.at_once = True
+        office.outbox.deliver()
+        await taking
+
+    assert work(tmp_path, story).accepted() == [0]
+
+
+def test_only_the_pack_that_was_being_decided_is_blamed(tmp_path: Path) -> None:
+    path = tmp_path / "attempts" / "0"
+    for offset in (7, 8, 9, 9):  # different packs, then one twice
+        end_while_deciding(path, offset)
+    assert [Attempts(path, "raw-1").ended(offset) for offset in (7, 8, 9, 10)] == [1, 1, 2, 0]
+    assert Attempts(path, "raw-2").ended(9) == 0  # the topic was made anew
+
+
+def test_a_pack_that_was_decided_or_was_waiting_for_the_disk_is_not_blamed(tmp_path: Path) -> None:
+    path = tmp_path / "attempts" / "0"
+    end_while_deciding(path, 9)
+    end_while_deciding(path, 9, asking_the_disk=True)
+    assert Attempts(path, "raw-1").ended(9) == 1
+    attempts = Attempts(path, "raw-1")
+    with attempts.deciding(8):  # was under way, and comes first once more
+        pass
+    assert Attempts(path, "raw-1").ended(9) == 1
+    with attempts.deciding(9):
+        pass
+    assert Attempts(path, "raw-1").ended(9) == 0
+
+
+@pytest.mark.parametrize("bug", [FATAL, ENDLESS])
+@pytest.mark.timeout(300)
+def test_a_pack_that_ends_or_holds_each_worker_takes_three_of_them(workers: Workers, bug: str) -> None:
+    run = f"poison{now_ms()}"
+    workers.send(pages(run, range(4)))
+    [(partition, poisonous)] = workers.send(pages(f"{bug}{run}", [0]))
+    workers.send(pages(run, range(4, 20)))
+    workers.flush()
+    for _ in range(3):
+        worker = workers.start(
+            POISONED, FAIRPIXEL_STREAMS_STUCK_SECONDS_MAX="4", FAIRPIXEL_STREAMS_INSTANCE="one"
+        )
+        await_that(lambda one=worker: one.process.poll() is not None, 60, "the worker ends")
+        shutil.rmtree(workers.folder / "data" / "streams" / "seen", ignore_errors=True)
+    worker = workers.start(POISONED, FAIRPIXEL_STREAMS_INSTANCE="one")
+    packs = workers.await_decided()
+    assert {one: n for one, n in stored(packs).items() if run in one} == {f"{run}-{n}": 1 for n in range(20)}
+    dead = [letter for letter in workers.dead_letters() if letter.reason is DeadReason.POISONOUS]
+    assert [(letter.value, letter.origin.partition) for letter in dead] == [(poisonous, partition)]
+    assert [sum(a.count for a in pack.head.accepted) for pack in packs[partition] if pack.head.dead] == [1]
+    assert worker.process.poll() is None
+    listed = replay(workers)
+    assert "poisonous" in listed.stdout
+    assert "left where it is" in replay(workers, "--all").stdout
+    worker.kill()
+    workers.start(FAIRPIXEL_STREAMS_INSTANCE="one").await_ready()  # the bug is mended
+    offset = next(
+        record.offset
+        for chunk in workers.log.read(DEAD, partition, *workers.log.bounds(DEAD, partition))
+        for record in chunk
+        if record.value == poisonous
+    )
+    assert replay(workers, "--partition", str(partition), "--offset", str(offset)).returncode == 0
+    packs = workers.await_decided()
+    assert stored(packs)[f"{bug}{run}-0"] == 1

@@ -62,7 +62,7 @@ class Workers:
         part.write_text(text)
         part.rename(self.folder / "data" / "fairpixel.toml")
 
-    def start(self, **settings: str) -> Worker:
+    def start(self, module: str = "streams", **settings: str) -> Worker:
         """Start one more worker; it is not ready yet."""
         port = free_port()
         environ = {
@@ -76,7 +76,7 @@ class Workers:
         }
         log = (self.folder / f"worker-{len(self.running)}.log").open("wb")
         process = subprocess.Popen(
-            [sys.executable, "-m", "streams"], cwd=REPO, env=environ, stdout=log, stderr=log
+            [sys.executable, "-m", module], cwd=REPO, env=environ, stdout=log, stderr=log
         )
         worker = Worker(process, port, Path(log.name))
         self.running.append(worker)
