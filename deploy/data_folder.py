@@ -22,7 +22,14 @@ SECRET_BYTES = 32
 def make_data_folder(settings: PlatformSettings) -> bool:
     """Make what is missing, change nothing that is there. True when the secrets were made now. Raises Trouble."""
     try:
-        for folder in (settings.data, *(settings.data / name for name in SUBFOLDERS), settings.keys):
+        parents = sorted({settings.data / Path(name).parent for name in SUBFOLDERS})
+        # Parents by name: what mkdir makes on the way has not its mode.
+        for folder in (
+            settings.data,
+            *parents,
+            *(settings.data / name for name in SUBFOLDERS),
+            settings.keys,
+        ):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.keys.chmod(0o700)
         _create(settings.config_path, TEMPLATE.read_text(encoding="utf-8"))

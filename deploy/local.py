@@ -75,6 +75,7 @@ class Platform:
         stop_with_caller: all stops in order when this process dies, however it dies (Linux).
         """
         config = supervisor_config(self.folder, self.programs, REPO)
+        self.folder.config.touch(mode=0o600)
         self.folder.config.write_text(config, encoding="utf-8")
         self.folder.socket.unlink(missing_ok=True)
         command = [sys.executable, "-m", "deploy.supervisor.child", str(self.folder.path), SUPERVISOR]

@@ -69,6 +69,9 @@ def main(arguments: list[str]) -> None:
     if "--with-parent" in options:
         die_with_parent(parent)
     leave_no_core()
+    os.umask(
+        0o077
+    )  # supervisord sets its own umask only where it becomes a daemon: logs are its owner's alone, too
     try:
         lock = take_place(folder, name)
     except OSError as error:

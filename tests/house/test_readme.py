@@ -44,7 +44,12 @@ def test_every_setting_read_anywhere_is_documented() -> None:
 
 
 def test_links_in_documents_lead_somewhere() -> None:
-    for document in [*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob(".github/*.md")]:
+    for document in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("*/README.md"),
+        *ROOT.glob(".github/*.md"),
+        *ROOT.glob("docs/*.md"),
+    ]:
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text("utf-8")):
             assert (document.parent / target).exists(), f"{document.relative_to(ROOT)} links to {target}"
 
