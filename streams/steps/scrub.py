@@ -21,8 +21,9 @@ DEPTH_MAX = 300  # of properties; an edge takes 254
 WHOLE_MASK = "[masked]"
 MASKED_WHOLE = int(Flag.MASKED_WHOLE)
 
-# Nothing is found in a text without one of these; for a short one that is quicker to know than by RE2.
-_SUSPICIOUS = re.compile(r"\d{3}|\d\D\d\d|[A-Za-z0-9_]{20}|eyJ|@|%40")
+# Nothing is found in a text without one of these; for a short one that is quicker to know than by RE2. A named key has
+# at least 18 characters, dashes among them; a number with its country may have a separator behind each digit.
+_SUSPICIOUS = re.compile(r"\d{3}|\d\D\d\d|[A-Za-z0-9_-]{18}|eyJ|@|%40|(?:\+|%2B)\d")
 _SHORT = 200  # characters
 # Numbers whose digits change when they are read: 4.111111111111111e15. They are looked at as they will be written.
 _LONG = r"[0-9]{13}\.|[0-9][0-9.]{12}[0-9.]*[eE]"

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import orjson
 
 from streams.steps.anonymous import coarse_browser, coarse_language, coarse_properties
-from streams.steps.scrub import is_only_name, names_person, scrub_properties, scrub_text
+from streams.steps.scrub import (
+    is_only_name,
+    names_person,
+    scrub_all,
+    scrub_all_properties,
+    scrub_properties,
+    scrub_text,
+    those_naming_persons,
+)
 from tests.fuzz.pieces import take_text
 
 LENGTH_MAX = 2_000
@@ -24,17 +34,31 @@ WORDS = (
 )  # fmt: skip
 
 
+# Of any length, as the steps' own has no need to be short: this one meets short texts alone.
+_MAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+", re.ASCII)
+_CHECKED_MAX = 300  # characters
+
+
 def fuzz(data: bytes) -> None:
-    """A text, stretched; also as properties."""
+    """A text, stretched; also as properties, and among others as a pack has them."""
     text = take_text(data)
     scrubbed = scrub_text(text)
-    assert isinstance(scrubbed, str)
     names_person(text[:200])
     is_only_name(text)
     coarse_language(text)
     coarse_browser(text)
-    for properties in (text, orjson.dumps({text: [text]}).decode()):
-        kept = scrub_properties(properties)
+    properties = [text, orjson.dumps({text: [text]}).decode()]
+    alone = [scrub_properties(one) for one in properties]
+    for kept in alone:
         assert not kept or isinstance(orjson.loads(kept), dict)
         coarse = coarse_properties(kept)
         assert not coarse or isinstance(orjson.loads(coarse), dict)
+    if len(text) > _CHECKED_MAX:
+        return
+    assert not _MAIL.search(scrubbed), "a mail address is left"
+    for kept in alone:
+        assert not _MAIL.search(kept), "a mail address is left in properties"
+    neighbours = ["4111 1111", text, "+43 660", text[1:], "@x.example", text]
+    assert scrub_all(neighbours) == [scrub_text(one) for one in neighbours], "a neighbour changes a text"
+    assert [one or "" for one in scrub_all_properties(["{}", *properties])] == ["{}", *alone]
+    assert those_naming_persons(neighbours) == {one for one in neighbours if names_person(one)}
