@@ -21,7 +21,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from ingest.answers import Receive, Scope, Send
 from ingest.clickhouse import ClickHouse
-from ingest.connection import SWEEP_S, Connections
+from ingest.connection import NETWORK_CONNECTIONS_MAX, SWEEP_S, Connections
 from ingest.cores import keep_to_core
 from ingest.counts import Counts, EdgeMetrics, render
 from ingest.delivery import Delivery
@@ -73,7 +73,8 @@ class Edge:
         self._live = live
         self._counts = Counts()
         self._doors: dict[str, Door] = {}
-        self.connections = Connections(edge_settings.header_seconds_max)
+        of_network = 0 if edge_settings.trusted_proxies else NETWORK_CONNECTIONS_MAX
+        self.connections = Connections(edge_settings.header_seconds_max, of_network)
         self._operators = Operators(
             edge_settings.metrics == "public", parse_listen(edge_settings.metrics_listen)
         )

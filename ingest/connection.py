@@ -32,13 +32,17 @@ from ingest.answers import (
 from ingest.client import Asker
 from ingest.doors import PixelDoor
 from ingest.fields import Rejection
+from ingest.guard import network_of
 from ingest.http1 import (
     ADDRESS_BYTES_MAX,
     HEAD_BYTES_MAX,
     HEAD_TOO_LARGE,
     HEADERS_MAX,
     NOT_HTTP,
+    TWO_HOSTS,
+    UNKNOWN_CODING,
     Asked,
+    explain,
     quote_line,
     read_headers,
     write_error,
@@ -48,6 +52,9 @@ from ingest.http1 import (
 from ingest.pixel import QUERY_LENGTH_MAX
 
 CONNECTIONS_MAX = 16_384  # of a worker; requests on further ones get 503
+# The same of one network (/24, /48), so that none keeps all others out; not behind proxies, which speak for all.
+NETWORK_CONNECTIONS_MAX = CONNECTIONS_MAX // 2
+HELD_BYTES_MAX = 100_000_000  # of heads that are not whole and of hits that wait for one before, together
 SURPLUS_MAX = 1_024  # further ones that may wait for their 503; beyond it they are closed at once
 PIPELINED_MAX = 100  # requests that wait for the one before; then the connection ends. 100 x 4 kB = 400 kB
 SWEEP_S = 0.5  # between two looks for connections that are silent for too long
@@ -64,16 +71,37 @@ Door = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Connections:
     """What the connections of a worker share: the hot doors, and the clock that ends the silent ones."""
 
-    def __init__(self, head_seconds_max: float) -> None:
-        """head_seconds_max: for a request's head to come, counted from the end of the answer before."""
+    def __init__(self, head_seconds_max: float, network_max: int = 0) -> None:
+        """head_seconds_max: for a request's head to come, counted from the end of the answer before; network_max: of
+        one network, 0 for no limit."""
         self._head_seconds_max = head_seconds_max
+        self._network_max = network_max
+        self._of_networks: dict[str, int] = {}
         self.open: set[Connection] = set()
+        self.held_bytes = 0
         self.door: PixelDoor | None = None  # before the edge has started: no short way
         self.read_asker: ReadAsker | None = None
         self.posts: Mapping[str, Door] = {}  # hot doors by path; each answers with one piece of body
         self.is_stopping = False
         self._defaults: HeaderList | None = None
         self._kept = b""
+
+    def enter(self, one: Connection, network: str) -> int:
+        """Count a connection; by how many there are too many now, 0 for none."""
+        self.open.add(one)
+        count = self._of_networks[network] = self._of_networks.get(network, 0) + 1
+        surplus = len(self.open) - CONNECTIONS_MAX
+        return max(0, surplus, count - self._network_max if self._network_max else 0)
+
+    def leave(self, one: Connection, network: str) -> None:
+        """It is gone."""
+        if one in self.open:
+            self.open.remove(one)
+            left = self._of_networks[network] - 1
+            if left:
+                self._of_networks[network] = left
+            else:
+                del self._of_networks[network]
 
     def sweep(self, now: float) -> None:
         """End connections whose next request has not come in time; now: by the loop's clock. 0.1 µs a connection."""
@@ -108,6 +136,8 @@ class Connection(HttpToolsProtocol):
         self.waits_since = self.loop.time()
         self.unsent = 0  # bytes of the answer that its peer had not taken when it was last looked at
         self._is_surplus = False
+        self._network = ""
+        self._held = 0  # bytes of it that count in what all hold
         # Of uvicorn's parser:
         self._in_message = False  # it is inside a request
         self._in_head = False  # and that one's head is not whole
@@ -133,17 +163,19 @@ class Connection(HttpToolsProtocol):
         """See asyncio.Protocol."""
         super().connection_made(transport)
         shared = self._shared
-        shared.open.add(self)
-        if len(shared.open) > CONNECTIONS_MAX:
+        self._network = network_of(self.client[0]) if self.client is not None else ""
+        surplus = shared.enter(self, self._network)
+        if surplus:
             self._is_surplus, self.app = True, _refuse_surplus
         # Nobody is there any more; or nobody waits for more; or too many do.
-        if self.client is None or shared.is_stopping or len(shared.open) > CONNECTIONS_MAX + SURPLUS_MAX:
+        if self.client is None or shared.is_stopping or surplus > SURPLUS_MAX:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._shared.open.discard(self)
+        self._shared.leave(self, self._network)
         self._is_lost, self._early = True, b""
+        self._hold(0)
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -162,8 +194,18 @@ class Connection(HttpToolsProtocol):
             if not self._is_deaf:  # one at a time; what a pause of reading lets through is one read, 256 kB
                 self._early += data
                 self.flow.pause_reading()
+                if not self._hold(len(self._early)):
+                    self._early, self._ends = b"", True  # the answer it waits for is the last
+                    self._hold(0)
         elif not self._take_hit(data) and not self._take_post(data):
             self._parse(data)
+
+    def _hold(self, size: int) -> bool:
+        """Count the bytes it keeps; False where all keep too many together."""
+        shared, more = self._shared, size - self._held
+        self._held = size
+        shared.held_bytes += more
+        return more <= 0 or shared.held_bytes <= HELD_BYTES_MAX
 
     def _take_hit(self, data: bytes) -> bool:
         """Whether this read was a hit for the short way, which has been taken then."""
@@ -260,6 +302,7 @@ class Connection(HttpToolsProtocol):
 
     def _take_early(self) -> None:
         early, self._early = self._early, b""
+        self._hold(0)
         self.flow.resume_reading()
         try:
             self.data_received(early)
@@ -282,11 +325,14 @@ class Connection(HttpToolsProtocol):
             except HttpParserUpgrade as upgrade:
                 rest = rest[upgrade.args[0] :]
                 self._read_body_again()
-            except HttpParserError:
-                self._stop_reading(self._trouble)
+            except HttpParserError as error:
+                self._stop_reading(explain(error) if self._trouble is NOT_HTTP else self._trouble)
         self._unfinished = 0 if self._moved else self._unfinished + len(data)
+        has_room = self._hold(self._unfinished)
         if self._unfinished > HEAD_BYTES_MAX and not self._is_deaf:
             self._stop_reading(HEAD_TOO_LARGE)
+        elif not has_room and not self._is_deaf:
+            self._stop_reading(SPOOL_FULL)
 
     def _read_body_again(self) -> None:
         framing, self._framing = self._framing, b""
@@ -328,7 +374,19 @@ class Connection(HttpToolsProtocol):
             return
         self._count(len(name) + len(value) + 4, 1)
         if self._in_head:
-            super().on_header(name, value.rstrip(b" \t"))  # the parser leaves it at the end
+            value = value.rstrip(b" \t")  # the parser leaves it at the end
+            super().on_header(name, value)
+            self._check_once(self.headers[-1][0], value)
+
+    def _check_once(self, name: bytes, value: bytes) -> None:
+        """Of what says whom a request is for and where it ends, one word: a proxy may have gone by the other."""
+        if name == b"host" and sum(one == b"host" for one, _ in self.headers) > 1:
+            self._trouble = TWO_HOSTS
+        elif name == b"transfer-encoding" and value.lower() != b"chunked":
+            self._trouble = UNKNOWN_CODING
+        else:
+            return
+        raise ValueError(NOT_HTTP.code)  # ends the parser
 
     def on_headers_complete(self) -> None:
         """The head is whole."""

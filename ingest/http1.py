@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from ingest.answers import GIF_HEADERS, GifAnswer, HeaderList
+from ingest.answers import GIF_HEADERS, RETRY, SPOOL_FULL, GifAnswer, HeaderList, status_of
 from ingest.fields import Rejection
 from ingest.pixel import GIF, QUERY_LENGTH_MAX
 
@@ -33,6 +33,8 @@ HEAD_TOO_LARGE = Rejection(
     f" and {HEADERS_MAX} headers",
 )
 NOT_HTTP = Rejection("not_http", "This is no HTTP/1.1 request.", "request: expected HTTP/1.1 as in RFC 9112")
+TWO_HOSTS = NOT_HTTP._replace(detail="Host: expected once (RFC 9112, section 3.2)")
+UNKNOWN_CODING = NOT_HTTP._replace(detail="Transfer-Encoding: expected chunked, once, or none")
 
 
 class Asked:
@@ -73,11 +75,16 @@ def read_headers(head: bytes) -> HeaderList | None:
     if len(head) > KEPT_HEAD_BYTES_MAX or _HEAD.fullmatch(head) is None:
         return None
     headers = []
+    has_host = False
     for text in head[:-4].split(b"\r\n") if len(head) > 2 else ():
         name, _, value = text.partition(b":")
         name, value = name.lower(), value.strip(b" \t")
         if name in _NOT_PLAIN or (name == b"connection" and value.lower() != b"keep-alive"):
             return None
+        if name == b"host":
+            if has_host:
+                return None
+            has_host = True
         headers.append((name, value))
     return headers if len(headers) <= HEADERS_MAX else None
 
@@ -95,6 +102,14 @@ def write_gif(answer: GifAnswer, defaults: HeaderList) -> bytes:
     return write_answer(answer.status, [*defaults, *GIF_HEADERS, *answer.more], GIF)
 
 
+def explain(error: Exception) -> Rejection:
+    """What the parser found wrong, in its words, which name the header and repeat nothing of the request."""
+    reason = str(error)
+    if not reason.isascii() or len(reason) > 100 or "callback" in reason:
+        return NOT_HTTP
+    return NOT_HTTP._replace(detail=f"{NOT_HTTP.detail}; {reason}")
+
+
 def write_error(why: Rejection, defaults: HeaderList) -> bytes:
     """The last answer of a connection, as all errors are."""
     body = orjson.dumps(why._asdict())
@@ -102,8 +117,9 @@ def write_error(why: Rejection, defaults: HeaderList) -> bytes:
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
+        *(RETRY if why is SPOOL_FULL else ()),
     ]
-    return write_answer(431 if why is HEAD_TOO_LARGE else 400, [*defaults, *headers], body)
+    return write_answer(431 if why is HEAD_TOO_LARGE else status_of(why), [*defaults, *headers], body)
 
 
 def write_failure(defaults: HeaderList) -> bytes:

@@ -7,6 +7,7 @@ a killed one leaves nothing half written. Where it cannot be made, the link name
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -33,9 +34,12 @@ class UsedLinks:
             0  # as of the last look, with our own since; the other workers' are known at the next look
         )
         self._told_at = 0
+        self._is_ours = True
 
     def begin(self, token: str, use: Use) -> bool:
         """See crossdomain.Uses."""
+        if not self._is_ours:
+            return False
         if self._count >= self._used_max:
             self._tell("so many were used within ten minutes", use.at_ms)
             return False
@@ -64,6 +68,9 @@ class UsedLinks:
         """
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._is_ours = not self._folder.is_symlink()
+            if not self._is_ours:  # whoever made it may read and end what is in it
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
             names = [name for name in os.listdir(self._folder) if _NAME.fullmatch(name)]
             self._count = sum(not self._end(name, now_ms) for name in names)
         except OSError as error:

@@ -12,6 +12,7 @@ from typing import Any
 from supervisor.xmlrpc import Faults
 
 from deploy.errors import Trouble
+from deploy.supervisor.run_folder import check_private
 
 CALL_S_MAX = 10.0
 
@@ -48,6 +49,7 @@ class _Connection(http.client.HTTPConnection):
         self._timeout_s = timeout_s
 
     def connect(self) -> None:
+        check_private(self._path.parent)  # who listens there is told what to run
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self._timeout_s)
         self.sock.connect(str(self._path))

@@ -66,18 +66,36 @@ class RunFolder:
         try:
             for folder in (self.path.parent, self.path, self.logs):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.socket.parent.mkdir(mode=0o700, exist_ok=True)
+            with suppress(FileExistsError):  # made by us, or by somebody before us: that is looked at next
+                os.mkdir(self.socket.parent, mode=0o700)
         except OSError as error:
             raise Trouble(
                 f"The folder {error.filename} cannot be used: {error.strerror}.",
                 "Allow writing there, or set FAIRPIXEL_DATA to a folder that is yours.",
             ) from None
-        found = self.socket.parent.stat()
-        if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            raise Trouble(
-                f"The folder {self.socket.parent} is not private to you, so it cannot hold the control socket.",
-                "Remove it, or set FAIRPIXEL_DATA to a shorter path.",
-            )
+        check_private(self.socket.parent)
+
+
+def check_private(folder: Path) -> None:
+    """Raises Trouble where a folder is not ours alone, or is a link: whoever made it first may have others' in mind.
+
+    Of the folder itself, never of what a link leads to. Once it is ours, nobody else can exchange it in a folder such
+    as /tmp, whose entries only their owners may remove.
+    """
+    try:
+        found = os.lstat(folder)
+    except FileNotFoundError:
+        return  # nothing is there to be fooled by
+    except OSError as error:
+        raise Trouble(
+            f"The folder {folder} cannot be looked at: {error.strerror}.",
+            "Allow reading there, or set FAIRPIXEL_DATA to a folder that is yours.",
+        ) from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise Trouble(
+            f"The folder {folder} is not private to you, so it cannot hold the control socket.",
+            "Remove it, or set FAIRPIXEL_DATA to a shorter path.",
+        )
 
 
 def take_lock(path: Path) -> IO[str] | None:

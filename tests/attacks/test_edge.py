@@ -6,24 +6,34 @@ import asyncio
 import base64
 import hmac
 import json
+import stat
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
+from deploy.errors import Trouble
+from deploy.supervisor.client import Supervisor
+from deploy.supervisor.run_folder import RunFolder
+from ingest import connection
 from ingest.body import load
+from ingest.crossdomain import Use
 from ingest.fields import Unacceptable
 from ingest.heavy import Heavy
+from ingest.used_links import UsedLinks
 from tests.attacks.bodies import EMPTY, PUBLIC, Hostile, hostile_requests, many
 from tests.attacks.doors import Doors
 from tests.ingest.builders import run
 from tests.ingest.edges import Edge, ends
+from tests.ingest.stage import PIXEL, Stage
 from tests.processes import free_port
 
 SHOP, BLOG = "https://shop.example", "https://blog.example"
@@ -277,3 +287,179 @@ def test_large_bodies_are_read_one_at_a_time_and_only_so_many_wait() -> None:
         assert (await doors.ask(*large))[0] == 413  # and their bytes are free again
 
     run(journey)
+
+
+# --- heads that say two things, and heads that are kept waiting
+
+EVENT = b'{"event":"a"}'
+CHUNKED = b"d\r\n%s\r\n0\r\n\r\n" % EVENT
+AMBIGUOUS = {  # header lines, body -> what the refusal names
+    "two lengths": ((b"Content-Length: 13", b"Content-Length: 14"), EVENT, "Content-Length"),
+    "one length twice": ((b"Content-Length: 13", b"content-length: 13"), EVENT, "Content-Length"),
+    "a list of lengths": ((b"Content-Length: 13, 13",), EVENT, "Content-Length"),
+    "a signed length": ((b"Content-Length: +13",), EVENT, "Content-Length"),
+    "an endless length": ((b"Content-Length: 99999999999999999999999",), EVENT, "Content-Length"),
+    "length and chunks": ((b"Content-Length: 13", b"Transfer-Encoding: chunked"), CHUNKED, "Content-Length"),
+    "chunks and length": ((b"Transfer-Encoding: chunked", b"Content-Length: 13"), CHUNKED, "Content-Length"),
+    "two codings": ((b"Transfer-Encoding: chunked",) * 2, CHUNKED, "Transfer-Encoding"),
+    "a further coding": ((b"Transfer-Encoding: gzip, chunked",), CHUNKED, "Transfer-Encoding"),
+    "another coding": ((b"Transfer-Encoding: xchunked",), CHUNKED, "Transfer-Encoding"),
+    "no chunk size": ((b"Transfer-Encoding: chunked",), b"zz\r\n" + CHUNKED, "chunk size"),
+    "an endless chunk": ((b"Transfer-Encoding: chunked",), b"f" * 20 + b"\r\n", "hunk size"),
+    "two hosts": ((b"Host: y", b"Content-Length: 13"), EVENT, "Host"),
+    "one host twice": ((b"HOST: x", b"Content-Length: 13"), EVENT, "Host"),
+}
+
+
+@pytest.mark.parametrize("short_way", [True, False])
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_a_head_that_says_two_things_is_refused_by_the_header_it_says_them_in(
+    name: str, short_way: bool
+) -> None:
+    headers, body, named = AMBIGUOUS[name]
+    lines = b"".join(line + b"\r\n" for line in (b"Host: x", *headers))
+
+    async def journey() -> None:
+        for first in (b"POST /v1/events?k=demo", b"GET /p.gif?k=demo"):
+            stage = Stage(short_way=short_way)
+            stage.connection.data_received(first + b" HTTP/1.1\r\n" + lines + b"\r\n" + body)
+            (answer,) = await stage.answers(1)
+            assert answer.startswith(b"HTTP/1.1 400 "), first
+            assert named in json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
+            assert stage.wire.is_closing()
+            assert stage.rows == []
+
+    run(journey)
+
+
+@pytest.mark.parametrize("short_way", [True, False])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Authorization: Basic \xff\xfe=",
+        b"Authorization: Basic",
+        b"Authorization: \xe4 \xf6",
+        b"Authorization: Bearer \x80",
+        b"Authorization:",
+        b"X-Write-Key: \xff",
+        b"Origin: http://[bad",
+        b"Origin: \xff\xfe",
+        b"Origin: https://x:99999999",
+        b"Cookie: fp_demo=\xff\xfe; \x80=; =;;",
+        b"Cookie: fp_demo",
+        b"X-Fairpixel-Signature: t=\xb2,v1=\xff",
+        b"Content-Encoding: \xff",
+        b"Content-Type: \xff",
+    ],
+)
+def test_no_header_that_cannot_be_read_goes_unanswered(header: bytes, short_way: bool) -> None:
+    post = b"POST /v1/events?k=demo HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Length: 13\r\n\r\n" % header + EVENT
+    hit = b"GET /p.gif?k=demo&consent=all HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n" % header
+
+    async def journey() -> None:
+        for request in (post, hit):
+            stage = Stage(short_way=short_way)
+            stage.connection.data_received(request)
+            (answer,) = await stage.answers(1)
+            assert answer[9:12] in (b"200", b"400", b"401")
+            assert not stage.wire.is_closing()
+
+    run(journey)
+
+
+def test_one_network_leaves_connections_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SURPLUS_MAX", 1)
+
+    async def journey() -> None:
+        stage = Stage()
+        stage.shared._network_max = 3
+        theirs = [stage.connect() for _ in range(4)]  # the stage has one already
+        theirs[2][1].data_received(PIXEL % b"a")
+        async with asyncio.timeout(5):
+            while not theirs[2][0].written:
+                await asyncio.sleep(0.001)
+        assert theirs[2][0].written.startswith(b"HTTP/1.1 503 ")
+        assert [wire.is_closing() for wire, _ in theirs] == [False, False, True, True]
+        wire, one = stage.connect("198.51.100.1")
+        one.data_received(PIXEL % b"b")
+        async with asyncio.timeout(5):
+            while not wire.written:
+                stage.packer.flush()
+                stage.sent.settle_all()
+                await asyncio.sleep(0.001)
+        assert wire.written.startswith(b"HTTP/1.1 200 ")
+        for _, gone in theirs:
+            gone.connection_lost(None)
+        assert not stage.connect()[0].is_closing()
+
+    run(journey)
+
+
+def test_heads_that_never_end_and_hits_that_wait_share_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HELD_BYTES_MAX", 100_000)
+
+    async def journey() -> None:
+        stage = Stage()
+        half = b"GET /p.gif?k=demo HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 60_000
+        (first, one), (second, other) = stage.connect(), stage.connect()
+        one.data_received(half)
+        other.data_received(half)
+        assert (first.written, second.written[:13]) == (b"", b"HTTP/1.1 503 ")
+        assert b"retry-after" in second.written.lower()
+        one.connection_lost(None)
+        other.connection_lost(None)
+        assert stage.shared.held_bytes == 0
+        stage.connection.data_received(PIXEL % b"a")
+        stage.connection.data_received(PIXEL % b"b" * 5_000)  # while the first waits for its answer
+        assert stage.shared.held_bytes == 0
+        assert len(await stage.answers(1)) == 1
+        assert stage.wire.is_closing()
+
+    run(journey)
+
+
+# --- folders that somebody else made before
+
+
+@pytest.mark.parametrize("made", ["link", "file", "open", "link to nowhere"])
+def test_a_socket_folder_that_was_made_by_somebody_else_is_refused(
+    made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "tmp"
+    shared.mkdir()
+    monkeypatch.setenv("TMPDIR", str(shared))
+    folder = RunFolder.of(tmp_path / ("long" * 20))
+    where = folder.socket.parent
+    assert where.parent == shared
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    match made:
+        case "link":
+            where.symlink_to(private)
+        case "link to nowhere":
+            where.symlink_to(tmp_path / "nowhere")
+        case "file":
+            where.write_text("")
+        case "open":
+            where.mkdir()
+            where.chmod(0o777)
+    with pytest.raises(Trouble, match="not private"):
+        folder.create()
+    with pytest.raises(Trouble, match="not private"):
+        Supervisor(folder.socket).processes()
+    assert list(private.iterdir()) == []
+    where.rmdir() if made == "open" else where.unlink()
+    folder.create()
+    assert stat.S_IMODE(where.lstat().st_mode) == 0o700
+
+
+def test_used_links_are_not_kept_where_a_link_leads(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "links").symlink_to(elsewhere)
+    with capture_logs() as lines:
+        links = UsedLinks(tmp_path / "links")
+        links.forget(10**12)
+        assert not links.begin("ab" * 16, Use("cd" * 16, 10**12))
+    assert [line["event"] for line in lines] == ["used_links_not_kept"]
+    assert list(elsewhere.iterdir()) == []

@@ -29,8 +29,8 @@ POST = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo\r\nCo
 class Wire(asyncio.Transport):
     """Stands for the transport: keeps what was written."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("203.0.113.9", 4711), "sockname": ("127.0.0.1", 80)})
+    def __init__(self, peer: str = "203.0.113.9") -> None:
+        super().__init__({"peername": (peer, 4711), "sockname": ("127.0.0.1", 80)})
         self.written = b""
         self.is_paused = False
         self.is_late = False  # something was written after the end
@@ -85,8 +85,8 @@ class Stage:
         self.state = ServerState()
         self.wire, self.connection = self.connect()
 
-    def connect(self) -> tuple[Wire, Connection]:
-        wire = Wire()
+    def connect(self, peer: str = "203.0.113.9") -> tuple[Wire, Connection]:
+        wire = Wire(peer)
         one = Connection(self._config, self.state, {}, asyncio.get_running_loop())
         one.connection_made(wire)
         return wire, one
