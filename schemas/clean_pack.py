@@ -73,8 +73,8 @@ class CleanHead:
 
     @property
     def as_link(self) -> Link:
-        """What `links.is_accepted` needs."""
-        return Link(self.this, self.link)
+        """What the rule of `schemas.links` needs."""
+        return Link(self.this, self.link, self.origin.partition)
 
     def kept_entries(self) -> Iterator[Kept]:
         """The stored events' keys, in order."""

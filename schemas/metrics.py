@@ -58,6 +58,12 @@ STREAMS_MASKED_WHOLE = Metric(
     (),
     "events with a text that took more work to scrub than one event may: masked or left out as a whole, flag 1024",
 )
+STREAMS_REFUSED = Metric(
+    "fairpixel_streams_refused_total",
+    "counter",
+    ("reason",),
+    "clean packs that no program of ours wrote, by reason; above 0 somebody else writes to Kafka",
+)
 STREAMS_STEP_SECONDS = Metric(
     "fairpixel_streams_step_seconds_total", "counter", ("step",), "time spent in each step"
 )
@@ -68,7 +74,13 @@ SINKS_BLOCKS = Metric(
     "blocks inserted, repeated or left to another loader",
 )
 SINKS_PACKS = Metric(
-    "fairpixel_sinks_packs_total", "counter", ("outcome",), "clean packs loaded, ignored or dead"
+    "fairpixel_sinks_packs_total", "counter", ("outcome",), "clean packs loaded, ignored, refused or dead"
+)
+SINKS_REFUSED = Metric(
+    "fairpixel_sinks_refused_total",
+    "counter",
+    ("reason",),
+    "clean packs and group offsets that no program of ours wrote, by reason; above 0 somebody else writes to Kafka",
 )
 SINKS_ROWS = Metric("fairpixel_sinks_rows_total", "counter", (), "rows written to events")
 SINKS_LAG = Metric("fairpixel_sinks_lag_packs", "gauge", (), "clean packs not loaded yet")

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from schemas.kafka_access import KafkaAccess, find_access
 from schemas.logs import get_logger
-from schemas.metrics import SINKS_BLOCKS, SINKS_LAG, SINKS_LINK_OPEN, SINKS_PACKS, SINKS_ROWS
+from schemas.metrics import SINKS_BLOCKS, SINKS_LAG, SINKS_LINK_OPEN, SINKS_PACKS, SINKS_REFUSED, SINKS_ROWS
 from schemas.secrets import parse_secrets
 from schemas.settings import PlatformSettings
 from schemas.topics import CLEAN
@@ -22,6 +22,7 @@ from sinks.letters import KafkaLetters
 from sinks.loader import LINK_OPEN_S_MAX, Loader
 from sinks.migrate import migrate, read_migrations
 from sinks.pages import Answer, serve_pages
+from sinks.raw_log import KafkaRaw
 from sinks.settings import SinksSettings
 from sinks.warehouse import HttpWarehouse, WarehouseError
 from sinks.watchdog import KafkaEnds, Watchdog
@@ -44,6 +45,7 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
             inbox,
             warehouse,
             KafkaLetters(kafka),
+            KafkaRaw(kafka),
             group=settings.group,
             clock=time.monotonic,
             sleep=time.sleep,
@@ -134,18 +136,24 @@ class Health:
         return 200, self.report()
 
     def report(self) -> dict[str, object]:
-        """The state as people and the supervisor read it; `status` is ok, or waiting with the reason."""
+        """The state as people read it; `status` is ok, waiting with the reason, or unhealthy: something was refused.
+
+        A restart mends neither, so the answer is 200 all the same.
+        """
         loader = self._loader
         trouble = self.trouble or (loader.tally.trouble if loader else "")
+        refusal = loader.tally.refusal(time.monotonic()) if loader else ""
         link_open_s = loader.link_open_s if loader else 0.0
         report: dict[str, object] = {
             "status": "waiting" if trouble or loader is None else "ok",
             "lag": self.lag(),
             "partitions": len(loader.next_offsets) if loader else 0,
         }
+        if refusal:
+            report |= {"status": "unhealthy", "detail": refusal}
         if trouble:
-            report["detail"] = trouble
-        if link_open_s > LINK_OPEN_S_MAX:
+            report |= {"status": "waiting", "detail": f"{trouble}; {refusal}" if refusal else trouble}
+        if link_open_s > LINK_OPEN_S_MAX and not refusal:
             report["detail"] = f"a pack has waited {link_open_s:.0f} s for the one it links to"
         return report
 
@@ -167,6 +175,7 @@ class Health:
         for metric, counts in (
             (SINKS_BLOCKS, loader.tally.blocks if loader else {}),
             (SINKS_PACKS, loader.tally.packs if loader else {}),
+            (SINKS_REFUSED, loader.tally.refused if loader else {}),
         ):
             family = CounterMetricFamily(
                 metric.name.removesuffix("_total"), metric.meaning, labels=metric.labels

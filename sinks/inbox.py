@@ -74,8 +74,8 @@ class Inbox(Protocol):
     def bounds(self, partition: int) -> tuple[int, int]:
         """First offset still there, and the one behind the last. Raises InboxAway."""
 
-    def read_log(self, partition: int) -> Iterator[Message]:
-        """The whole partition as it is now, apart from the group. Raises InboxAway."""
+    def read_log(self, partition: int, start: int = 0, end: int | None = None) -> Iterator[Message]:
+        """What is there now from `start` to before `end` (None: to the end), apart from the group. Raises InboxAway."""
 
 
 class KafkaInbox:
@@ -179,9 +179,10 @@ class KafkaInbox:
         """The offset behind the last message, as last heard of; -1: unknown."""
         return self._highs.get(partition, -1)
 
-    def read_log(self, partition: int) -> Iterator[Message]:
+    def read_log(self, partition: int, start: int = 0, end: int | None = None) -> Iterator[Message]:
         low, high = self.bounds(partition)
-        yield from read_range(self._kafka, self._topic, partition, low, high)
+        high = high if end is None else min(end, high)
+        yield from read_range(self._kafka, self._topic, partition, max(start, low), high)
 
     def close(self) -> None:
         """Leave the group; the owner is told of its partitions first."""

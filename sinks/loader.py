@@ -10,22 +10,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from schemas.avro_codec import PackError, Schema, read_record
-from schemas.clean_pack import CleanPack, decode_clean_pack, encode_clean_pack, read_clean_head
+from schemas.bounds import Bounds, RawReader, TooEarly
+from schemas.clean_pack import CleanHead, CleanPack, decode_clean_pack, encode_clean_pack
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
-from schemas.links import Link, Origin, Position, find_anchor
+from schemas.links import Origin, Position, Verdict
 from schemas.logs import get_logger
 from schemas.topics import CLEAN
-from sinks.block import Block, BlockLimits, Message, Note
+from sinks.block import Block, BlockLimits, Message, Note, judge_links
 from sinks.container import splice
 from sinks.inbox import Inbox, InboxAway, InboxBroken
 from sinks.letters import Letters
-from sinks.positions import read_position, write_position
-from sinks.warehouse import SCHEMA_MISSING_CODES, BlockUnreadable, Warehouse, WarehouseAway
+from sinks.positions import write_finished, write_position
+from sinks.tally import Tally
+from sinks.warehouse import (
+    SCHEMA_MISSING_CODES,
+    BlockUnreadable,
+    Warehouse,
+    WarehouseAway,
+    WarehouseError,
+)
+from sinks.way_back import WayBack
 
 INTENT_AGE_S_MAX: Final = (
     30.0  # an insert begins within this time of its intent, or the intent is written again
@@ -33,6 +42,7 @@ INTENT_AGE_S_MAX: Final = (
 LINK_OPEN_S_MAX: Final = 60.0
 IDLE_COMMIT_S: Final = 1.0
 PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)  # between tries while something is away; the last one repeats
+FINISHED_S: Final = 60.0  # of quiet; then `positions` says that nothing is under way
 LOG_EVERY_S: Final = 10.0  # one line for many blocks
 LEFT_S_MAX: Final = 30.0  # how long a partition may stay without an owner after a refused commit
 ASK_TRIES_MAX: Final = 30  # 1 s apart; then the process ends and begins anew
@@ -47,26 +57,29 @@ class LostPartition(Exception):
 
 
 @dataclass
-class Tally:
-    """What the loader did, for metrics and health; read by other threads."""
-
-    blocks: Counter[str] = field(default_factory=Counter)  # inserted, repeated, empty, left
-    packs: Counter[str] = field(default_factory=Counter)  # loaded, ignored, dead
-    row_count: int = 0
-    trouble: str = ""  # what the loader waits for now, or ""
-
-
-@dataclass
 class Part:
     """One partition that is ours."""
 
     block: Block
+    bounds: Bounds
     done_at: float = 0.0  # monotonic seconds of the end of the last block
     busy: bool = False  # the last block was large
     uncommitted: bool = False  # the offset in the group lies behind
+    unfinished_since: float | None = None  # since when `positions` speaks of a block that is loaded
     link_open_since: float | None = None
     link_logged: bool = False
     rewound_to: int = -1  # the offset last read again because messages seemed to be missing
+    there: tuple[int, float] = (0, 0.0)  # an end of the clean log, and when it was there
+
+    def note_end(self, inbox: Inbox, now: float) -> None:
+        """Many packs that must be waited for are waited for together."""
+        with suppress(InboxAway):
+            self.there = (inbox.bounds(self.block.partition)[1], now)
+
+    def seen_at(self, offset: int, now: float) -> float:
+        """When a message was there, as far as known; `now` is when it was read."""
+        end, at = self.there
+        return min(at, now) if offset < end else now
 
 
 class Loader:
@@ -77,6 +90,7 @@ class Loader:
         inbox: Inbox,
         warehouse: Warehouse,
         letters: Letters,
+        raw: RawReader,
         *,
         group: str,
         clock: Callable[[], float],
@@ -86,6 +100,7 @@ class Loader:
         self._inbox = inbox
         self._warehouse = warehouse
         self._letters = letters
+        self._raw = raw
         self._group = group
         self._clock = clock
         self._sleep = sleep
@@ -96,25 +111,30 @@ class Loader:
         ] = {}  # partitions whose commit was refused, until the group says what follows
         self._holding = False
         self._waiting: list[Message] = []  # arrived while a block was being delivered
+        self._seen_at = clock()  # when the messages at hand were read, or later
         self._logged_at = clock()
         self._logged: Counter[str] = Counter()
         self.tally = Tally()
+        self._way_back = WayBack(inbox, warehouse, group, clock, self._ask, self._turn)
         self.turns = 0  # grows from call to call: a thread that hangs in one is seen by it
         self._inserting = False
 
     # What the inbox tells.
 
     def gain(self, partition: int, offset: int | None, note: str) -> int:
-        """Find the way back: the group's note, else `positions`, else the beginning of the log."""
-        known = Note.parse(note)
-        topic_id = self._inbox.topic_id
-        if offset is None or known is None or known.topic_id != topic_id:
-            offset, known = self._find_position(partition)
-        start = self._still_there(partition, offset)
-        block = Block(topic_id, partition, start, known.last, known.end if start == offset else None)
+        """Find the way back: `positions` and the group's note, else the beginning of the log."""
+        bounds = Bounds(self._raw, partition, self._clock)
+        way = self._way_back.find(partition, offset, Note.parse(note), bounds)
+        if way.doubt:
+            self.tally.refuse_offset(partition, offset, way, self._clock())
+        start = self._still_there(partition, way.start)
+        fixed = way.note.end if start == way.start else None
+        block = Block(
+            self._inbox.topic_id, partition, start, way.note.last, fixed, way.note.refused if fixed else ()
+        )
         if block.is_whole():
             block.end_fixed = None
-        self._parts[partition] = Part(block)
+        self._parts[partition] = Part(block, bounds, unfinished_since=self._clock())
         self._left_at.pop(partition, None)
         log.info("partition_gained", partition=partition, offset=start, repeat_until=block.end_fixed)
         return start
@@ -136,6 +156,7 @@ class Loader:
         self.turns += 1
         arrived, self._waiting = self._waiting, []
         arrived += self._inbox.poll(0.0 if arrived else self._wait_s(wait_s_max))
+        self._seen_at = self._clock()
         for message in arrived:
             self._take(message)
         for part in list(self._parts.values()):
@@ -143,6 +164,8 @@ class Loader:
                 self._load(part)
             elif part.uncommitted and self._clock() - part.done_at > IDLE_COMMIT_S:
                 self._try_commit_end(part)
+            elif part.unfinished_since is not None and self._clock() - part.unfinished_since > FINISHED_S:
+                self._try_write_finished(part)
             self._watch_link(part)
         self._log_blocks()
         if self._left_at and self._clock() - min(self._left_at.values()) > LEFT_S_MAX:
@@ -207,7 +230,34 @@ class Loader:
             self._load(part)
             if self._parts.get(message.partition) is not part:
                 return
-        part.block.add(message, self._clock())
+        try:
+            part.block.add(message, self._clock(), self._judge)
+        except LostPartition:
+            return
+        finally:
+            self._release()
+
+    def _judge(self, last: Position | None, head: CleanHead, message: Message) -> Verdict:
+        """The rule, asked until Kafka can tell; in a repeated range the first try's verdicts stand."""
+        part, tries = self._parts[message.partition], 0
+        block, seen_at = part.block, part.seen_at(message.offset, self._seen_at)
+        if message.offset in block.refused_before:
+            return Verdict.REFUSED_BEFORE
+        while True:
+            try:
+                verdict = part.bounds.judge(last, head, message.timestamp_ms, seen_at)
+                break
+            except TooEarly:
+                part.note_end(self._inbox, self._clock())
+                self._wait(block, "a pack names a raw message that Kafka does not have", 1)
+            except InboxAway as away:
+                self._wait(block, f"Kafka: {away}", tries)
+                tries += 1
+        if verdict is Verdict.ORIGIN_ELSEWHERE and block.end_fixed is not None:
+            return judge_links(last, head, message)  # the raw topic may have been made anew in between
+        if verdict.is_refused:
+            self.tally.refuse_pack(message, head, verdict, self._clock())
+        return verdict
 
     def _skip_gap(self, part: Part, found: int) -> bool:
         """Messages are missing before `found`: True when Kafka has them no more, else they are read again."""
@@ -252,6 +302,8 @@ class Loader:
         part.busy = block.row_count > self._limits.busy_rows
         part.done_at = self._clock()
         part.uncommitted = True
+        if block.accepted:
+            part.unfinished_since = part.done_at
         part.block = Block(block.topic_id, block.partition, block.end, block.last)
         if block.broken:
             self._try_commit_end(part)  # so that a restart does not look at the letters again
@@ -341,7 +393,7 @@ class Loader:
                 self.turns += 1
                 try:
                     if not self._letters.has(origin, message.timestamp_ms):
-                        self._letters.send(DeadLetter(reason, CLEAN, origin, message.value))
+                        self._letters.send(DeadLetter(reason, CLEAN, origin, message.value).shortened())
                     break
                 except InboxAway as away:
                     self._wait(block, f"Kafka: {away}", tries)
@@ -403,27 +455,16 @@ class Loader:
             return not part.uncommitted
         return True
 
-    def _find_position(self, partition: int) -> tuple[int, Note]:
-        topic_id = self._inbox.topic_id
-        position = self._ask(lambda: read_position(self._warehouse, self._group, topic_id, partition))
-        if position is not None:
-            log.warning("position_from_clickhouse", partition=partition, offset=position[0])
-            return position
-        low, _ = self._ask(lambda: self._inbox.bounds(partition))
-        return low, Note(topic_id, self._ask(lambda: self._find_anchor(partition)))
+    def _try_write_finished(self, part: Part) -> None:
+        """After some quiet: a note that is lost or forged later must not make an old block come again."""
+        try:
+            write_finished(self._warehouse, self._group, part.block)
+            part.unfinished_since = None
+        except WarehouseError:
+            part.unfinished_since = self._clock()  # tried again after a while
 
-    def _find_anchor(self, partition: int) -> Position | None:
-        """What lay before the first pack that is still there; the whole log is read when it names something."""
-        links: list[Link] = []
-        for message in self._inbox.read_log(partition):
-            self.turns += 1
-            try:
-                links.append(read_clean_head(message.value).as_link)
-            except PackError:
-                continue
-            if len(links) == 1 and links[0].before is None:
-                return None
-        return find_anchor(links)
+    def _turn(self) -> None:
+        self.turns += 1
 
     def _still_there(self, partition: int, offset: int) -> int:
         low, _ = self._ask(lambda: self._inbox.bounds(partition))
@@ -437,7 +478,7 @@ class Loader:
             self.turns += 1
             try:
                 return question()
-            except (InboxAway, WarehouseAway) as away:
+            except (InboxAway, WarehouseAway, TooEarly) as away:
                 self.tally.trouble = str(away)
                 self._sleep(1.0)
         raise InboxBroken(f"no way back found: {self.tally.trouble}")
@@ -460,6 +501,7 @@ class Loader:
         self.tally.blocks[outcome] += 1
         self.tally.packs["loaded"] += len(block.accepted)
         self.tally.packs["ignored"] += block.ignored_count
+        self.tally.packs["refused"] += len(block.refused)
         self.tally.packs["dead"] += len(block.broken)
         self.tally.row_count += block.row_count
         self._logged.update(

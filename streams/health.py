@@ -14,10 +14,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 class Health(NamedTuple):
     """How the worker is."""
 
-    status: str  # starting, ok, waiting_for_kafka, stuck
+    status: str  # starting, ok, unhealthy, waiting_for_kafka, stuck
     lag: int  # raw packs not decided yet, on the partitions this worker has
     ready: bool  # each partition it has is open
     partitions: int = 0  # how many it has
+    detail: str = ""  # why it is unhealthy: it works, and somebody must look
 
     @property
     def alive(self) -> bool:

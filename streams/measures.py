@@ -17,6 +17,7 @@ from schemas.metrics import (
     STREAMS_LAG,
     STREAMS_MASKED_WHOLE,
     STREAMS_PACKS,
+    STREAMS_REFUSED,
     STREAMS_STEP_SECONDS,
     Metric,
 )
@@ -34,6 +35,7 @@ PACKS = _counter(STREAMS_PACKS)
 EVENTS = _counter(STREAMS_EVENTS)
 MASKED_WHOLE = _counter(STREAMS_MASKED_WHOLE)
 STEP_SECONDS = _counter(STREAMS_STEP_SECONDS)
+REFUSED = _counter(STREAMS_REFUSED)
 LAG = Gauge(STREAMS_LAG.name, STREAMS_LAG.meaning)
 
 

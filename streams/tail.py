@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 from schemas.avro_codec import PackError
+from schemas.bounds import Bounds, TooEarly
 from schemas.clean_pack import CleanHead, read_clean_head
 from schemas.dead_letter import DeadLetter
-from schemas.links import Origin, Position, find_anchor, is_accepted
+from schemas.links import Origin, Position, Verdict, find_anchor
 from schemas.topics import CLEAN, DEAD, RAW
 from streams.chain import next_raw_after
 from streams.log_reader import LogReader, Record
+from streams.raw_view import RawView
+from streams.refusals import REFUSALS, Refused
 from streams.seen import PACK_WINDOW_MS, Mark, Seen
 
 LATEST_PACKS = 1_000  # read at least so many, so that the last accepted one is among them after a quiet week
 # A late writer's chain is as short as what a worker may have under way, so this many packs show the true one.
 ANCHOR_PACKS = 2_000  # held at once, heads alone: 13 kB each
 DEAD_LETTERS_READ = 200
+PAUSE_S = 0.2  # until a pack can be judged that names a raw message Kafka does not have yet
 
 
 class Tail(NamedTuple):
@@ -32,33 +37,78 @@ class Tail(NamedTuple):
     dead_origins: frozenset[Origin]  # dead letters sent for messages that have no clean pack yet
 
 
+class Watch(NamedTuple):
+    """How time passes while the log is read."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+WATCH = Watch()
+
+
 def read_tail(
-    log: LogReader, partition: int, seen: Seen, *, window_ms: int, progress: Callable[[], None]
+    log: LogReader,
+    partition: int,
+    seen: Seen,
+    *,
+    window_ms: int,
+    progress: Callable[[], None],
+    watch: Watch = WATCH,
 ) -> Tail | None:
     """Read what the cache does not know yet; None when the cache does not fit the log and must be thrown away first."""
     topic_id, clean_id = log.topic_id(RAW), log.topic_id(CLEAN)
     raw_low, raw_high = log.bounds(RAW, partition)
     low, high = log.bounds(CLEAN, partition)
+    judge = _Judge(log, partition, progress, watch)
+    last: Position | None
     mark = seen.mark
     if mark and (mark.topic_id != clean_id or mark.next_offset > high or mark.next_offset < low):
         return None
     if mark:
         start, last, anchored = mark.next_offset, mark.last, True
     else:
-        start = _start(log, partition, topic_id, low, high, raw_low, raw_high, window_ms)
+        start = _start(log, judge, topic_id, low, high, raw_low, raw_high, window_ms)
+        judge.refused.clear()  # they come again
         progress()
         last, anchored = None, start == 0
-    for chunk, last_of_chunk, end in _accepted(log, partition, start, high, last, anchored):
+    for chunk, last_of_chunk, end in _accepted(log, judge, start, high, last, anchored):
         last = last_of_chunk
         seen.remember(chunk, Mark(clean_id, end, last))
         progress()
     next_raw = next_raw_after(last, topic_id, raw_low)
+    for refused in judge.refused:
+        REFUSALS.tell(partition, refused)
     return Tail(topic_id, clean_id, last, next_raw, high, _dead_origins(log, partition, topic_id, next_raw))
+
+
+class _Judge:
+    """The rule, asked until Kafka can tell."""
+
+    def __init__(self, log: LogReader, partition: int, progress: Callable[[], None], watch: Watch) -> None:
+        self.partition = partition
+        self.bounds = Bounds(RawView(log), partition, watch.clock)
+        self.seen_at = watch.clock()  # all that is read was there by then
+        self.refused: list[Refused] = []
+        self._progress = progress
+        self._watch = watch
+
+    def accepts(self, last: Position | None, read: _Head) -> bool:
+        while True:
+            try:
+                verdict = self.bounds.judge(last, read.head, read.time_ms, self.seen_at)
+                break
+            except TooEarly:
+                self._progress()
+                self._watch.sleep(PAUSE_S)
+        if verdict.is_refused:
+            self.refused.append(Refused(read.offset, read.head.origin.offset, verdict))
+        return verdict is Verdict.ACCEPTED
 
 
 def _start(
     log: LogReader,
-    partition: int,
+    judge: _Judge,
     topic_id: str,
     low: int,
     high: int,
@@ -67,10 +117,11 @@ def _start(
     window_ms: int,
 ) -> int:
     """Where to begin without a cache: a window before the first raw message that is not decided yet."""
+    partition = judge.partition
     latest = max(low, high - LATEST_PACKS)
     if latest == low:
         return low
-    *_, (_, last, _) = _accepted(log, partition, latest, high, None, False)
+    *_, (_, last, _) = _accepted(log, judge, latest, high, None, False)
     next_raw = next_raw_after(last, topic_id, raw_low)
     if next_raw >= raw_high:
         newest = next(iter(log.read(CLEAN, partition, high - 1, high)))
@@ -81,29 +132,36 @@ def _start(
 
 
 def _accepted(
-    log: LogReader, partition: int, start: int, end: int, last: Position | None, anchored: bool
+    log: LogReader, judge: _Judge, start: int, end: int, last: Position | None, anchored: bool
 ) -> Iterator[tuple[list[tuple[CleanHead, int]], Position | None, int]]:
     """(accepted heads with their times, last accepted position, offset behind them) chunk by chunk."""
-    chunks: Iterator[_Chunk] = map(_read_heads, log.read(CLEAN, partition, start, end))
+    chunks: Iterator[_Chunk] = map(_read_heads, log.read(CLEAN, judge.partition, start, end))
     if not anchored:
         first: list[_Chunk] = []
         for chunk in chunks:
             first.append(chunk)
             if sum(len(one.heads) for one in first) >= ANCHOR_PACKS:
                 break
-        last = find_anchor([head.as_link for one in first for head, _ in one.heads])
+        links = [read.head.as_link for one in first for read in one.heads]
+        last = find_anchor(links, judge.bounds.raw_log()) if links else None
         chunks = chain(first, chunks)
     for chunk in chunks:
         accepted = []
-        for head, time_ms in chunk.heads:
-            if is_accepted(last, head.as_link):
-                accepted.append((head, time_ms))
-                last = head.this
+        for read in chunk.heads:
+            if judge.accepts(last, read):
+                accepted.append((read.head, read.time_ms))
+                last = read.head.this
         yield accepted, last, chunk.end
 
 
+class _Head(NamedTuple):
+    head: CleanHead
+    time_ms: int  # LogAppendTime
+    offset: int
+
+
 class _Chunk(NamedTuple):
-    heads: list[tuple[CleanHead, int]]  # with their LogAppendTime
+    heads: list[_Head]
     end: int  # the offset behind it
 
 
@@ -111,7 +169,7 @@ def _read_heads(records: Sequence[Record]) -> _Chunk:
     heads = []
     for record in records:
         try:
-            heads.append((read_clean_head(record.value), record.time_ms))
+            heads.append(_Head(read_clean_head(record.value), record.time_ms, record.offset))
         except PackError:
             continue  # bytes somebody else put there; the loader makes a dead letter of them
     return _Chunk(heads, records[-1].offset + 1)

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from schemas.kafka_access import KafkaAccess
 from schemas.topics import CLEAN, RAW
 from streams.health import Health
+from streams.refusals import REFUSALS
 
 LOOK_EVERY_SECONDS = 1.0
 ANSWER_SECONDS_MAX = 3.0
@@ -78,6 +79,10 @@ class Watchdog:
         """How the worker was at the last look, about a second ago; stuck when the watchdog itself looks no more."""
         if time.monotonic() - self._looked_at > UNSEEN_SECONDS_MAX:
             return self._health._replace(status="stuck", ready=False)
+        told = REFUSALS.told
+        if told:
+            status = "unhealthy" if self._health.status == "ok" else self._health.status
+            return self._health._replace(status=status, detail=told)
         return self._health
 
     def _watch(self) -> None:

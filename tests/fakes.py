@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import fastavro
 
+from schemas.bounds import RawEnds, RawMessage
 from schemas.dead_letter import DeadLetter
 from schemas.links import Origin
 from sinks.block import Message
@@ -65,6 +67,43 @@ class FakeLog:
     committed: dict[int, tuple[int, str]] = field(default_factory=dict)
     owner: dict[int, object] = field(default_factory=dict)
     away: int = 0  # so many calls fail before the next works
+
+
+@dataclass
+class FakeRaw:
+    """The raw topic: `offsets` are there, each written at its time in `times` (ms; 0 where it is not named)."""
+
+    id: str = "raw-topic"
+    end: int = 1_000_000
+    first: int = 0
+    times: dict[int, int] = field(default_factory=dict)
+    values: dict[int, bytes] = field(default_factory=dict)
+    away: int = 0  # so many questions fail before the next is answered
+    asked: list[str] = field(default_factory=list)
+
+    def topic_id(self) -> str:
+        self._answer("topic_id")
+        return self.id
+
+    def ends(self, partition: int, time_ms: int) -> RawEnds:
+        self._answer("ends")
+        later = [
+            offset for offset, written_ms in self.times.items() if written_ms >= time_ms and offset < self.end
+        ]
+        return RawEnds(min(later, default=self.end), self.end)
+
+    def first_at(self, partition: int, offset: int) -> RawMessage | None:
+        self._answer("first_at")
+        found = max(offset, self.first)
+        return RawMessage(found, self.values.get(found, b"")) if found < self.end else None
+
+    def _answer(self, question: str) -> None:
+        from sinks.inbox import InboxAway
+
+        self.asked.append(question)
+        if self.away:
+            self.away -= 1
+            raise InboxAway("fake")
 
 
 class FakeInbox:
@@ -128,8 +167,11 @@ class FakeInbox:
     def bounds(self, partition: int) -> tuple[int, int]:
         return self.log.first.get(partition, 0), len(self.log.messages[partition])
 
-    def read_log(self, partition: int) -> Iterator[Message]:
-        for offset in range(self.log.first.get(partition, 0), len(self.log.messages[partition])):
+    def read_log(self, partition: int, start: int = 0, end: int | None = None) -> Iterator[Message]:
+        high = len(self.log.messages[partition])
+        for offset in range(
+            max(start, self.log.first.get(partition, 0)), min(high, high if end is None else end)
+        ):
             yield Message(partition, offset, self.log.messages[partition][offset], 1_000 + offset)
 
     def _answer(self) -> None:
@@ -182,6 +224,10 @@ class FakeWarehouse:
             "last_topic_id": params["last_topic_id"],
             "last_offset": int(params["last_offset"]),
             "last_writer": params["last_writer"],
+            "after_topic_id": params["after_topic_id"],
+            "after_offset": int(params["after_offset"]),
+            "after_writer": params["after_writer"],
+            "refused": json.loads(params["refused"]),
         }
         key = (params["group"], params["topic_id"], params["partition"])
         if key not in self.positions or self.positions[key]["start_offset"] <= row["start_offset"]:

@@ -10,7 +10,7 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from deploy.embedded.kafka_probe import Broker, probe
@@ -24,6 +24,7 @@ class Answer(NamedTuple):
     alive: bool  # answered, and not that it is unwell
     ready: bool  # can do its work now
     lag: int | None  # messages behind, where the program says so
+    unwell: bool = False  # works, and says that somebody must look: a restart mends nothing
 
 
 SILENCE = Answer(False, False, None)
@@ -43,20 +44,25 @@ def ask(url: str, timeout_s: float) -> Answer:
         return Answer(found is not Broker.AWAY, found is Broker.READY, None)
     try:
         with _opener.open(url, timeout=timeout_s) as response:
-            return Answer(True, True, _lag(response.read(BODY_SIZE_MAX)))
+            said = _read(response.read(BODY_SIZE_MAX))
+            return Answer(True, True, _lag(said), said.get("status") == "unhealthy")
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(False, False, _lag(error.read(BODY_SIZE_MAX)))
+            return Answer(False, False, _lag(_read(error.read(BODY_SIZE_MAX))))
     except (OSError, ValueError):
         return SILENCE
 
 
-def _lag(body: bytes) -> int | None:
+def _read(body: bytes) -> dict[str, Any]:
     try:
         said = json.loads(body)
     except ValueError:
-        return None
-    lag = said.get("lag") if isinstance(said, dict) else None
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _lag(said: dict[str, Any]) -> int | None:
+    lag = said.get("lag")
     return lag if isinstance(lag, int) and not isinstance(lag, bool) else None
 
 

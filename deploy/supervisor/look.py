@@ -84,4 +84,6 @@ def _look_at(folder: RunFolder, program: Program, process: Process | None) -> Lo
     lag = answer.lag if answer.lag is not None else ready.lag
     ok = answer.alive and ready.ready
     health = "ok" if ok else "unhealthy" if looping or process.age_s >= GRACE_S else "starting"
+    if ok and answer.unwell:
+        health = "unhealthy"  # the program's /healthz says why
     return Look(program.name, process.pid, health, lag, ready.ready)

@@ -1,4 +1,5 @@
-"""A seeded world of writers that restart, freeze, lose sends and change their minds; the clean log must stay exact."""
+"""A seeded world of writers that restart, freeze, lose sends and change their minds, and of somebody who forges clean
+packs; the clean log must stay exact, and whoever reads it, whenever, must read the same."""
 
 from __future__ import annotations
 
@@ -10,16 +11,22 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from schemas import bounds as bounds_module
+from schemas import links as links_module
+from schemas.bounds import Bounds, TooEarly
 from schemas.clean_pack import CleanHead, CleanPack, encode_clean_pack, read_clean_head
 from schemas.identity import KEY_BYTES
-from schemas.links import accept
+from schemas.links import Origin, Position, Verdict, accept
+from schemas.ring import Key
+from schemas.seal import seal_pack
 from schemas.topics import CLEAN, RAW
 from streams import chain as chain_module
 from streams import tail as tail_module
 from streams.chain import Chain, ForeignWrite
 from streams.memory import Memory
+from streams.raw_view import RawView
 from streams.seen import Mark
-from streams.tail import read_tail
+from streams.tail import Watch, read_tail
 from tests.streams.memory_log import MemoryLogs, MemorySeen
 
 WINDOW_MS = 24 * 3_600_000
@@ -49,6 +56,21 @@ class World:
         default_factory=dict
     )  # (raw offset, writer) -> outcomes
     writers: int = 0
+    forged: set[str] = field(default_factory=set)  # writers nobody knows
+    now_s: float = 0.0  # by the clock of the readers
+
+    def __post_init__(self) -> None:
+        self.reader = Reader(self)
+
+    def clock(self) -> float:
+        """Seconds; each look takes a moment."""
+        self.now_s += 0.001
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes at the broker as well."""
+        self.now_s += seconds
+        self.logs.now_ms += int(seconds * 1000)
 
     def publish(self) -> None:
         """An edge sends a new pack with some old events in it, or the spool sends an old pack again."""
@@ -57,9 +79,71 @@ class World:
         else:
             keys = [self.rng.randrange(60).to_bytes(KEY_BYTES) for _ in range(self.rng.randrange(4))]
             message = Message(self.rng.randbytes(16).hex(), tuple(keys))
+        self.sleep(1.0)
         self.raw.append(message)
-        self.logs.append(RAW, b"")
-        self.logs.now_ms += 1_000
+        self.logs.append(RAW, envelope(message.pack_id))
+        self.sleep(0.001)
+
+    def forge(self) -> None:
+        """A clean pack that seems to continue the log, and names a raw message whose turn it is not."""
+        heads = [read_clean_head(record.value) for record in self.logs.logs[CLEAN, 0][-3:]]
+        last = self.rng.choice(heads).this if heads else None
+        end, at = len(self.raw), last.offset + 1 if last else 0
+        topic_id, partition, offset = self.rng.choice(
+            (
+                ("raw-1", 0, 2**60),
+                ("raw-1", 0, 2**62 - 1),
+                ("raw-1", 0, end),  # the next that will come
+                ("raw-1", 0, end + self.rng.randrange(1, 5)),
+                ("raw-1", 0, max(at, end - 1) if end - 1 > at else end + 7),  # there, and others before it
+                ("raw-1", 1, at),
+                ("raw-1", 0, -1),
+                ("raw-9", 0, at if last else 2**60),
+            )
+        )
+        name = f"forger-{len(self.forged)}"
+        self.forged.add(name)
+        link = None if self.rng.random() < 0.1 and topic_id == "raw-1" else last
+        if last is None and topic_id != "raw-1":
+            return  # what an older raw topic left at the beginning of the log counts: nothing is lost by it
+        head = CleanHead(Origin(topic_id, partition, offset), name, link, self.rng.randbytes(16).hex())
+        self.logs.append(CLEAN, encode_clean_pack(CleanPack(head)))
+
+
+def envelope(pack_id: str) -> bytes:
+    """A raw message as far as anybody can read it."""
+    key = Key(0, bytes(16), bytes(32))
+    return seal_pack(b"", key, pack_id=bytes.fromhex(pack_id), nonce=bytes(12), accepted=())
+
+
+@dataclass
+class Reader:
+    """A loader as far as the rule goes: reads what there is now and then, and never changes its mind."""
+
+    world: World
+    at: int = 0
+    last: Position | None = None
+    accepted: list[CleanHead] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.bounds = Bounds(RawView(self.world.logs), 0, self.world.clock)
+
+    def read(self) -> None:
+        """Judge all that came since."""
+        records = self.world.logs.logs[CLEAN, 0][self.at :]
+        seen_at = self.world.clock()
+        for record in records:
+            head = read_clean_head(record.value)
+            while True:
+                try:
+                    verdict = self.bounds.judge(self.last, head, record.time_ms, seen_at)
+                    break
+                except TooEarly:
+                    self.world.sleep(0.2)
+            self.at = record.offset + 1
+            if verdict is Verdict.ACCEPTED:
+                self.last = head.this
+                self.accepted.append(head)
 
 
 @dataclass
@@ -79,7 +163,14 @@ class Writer:
             return
         self.reports.clear()
         seen: Any = self.seen
-        tail = read_tail(self.world.logs, 0, seen, window_ms=WINDOW_MS, progress=lambda: None)
+        tail = read_tail(
+            self.world.logs,
+            0,
+            seen,
+            window_ms=WINDOW_MS,
+            progress=lambda: None,
+            watch=Watch(self.world.clock, self.world.sleep),
+        )
         assert tail is not None
         self.world.writers += 1
         self.chain = Chain(
@@ -173,7 +264,10 @@ ACTIONS = {
 }  # with their weights
 
 
-def simulate(seed: int) -> World:
+FORGED = 0.03  # a step
+
+
+def simulate(seed: int, forged: float = 0.0) -> World:
     """Several writers at once, each acting or frozen by chance; then all wake, and one works to the end."""
     rng = random.Random(seed)
     world = World(rng)
@@ -182,6 +276,12 @@ def simulate(seed: int) -> World:
     for _ in range(STEPS):
         if rng.random() < 0.2:
             world.publish()
+        if rng.random() < forged:
+            world.forge()
+        if not forged and rng.random() < 0.02:
+            world.logs.now_ms -= 5_000  # the broker's clock was wrong: no true pack may suffer
+        if rng.random() < 0.2:
+            world.reader.read()
         if rng.random() < 0.03:
             active = rng.choice(writers)  # another takes over; the one before freezes as it stands
         who = active if rng.random() < 0.9 else rng.choice(writers)  # and now and then a frozen one moves
@@ -190,25 +290,33 @@ def simulate(seed: int) -> World:
     for writer in writers:
         while writer.producer:
             writer.deliver()
+    world.sleep(2.0)
     last = writers[0]
     for _ in range(20 * len(world.raw) + 100):
         last.decide()
         last.deliver()
         last.hear()
+    world.reader.read()
     return world
 
 
 def check_all(seeds: Iterable[int]) -> None:
     """Stops at the first world that breaks a promise."""
     for seed in seeds:
-        check(simulate(seed))
+        check(simulate(seed, FORGED if seed % 2 else 0.0))
 
 
 def check(world: World) -> None:
     """The promises, as a reader of the clean log sees them."""
-    heads = [read_clean_head(record.value) for record in world.logs.logs[CLEAN, 0]]
-    verdicts, _ = accept(None, [head.as_link for head in heads])
-    accepted = [head for head, verdict in zip(heads, verdicts, strict=True) if verdict]
+    late = Reader(world)
+    late.read()
+    accepted = late.accepted
+    assert world.reader.accepted == accepted, "who reads early and who reads late read the same"
+    if not world.forged:
+        heads = [read_clean_head(record.value) for record in world.logs.logs[CLEAN, 0]]
+        verdicts, _ = accept(None, [head.as_link for head in heads])
+        assert accepted == [head for head, verdict in zip(heads, verdicts, strict=True) if verdict]
+    assert not {head.writer for head in accepted} & world.forged, "what was forged is left out"
     assert [head.origin.offset for head in accepted] == list(range(len(world.raw))), (
         "each raw pack once, in order"
     )
@@ -239,6 +347,11 @@ def test_each_raw_pack_is_accepted_once_and_each_event_kept_once(seed: int) -> N
     check(simulate(seed))
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_forged_packs_lose_and_double_nothing(seed: int) -> None:
+    check(simulate(seed, FORGED))
+
+
 def test_the_world_is_rough_enough_to_mean_something() -> None:
     worlds = [simulate(seed) for seed in range(20)]
     ignored = sum(len(world.logs.logs[CLEAN, 0]) - len(world.raw) for world in worlds)
@@ -255,7 +368,11 @@ def _confirm_anything(self: Chain[Any], clean_offset: int) -> Any:
 @pytest.mark.parametrize(
     ("where", "name", "broken"),
     [
-        (tail_module, "is_accepted", lambda last, pack: True),
+        (links_module, "is_accepted", lambda last, pack: True),
+        (bounds_module, "judge", lambda last, pack, raw: Verdict.ACCEPTED),
+        (bounds_module, "_pack_id", lambda value: value),
+        (Bounds, "_was_known", lambda self, offset, pack_id, seen_at: offset < self._now),
+        (Bounds, "_first_behind", lambda self, follows, offset, seen_at: offset),
         (Chain, "confirm", _confirm_anything),
         (tail_module, "next_raw_after", lambda *of: max(0, chain_module.next_raw_after(*of) - 1)),
         (Memory, "hold", lambda self, head, entries: self._entries.update(entries)),

@@ -1,9 +1,10 @@
 """The rule that says which clean packs count."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.links import Link, Position, accept, find_anchor, is_accepted
+from schemas.links import Link, Position, RawLog, Verdict, accept, find_anchor, is_accepted, judge
 
 
 def at(offset: int, writer: str = "a", topic_id: str = "t") -> Position:
@@ -80,3 +81,56 @@ def test_accepted_origins_only_rise(packs: list[tuple[int, str, int, str]]) -> N
     offsets = [link.this.offset for link, accepted in zip(log, verdicts, strict=True) if accepted]
     assert offsets == sorted(set(offsets))
     assert last == (at(offsets[-1], last.writer) if offsets and last else None)
+
+
+RAW = RawLog("t", 0, end=10, next=8)
+
+
+@pytest.mark.parametrize(
+    ("pack", "verdict"),
+    [
+        (Link(at(8), at(7), 0), Verdict.ACCEPTED),
+        (Link(at(8, "other"), at(7), 0), Verdict.ACCEPTED),
+        (Link(at(8), at(6), 0), Verdict.IGNORED),
+        (Link(at(7), at(7), 0), Verdict.IGNORED),
+        (Link(at(9), at(7), 0), Verdict.ORIGIN_SKIPS),
+        (Link(at(10), at(7), 0), Verdict.ORIGIN_AHEAD),
+        (Link(at(2**60), at(7), 0), Verdict.ORIGIN_AHEAD),
+        (Link(at(2**60), None, 0), Verdict.ORIGIN_AHEAD),
+        (Link(at(8), at(7), 1), Verdict.ORIGIN_ELSEWHERE),
+        (Link(at(-1, topic_id="other"), at(7), 0), Verdict.ORIGIN_ELSEWHERE),
+        (Link(at(8, topic_id="other"), at(7), 0), Verdict.ORIGIN_ELSEWHERE),
+    ],
+    ids=str,
+)
+def test_a_pack_names_the_raw_message_whose_turn_it_is(pack: Link, verdict: Verdict) -> None:
+    assert judge(at(7), pack, RAW) is verdict
+
+
+def test_messages_that_expired_are_no_reason_to_refuse_what_follows() -> None:
+    assert judge(at(2), Link(at(8), at(2), 0), RAW) is Verdict.ACCEPTED
+
+
+def test_what_an_older_raw_topic_left_counts_until_a_pack_of_todays() -> None:
+    old, new = chain(5, 6), Link(at(8, topic_id="t"), at(6, topic_id="old"), 0)
+    old = [
+        Link(one.this._replace(topic_id="old"), one.before and one.before._replace(topic_id="old"), 0)
+        for one in old
+    ]
+    assert judge(None, old[0], RAW) is Verdict.ACCEPTED
+    assert judge(old[0].this, old[1], RAW) is Verdict.ACCEPTED
+    assert judge(old[1].this, new, RAW) is Verdict.ACCEPTED
+    jump = Link(at(2**60, topic_id="old"), old[0].this, 0)
+    assert judge(old[0].this, jump, RAW) is Verdict.ORIGIN_SKIPS
+    back = Link(at(9, topic_id="old"), new.this, 0)
+    assert judge(new.this, back, RAW) is Verdict.ORIGIN_ELSEWHERE
+
+
+def test_the_anchor_is_not_what_a_forger_says() -> None:
+    true = chain(6, 7, 8, before=at(5, "old"))
+    forged = Link(at(2**60, "x"), at(4, "nobody"), 0)
+    assert find_anchor([*true, forged]) == at(4, "nobody"), "without a bound the highest origin wins"
+    assert find_anchor([*true, forged], RAW) == at(5, "old")
+    long = chain(*range(6, 300), before=at(5, "old"))
+    plausible = Link(at(302, "x"), at(301, "nobody"), 0)
+    assert find_anchor([plausible, *long], RAW._replace(end=400)) == at(5, "old")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import suppress
 from random import Random
 
 import pytest
@@ -15,8 +16,8 @@ from schemas.drops import DeadReason
 from schemas.links import accept
 from sinks.block import BlockLimits, Note
 from sinks.loader import Loader
-from tests.fakes import Effects, FakeClock, FakeInbox, FakeLetters, FakeLog, FakeWarehouse, Killed
-from tests.sinks.packs import Chain
+from tests.fakes import Effects, FakeClock, FakeInbox, FakeLetters, FakeLog, FakeRaw, FakeWarehouse, Killed
+from tests.sinks.packs import NOW_MS, Chain
 
 SMALL = BlockLimits(row_count_max=12, pack_count_max=6)
 
@@ -30,6 +31,7 @@ class Stage:
         self.log = FakeLog(messages={0: list(packs)})
         self.warehouse = FakeWarehouse(self.effects)
         self.letters = FakeLetters(self.effects)
+        self.raw = FakeRaw()
         self.limits = limits
         self.batch = batch
 
@@ -39,6 +41,7 @@ class Stage:
             inbox,
             self.warehouse,
             self.letters,
+            self.raw,
             group="g",
             clock=self.clock,
             sleep=self.clock.sleep,
@@ -172,6 +175,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning() -> None:
     stage.run()
     stage.log.topic_id = "clean-2"
     other = Chain(topic_id="raw-2")
+    stage.raw.id = "raw-2"
     stage.log.messages[0] = [other.pack(1)]
     stage.run()
     assert [record["origin_topic_id"] for record in stage.warehouse.records] == ["raw-topic"] * 3 + ["raw-2"]
@@ -344,3 +348,89 @@ def build_log(rng: Random) -> list[bytes]:
             chain.writer = f"writer-{number}"
         log.append(chain.pack(rng.randrange(0, 4)))
     return log
+
+
+def forged_after(packs: list[bytes], offset: int) -> bytes:
+    """A clean pack that continues `packs` and names another raw message."""
+    last = read_clean_head(packs[-1]).this
+    return Chain(writer="forger", offset=offset, last=last, now_ms=NOW_MS - offset * 20).pack(1)
+
+
+@pytest.mark.parametrize("offset", [2**60, 1_000_000, 7], ids=["far", "next to come", "skips"])
+def test_a_forged_pack_is_refused_and_those_that_follow_are_loaded(offset: int) -> None:
+    packs = chain_of(6)
+    stage = Stage(*packs[:3], forged_after(packs[:3], offset), *packs[3:])
+    loader = stage.run()
+    assert stage.loaded == list(range(6))
+    assert loader.tally.packs["refused"] == 1
+    assert "offset 3 of partition 0" in loader.tally.refusal(stage.clock())
+    stage.clock.sleep(3_601)
+    assert loader.tally.refusal(stage.clock()) == ""
+
+
+def test_a_repeated_block_refuses_what_it_refused_although_the_message_came_since() -> None:
+    packs = chain_of(5)
+    stage = Stage(*packs[:3], forged_after(packs[:3], 3))
+    stage.raw.end = 3
+    stage.effects.fuse = 2  # commit, position, and no insert
+    with pytest.raises(Killed):
+        stage.run()
+    assert stage.note.refused == (3,)
+    stage.effects.fuse = None
+    stage.raw.end = 5
+    stage.log.messages[0] += packs[3:]
+    for lost in (False, True):
+        if lost:
+            stage.log.committed.clear()
+        stage.run()
+        assert stage.loaded == list(range(5))
+
+
+@pytest.mark.parametrize(
+    ("offset", "note"),
+    [
+        (10**9, Note("clean-1", None)),
+        (10**9, Note("clean-1", read_clean_head(chain_of(6)[5]).this)),
+        (0, Note("clean-1", None)),
+        (1, Note("clean-1", read_clean_head(chain_of(6)[0]).this)),
+        (9, Note("clean-1", read_clean_head(chain_of(6)[5]).this)),
+        (9, Note("clean-1", read_clean_head(chain_of(9)[8]).this)),
+        (6, Note("clean-1", read_clean_head(chain_of(9)[8]).this)),
+        (6, Note("clean-1", read_clean_head(chain_of(6)[5]).this, end=10**6)),
+        (6, Note("another", read_clean_head(chain_of(6)[5]).this)),
+        (6, None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("quiet", [False, True])
+def test_an_offset_that_is_not_ours_is_refused_and_positions_followed(
+    offset: int, note: Note | None, quiet: bool
+) -> None:
+    packs = chain_of(12)
+    stage = Stage(*packs[:6])
+    loader = stage.run()
+    if quiet:
+        stage.clock.sleep(61)
+        stage.run(loader, steps=1)
+    assert stage.loaded == list(range(6))
+    stage.log.messages[0] += packs[6:9]
+    stage.log.committed[0] = (offset, note.encode() if note else "hello")
+    stage.log.messages[0] += packs[9:]
+    loader = stage.run()
+    assert stage.loaded == list(range(12))
+    assert sum(loader.tally.refused.values()) == 1
+    again = stage.run()
+    assert sum(again.tally.refused.values()) == 0, "mended by the next commit"
+
+
+def test_a_true_note_is_never_doubted() -> None:
+    packs = chain_of(20)
+    for fuse in range(14):
+        stage = Stage(*packs[:9])
+        stage.effects.fuse = fuse
+        with suppress(Killed):
+            stage.run(steps=200)
+        stage.effects.fuse = None
+        stage.log.messages[0] += packs[9:]
+        assert not stage.run().tally.refused
+        assert stage.loaded == list(range(20))

@@ -89,6 +89,7 @@ def test_where_the_beginning_is_gone_the_chain_that_reaches_furthest_counts() ->
     logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
     heads = chain_of(logs, 4)
     append(logs, pack(2, heads[1].this, "late"))
+    logs.append(RAW, b"")
     append(logs, pack(4, heads[3].this))
     logs.low[CLEAN, 0] = 2
     tail = read(logs, seen)

@@ -1,0 +1,67 @@
+"""What the loader did and refused, for metrics, health and the log; read by other threads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.clean_pack import CleanHead
+from schemas.links import REFUSAL_MEANING, Verdict
+from schemas.logs import get_logger
+from sinks.block import Message
+from sinks.resume import DOUBT_MEANING, Way
+
+REFUSED_TOLD_S: Final = 3_600.0  # how long health speaks of something refused
+WHO_WRITES: Final = "find out who else may write to events.clean.v1 and take that right away"
+WHO_JOINS: Final = "find out who else may join the loader's group and take that right away"
+
+log = get_logger()
+
+
+@dataclass
+class Tally:
+    """Counts since the start."""
+
+    blocks: Counter[str] = field(default_factory=Counter)  # inserted, repeated, empty, left
+    packs: Counter[str] = field(default_factory=Counter)  # loaded, ignored, refused, dead
+    row_count: int = 0
+    trouble: str = ""  # what the loader waits for now, or ""
+    refused: Counter[str] = field(default_factory=Counter)  # by reason: packs, and offsets of the group
+    refused_last: str = ""
+    refused_at: float = 0.0
+
+    def refuse_pack(self, message: Message, head: CleanHead, verdict: Verdict, now: float) -> None:
+        """A pack that no program of ours writes: named, counted, not loaded."""
+        log.error(
+            "clean_pack_refused",
+            partition=message.partition,
+            offset=message.offset,
+            origin_offset=head.origin.offset,
+            reason=str(verdict),
+            advice=f"{REFUSAL_MEANING[verdict]}: {WHO_WRITES}, then run `fairpixel ledger`",
+        )
+        what = f"a clean pack at offset {message.offset} of partition {message.partition}"
+        self._refuse(str(verdict), what, now)
+
+    def refuse_offset(self, partition: int, offset: int | None, way: Way, now: float) -> None:
+        """An offset or a note in the group that the loader did not write."""
+        log.error(
+            "group_offset_refused",
+            partition=partition,
+            offset=offset,
+            reason=way.doubt,
+            resumed_at=way.start,
+            advice=f"{DOUBT_MEANING[way.doubt]}; the table positions is followed instead: {WHO_JOINS}",
+        )
+        self._refuse(way.doubt, f"the group's offset {offset} of partition {partition}", now)
+
+    def refusal(self, now: float) -> str:
+        """What was refused in the last hour, or nothing: somebody else writes where only we should."""
+        told = self.refused_last and now - self.refused_at < REFUSED_TOLD_S
+        return self.refused_last if told else ""
+
+    def _refuse(self, reason: str, what: str, now: float) -> None:
+        self.refused[reason] += 1
+        self.refused_at = now
+        self.refused_last = f"refused {what} ({reason}); the log says what to do"

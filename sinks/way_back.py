@@ -1,0 +1,107 @@
+"""Finds where to go on with a partition: asks `positions`, the group's note and, where these fail, the log itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol, TypeVar
+
+from schemas.avro_codec import PackError
+from schemas.bounds import SETTLE_S, Bounds
+from schemas.clean_pack import read_clean_head
+from schemas.links import Link, Position, Verdict, find_anchor
+from schemas.logs import get_logger
+from sinks.block import Note
+from sinks.inbox import Inbox
+from sinks.positions import read_position
+from sinks.resume import BLOCK_OFFSETS_MAX, Committed, Way, back_to, follow
+from sinks.warehouse import Warehouse
+
+_T = TypeVar("_T")
+
+log = get_logger()
+
+
+class Ask(Protocol):
+    """Asks a question until somebody answers it."""
+
+    def __call__(self, question: Callable[[], _T]) -> _T: ...
+
+
+class WayBack:
+    """What a loader does first with a partition it was given."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        warehouse: Warehouse,
+        group: str,
+        clock: Callable[[], float],
+        ask: Ask,
+        turn: Callable[[], None],
+    ) -> None:
+        """turn: called from message to message, so that the watchdog sees that something moves."""
+        self._inbox = inbox
+        self._warehouse = warehouse
+        self._group = group
+        self._clock = clock
+        self._ask = ask
+        self._turn = turn
+
+    def find(self, partition: int, offset: int | None, note: Note | None, bounds: Bounds) -> Way:
+        topic_id = self._inbox.topic_id
+        place = self._ask(lambda: read_position(self._warehouse, self._group, topic_id, partition))
+        low, high = self._ask(lambda: self._inbox.bounds(partition))
+        committed = Committed(offset, note, topic_id, high)
+        if place is None:
+            doubt = committed.doubt()
+            if offset is not None and note is not None and not doubt:
+                if note.last is None or self._ask(lambda: self._is_in_log(partition, note.last)):
+                    return Way(offset, note)
+                doubt = "note_contradicts"
+            return Way(low, Note(topic_id, self._ask(lambda: self._find_anchor(partition, bounds))), doubt)
+        way = follow(committed, place)
+        if way.start > place.end and self._ask(
+            lambda: self._is_passed_over(partition, place.end, way, bounds)
+        ):
+            way = back_to(place, topic_id, "offset_moved")
+        if offset is None:
+            log.warning("position_from_clickhouse", partition=partition, offset=way.start)
+        if way.start > high:
+            log.error("clean_log_shortened", partition=partition, offset=way.start, end=high)
+            return Way(low, Note(topic_id, way.note.last), way.doubt)
+        return way
+
+    def _is_in_log(self, partition: int, wanted: Position | None) -> bool:
+        for message in self._inbox.read_log(partition):
+            self._turn()
+            with suppress(PackError):
+                if read_clean_head(message.value).this == wanted:
+                    return True
+        return False
+
+    def _is_passed_over(self, partition: int, start: int, way: Way, bounds: Bounds) -> bool:
+        """Whether a pack that must be loaded lies between the newest block known and the offset of the group."""
+        if way.start - start > BLOCK_OFFSETS_MAX:
+            return True
+        for message in self._inbox.read_log(partition, start, way.start):
+            self._turn()
+            with suppress(PackError):
+                head = read_clean_head(message.value)
+                seen_at = self._clock() - SETTLE_S  # what was not there in time is not waited for
+                if bounds.judge(way.note.last, head, message.timestamp_ms, seen_at) is Verdict.ACCEPTED:
+                    return True
+        return False
+
+    def _find_anchor(self, partition: int, bounds: Bounds) -> Position | None:
+        """What lay before the first pack that is still there; the whole log is read when it names something."""
+        links: list[Link] = []
+        for message in self._inbox.read_log(partition):
+            self._turn()
+            try:
+                links.append(read_clean_head(message.value).as_link)
+            except PackError:
+                continue
+            if len(links) == 1 and links[0].before is None:
+                return None
+        return find_anchor(links, bounds.raw_log()) if links else None

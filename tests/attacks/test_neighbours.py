@@ -1,0 +1,226 @@
+"""Somebody beside us who may write to Kafka: forged clean packs, moved offsets, messages too large to handle.
+
+Rows 4, 5 and 6 of the table of attacks, against the real Kafka and ClickHouse and the loader's own program.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from schemas.clean_pack import CleanHead, CleanPack, encode_clean_pack
+from schemas.drops import DeadReason
+from schemas.kafka_access import KafkaAccess
+from schemas.links import Origin, Position
+from schemas.ring import Key
+from schemas.seal import seal_pack
+from schemas.topics import CLEAN, RAW
+from sinks.block import Note
+from sinks.inbox import find_topic_id
+from tests.processes import await_that
+from tests.sinks.conftest import publish
+from tests.sinks.packs import Chain
+from tests.sinks.test_program import Stage
+
+FAR = 2**60
+
+
+@dataclass
+class Platform:
+    """Edge and streams as far as the loader sees them: raw messages, and a clean pack for each."""
+
+    stage: Stage
+    chain: Chain = field(init=False)
+
+    def __post_init__(self) -> None:
+        topic_id = find_topic_id(KafkaAccess(self.stage.bootstrap), RAW)
+        self.chain = Chain(topic_id=topic_id)
+
+    def work(self, count: int, rows: int = 2) -> None:
+        """So many raw messages arrive, and each is decided."""
+        ids = [f"{self.chain.offset + number + 1:032x}" for number in range(count)]
+        write(self.stage.bootstrap, RAW, [envelope(one) for one in ids])
+        publish(self.stage.bootstrap, [self.chain.pack(rows, pack_id=one) for one in ids])
+
+    def forge(self, offset: int, topic_id: str = "", partition: int = 0) -> None:
+        """A clean pack that continues the log, by somebody else."""
+        origin = Origin(topic_id or self.chain.topic_id, partition, offset)
+        head = CleanHead(origin, "forger", self.chain.last, pack_id="ee" * 16)
+        publish(self.stage.bootstrap, [encode_clean_pack(CleanPack(head))])
+
+    @property
+    def rows(self) -> int:
+        return len(self.chain.event_ids)
+
+
+@pytest.fixture
+def platform(stage: Stage) -> Platform:
+    return Platform(stage)
+
+
+def envelope(pack_id: str) -> bytes:
+    key = Key(0, bytes(16), bytes(32))
+    return seal_pack(b"body", key, pack_id=bytes.fromhex(pack_id), nonce=bytes(12), accepted=())
+
+
+def write(bootstrap: str, topic: str, values: list[bytes], **config: Any) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, **config})
+    failed: list[str] = []
+    for value in values:
+        producer.produce(
+            topic, value, partition=0, on_delivery=lambda e, _: failed.append(str(e)) if e else None
+        )
+    assert producer.flush(60) == 0
+    assert not failed
+
+
+def metrics(stage: Stage) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{stage.ports[-1]}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def await_unhealthy(stage: Stage, reason: str) -> None:
+    await_that(
+        lambda: stage.health()["status"] == "unhealthy", 30, "the loader says that something was refused"
+    )
+    assert reason in stage.health()["detail"]
+    assert f'fairpixel_sinks_refused_total{{reason="{reason}"}} 1.0' in metrics(stage)
+    assert "who else may" in (stage.folder / "sinks.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("origin", "reason"),
+    [
+        ({"offset": FAR}, "origin_ahead"),
+        ({"offset": 5}, "origin_ahead"),
+        ({"offset": 6}, "origin_ahead"),
+        ({"offset": -1}, "origin_elsewhere"),
+        ({"offset": 5, "partition": 1}, "origin_elsewhere"),
+        ({"offset": FAR, "topic_id": "another"}, "origin_elsewhere"),
+    ],
+    ids=str,
+)
+def test_a_forged_clean_pack_loses_nothing_and_is_named(
+    platform: Platform, origin: dict[str, Any], reason: str
+) -> None:
+    stage = platform.stage
+    platform.work(5)
+    loader = stage.start()
+    stage.await_rows(platform.rows)
+    platform.forge(**origin)
+    await_unhealthy(stage, reason)
+    platform.work(5)
+    stage.await_rows(platform.rows)
+    loader.kill()
+    loader.wait()
+    platform.forge(**{**origin, "offset": 10 if origin["offset"] in (5, 6) else origin["offset"]})
+    platform.work(5)
+    stage.start()
+    stage.await_rows(platform.rows)
+    stage.check(platform.chain)
+
+
+def test_a_forged_pack_that_passes_over_waiting_messages_loses_none(platform: Platform) -> None:
+    stage = platform.stage
+    platform.work(5)
+    stage.start()
+    stage.await_rows(platform.rows)
+    ids = [f"{number + 100:032x}" for number in range(5)]
+    write(stage.bootstrap, RAW, [envelope(one) for one in ids])
+    platform.forge(9)
+    await_unhealthy(stage, "origin_skips")
+    publish(stage.bootstrap, [platform.chain.pack(2, pack_id=one) for one in ids])
+    stage.await_rows(platform.rows)
+    stage.check(platform.chain)
+
+
+def test_thousands_of_forged_packs_delay_the_true_ones_by_moments(platform: Platform) -> None:
+    stage = platform.stage
+    platform.work(5)
+    head = CleanHead(Origin(platform.chain.topic_id, 0, FAR), "forger", platform.chain.last)
+    publish(stage.bootstrap, [encode_clean_pack(CleanPack(head))] * 5_000)
+    platform.work(5)
+    stage.start()
+    stage.await_rows(platform.rows, within_s=30)
+    stage.check(platform.chain)
+
+
+def commit(stage: Stage, offset: int, note: str) -> None:
+    """As a member of the loader's group, once it is empty."""
+    consumer = Consumer({"bootstrap.servers": stage.bootstrap, "group.id": stage.group, "log_level": 0})
+
+    def moved() -> bool:
+        try:
+            consumer.commit(offsets=[TopicPartition(CLEAN, 0, offset, metadata=note)], asynchronous=False)
+        except Exception:  # the dead member is still counted
+            return False
+        return True
+
+    await_that(moved, 30, "the offset is moved")
+    consumer.close()
+
+
+@pytest.mark.parametrize(
+    ("offset", "note", "reason"),
+    [
+        (10**9, "{last}", "offset_beyond_end"),
+        (10**9, "", "offset_beyond_end"),
+        (10, "nothing of ours", "note_not_ours"),
+        (0, "{first}", "note_contradicts"),
+        (3, "{last}", "offset_moved"),
+        (10, "{last}", "offset_moved"),
+        (5, "{forged}", "note_contradicts"),
+        (5, "{far}", "note_impossible"),
+    ],
+    ids=str,
+)
+def test_a_moved_offset_is_refused_and_positions_followed(
+    platform: Platform, offset: int, note: str, reason: str
+) -> None:
+    stage = platform.stage
+    platform.work(5)
+    last = platform.chain.last
+    loader = stage.start()
+    stage.await_rows(platform.rows)
+    loader.kill()
+    loader.wait()
+    platform.work(5)
+    topic_id = find_topic_id(KafkaAccess(stage.bootstrap), CLEAN)
+    notes = {
+        "{last}": Note(topic_id, last).encode(),
+        "{first}": Note(topic_id, None).encode(),
+        "{forged}": Note(topic_id, Position(platform.chain.topic_id, 4, "nobody")).encode(),
+        "{far}": Note(topic_id, last, end=10**9).encode(),
+    }
+    commit(stage, offset, notes.get(note, note))
+    stage.start()
+    stage.await_rows(platform.rows)
+    await_unhealthy(stage, reason)
+    platform.work(2)
+    stage.await_rows(platform.rows)
+    stage.check(platform.chain)
+
+
+def test_a_message_of_60_mb_of_one_letter_leaves_a_stub_and_its_neighbours_load(platform: Platform) -> None:
+    stage = platform.stage
+    platform.work(3)
+    bomb = {"message.max.bytes": 100_000_000, "compression.type": "zstd"}
+    write(stage.bootstrap, CLEAN, [b"a" * 60_000_000], **bomb)
+    write(stage.bootstrap, CLEAN, [b"\xc3\x01" + b"a" * 30_000_000], **bomb)
+    platform.work(3)
+    stage.start()
+    stage.await_rows(platform.rows)
+    await_that(lambda: len(stage.letters()) == 2, 30, "both are put aside")
+    stubs = {one.origin.offset: one for one in stage.letters()}
+    assert [(one.reason, one.value) for _, one in sorted(stubs.items())] == [
+        (DeadReason.NOT_A_PACK, b""),
+        (DeadReason.UNKNOWN_SCHEMA, b""),
+    ]
+    assert [one.left_out.size for _, one in sorted(stubs.items()) if one.left_out] == [60_000_000, 30_000_002]
+    stage.check(platform.chain)
+    assert json.loads(json.dumps(stage.health()))["status"] == "ok"
