@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from deploy.embedded.clickhouse.code_texts import check_type
 from deploy.embedded.clickhouse.errors import ClickHouseError
 from deploy.embedded.clickhouse.lexer import read_tokens
 from deploy.embedded.clickhouse.statement import PIPE_MARK, split_insert, with_pipe
@@ -10,6 +13,7 @@ from tests.fuzz.pieces import stretch
 LENGTH_MAX = 2_000
 STRETCHED_MAX = 8_000  # characters, each of which may be a token
 SEEDS = (
+    b"\0Map(String, Array(Nullable(Decimal(10, 2))))", b"\xffTuple(", b"\0Enum8('a)' = 1)",
     b"\0SELECT 1 -- a\n FORMAT JSON SETTINGS max_threads = 1;",
     b"\0WITH a AS (SELECT $tag$ x $tag$) SELECT 'it''s \\' /* c */, \"q\", `b` FROM a # x\n FORMAT TSV",
     b"\0INSERT INTO db.format (a, b) SETTINGS x = 1 FORMAT  CSV\r\n1,2\n",
@@ -19,6 +23,7 @@ SEEDS = (
     b"\0select\xc2\xa01 format \xe2\x80\x9cJSON\xe2\x80\x9d",
 )  # fmt: skip
 WORDS = (
+    b"Decimal(10, 2)", b"Nullable(", b"Tuple(a UInt8, ", b"Enum8('a' = 1)", b"AggregateFunction(",
     b"SELECT ", b"INSERT INTO ", b"VALUES", b" FORMAT ", b"WITH ", b"FROM ", b"FUNCTION ", b"TABLE ", b"SETTINGS ",
     b"$a$",
     b"$$", b"--", b"/*", b"*/", b"#!", b"''", b"\\'", b"``", b"0x1_0e", b"INTO OUTFILE ", b"WATCH ", b"\xa0",
@@ -38,6 +43,8 @@ def fuzz(data: bytes) -> None:
             end = token.end
     except ClickHouseError:
         pass
+    with suppress(ClickHouseError):
+        check_type(text)
     try:
         parts = split_insert(raw)
     except (UnicodeDecodeError, ClickHouseError):
