@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -58,7 +58,7 @@ def go_up(platform: Platform, *, detach: bool) -> None:
                 if not detach:
                     _stay(platform, console)
             except StopAsked:
-                _stop(platform, console)
+                _stop(platform)
                 if detach:
                     raise Trouble(
                         "The start was interrupted.", "Everything was stopped again; run it once more."
@@ -165,11 +165,10 @@ def _stay(platform: Platform, console: Console) -> None:
                 looks = look(platform.folder, [program for program in platform.programs if program.listed])
             except Trouble:
                 looks = []  # on its way down, or too busy to answer this time
-            line = status_line(looks)
             if live and looks:
                 live.update(status_table(looks), refresh=True)
             elif looks and (_health_of(looks) != told or time.monotonic() - told_at > LINE_S):
-                print(line, flush=True)
+                _tell(status_line(looks))
                 told, told_at = _health_of(looks), time.monotonic()
             time.sleep(DISPLAY_S)
     if _ended_in_order(platform):
@@ -177,6 +176,12 @@ def _stay(platform: Platform, console: Console) -> None:
         return
     platform.end_orphans(print)
     raise Trouble("The supervisor was killed.", "Nothing acknowledged is lost; start again with: make up")
+
+
+def _tell(line: str) -> None:
+    """Print a line; where it goes to a full disk it is lost: all stops when this process ends."""
+    with suppress(OSError):
+        print(line, flush=True)
 
 
 def _health_of(looks: list[Look]) -> str:
@@ -187,12 +192,12 @@ def _ended_in_order(platform: Platform) -> bool:
     return not platform.folder.supervisor_pid.exists()  # supervisord removes it at the end of an orderly stop
 
 
-def _stop(platform: Platform, console: Console) -> None:
-    console.print("Stopping; this takes a few seconds", highlight=False)
+def _stop(platform: Platform) -> None:
+    _tell("Stopping; this takes a few seconds")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C does not make it less orderly
-    platform.stop(lambda line: print(line, flush=True))
-    print("stopped", flush=True)
+    platform.stop(_tell)
+    _tell("stopped")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -87,7 +88,8 @@ class Follower:
             except (ImportFailed, OSError, RingError) as error:
                 problem = error.strerror or str(error) if isinstance(error, OSError) else str(error)
                 if problem != said:
-                    print(f"Waiting: {problem}.", file=sys.stderr, flush=True)
+                    with suppress(OSError):  # the disk that takes nothing may be that of this message, too
+                        print(f"Waiting: {problem}.", file=sys.stderr, flush=True)
                 said = problem
                 self._follow.start_again()
                 self._stopped.wait(AGAIN_S)

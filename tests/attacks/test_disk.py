@@ -77,6 +77,29 @@ def test_status_doctor_and_down_work_on_a_full_disk(dummies: Dummies) -> None:
     assert not dummies.platform.folder.supervisor_pid.exists()
 
 
+def test_up_in_the_foreground_outlives_the_full_disk_it_prints_to(dummies: Dummies) -> None:
+    said = dummies.folder / "up.log"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            dummies.command(), cwd=REPO, env=dummies.environ, stdout=output, stderr=output
+        )
+    try:
+        await_that(dummies.all_ok, 30, "the dummies run")
+        await_that(lambda: b"Ctrl-C" in said.read_bytes(), 30, "it stays in the foreground")
+        with filled(dummies.folder):
+            before = dummies.pid("first")
+            os.kill(before, signal.SIGKILL)  # something to tell about
+            await_that(_other_pid(dummies, "first", before), 30, "it is back")
+            await_that(dummies.all_ok, 30, "all answer on the full disk")
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(3)  # longer than from one look to the next
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) in (0, 120)  # 120: Python could not write its last lines
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_up_on_a_full_disk_says_so_and_leaves_nothing_running(dummies: Dummies) -> None:
     with filled(dummies.folder):
         done = dummies.up()
