@@ -32,9 +32,13 @@ class Report:
         default_factory=list
     )  # minutes of occurrence whose sums differ from the rows
 
+    sealed: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # packs that arrived otherwise than an edge sealed them
+
     @property
     def is_equal(self) -> bool:
-        return not (self.differences or self.drops or self.rollups)
+        return not (self.differences or self.drops or self.rollups or self.sealed)
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""

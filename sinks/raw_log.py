@@ -57,6 +57,13 @@ class KafkaRaw:
             return None
         raise InboxAway(error.name())
 
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """First offset still there, and the one behind the last."""
+        try:
+            return self._bounds(partition)
+        except KafkaException as raised:
+            raise self._away(raised) from None
+
     def close(self) -> None:
         """Give the connections back."""
         if self._kept is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from sinks.ledger import Report
+    from sinks.ledger import Database, Report
 
 
 def run(
@@ -20,18 +21,49 @@ def run(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
-    """Account for every accepted event; exit 0 when all is equal, 1 when not."""
+    """Account for every accepted event, and compare with what the edges sealed; exit 0 when all is equal."""
+    from dataclasses import replace
+
     from deploy.commands._warehouse import connect_reader, explain_errors
     from sinks.ledger import read_ledger
 
     start = parse_since(since, time.time())
     with explain_errors():
-        report = read_ledger(connect_reader(os.environ), site, start, time.sleep)
+        database = connect_reader(os.environ)
+        report = read_ledger(database, site, start, time.sleep)
+        report = replace(report, sealed=_read_sealed(database))
     if as_json:
         print(json.dumps(report.as_json(), default=str))
     else:
         _show(report)
     raise typer.Exit(0 if report.is_equal else 1)
+
+
+def _read_sealed(database: Database) -> list[dict[str, Any]]:
+    """What the newest raw messages say against what arrived of them; nothing while Kafka is away."""
+    from schemas.kafka_access import find_access
+    from schemas.settings import PlatformSettings
+    from schemas.topics import RAW
+    from sinks.inbox import InboxAway, find_topic_id, read_range
+    from sinks.raw_log import KafkaRaw
+    from sinks.sealed import MESSAGES_MAX, compare_sealed, loaded_until, read_pack
+
+    kafka = find_access(PlatformSettings.from_env(os.environ), "sinks")
+    packs = []
+    try:
+        topic_id, raw = find_topic_id(kafka, RAW), KafkaRaw(kafka)
+        for partition, last in sorted(loaded_until(database, topic_id).items()):
+            low, high = raw.bounds(partition)
+            end = min(high, last + 1)
+            for message in read_range(kafka, RAW, partition, max(low, end - MESSAGES_MAX), end):
+                pack = read_pack(partition, message.offset, message.value)
+                if pack is not None:
+                    packs.append(pack)
+        raw.close()
+        return compare_sealed(database, topic_id, packs, time.sleep)
+    except InboxAway as away:
+        print(f"What the edges sealed was not compared, as Kafka does not answer: {away}", file=sys.stderr)
+        return []
 
 
 def parse_since(text: str, now: float) -> int:
@@ -91,6 +123,13 @@ def _show(report: Report) -> None:
             f"{row['site']} {row['name']} {row['minute']}: the rollup says {row['hits']:+d} hits, "
             f"{row['value']:+} value against the rows",
             highlight=False,
+        )
+    for row in report.sealed:
+        console.print(
+            f"pack {row['pack_id']} at raw partition {row['partition']} offset {row['offset']}: "
+            f"an edge sealed {row['sealed']} events, {row['arrived']} arrived",
+            highlight=False,
+            soft_wrap=True,
         )
     if not report.differences:
         console.print("accepted = kept + dropped + dead")

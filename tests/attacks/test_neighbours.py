@@ -18,13 +18,13 @@ from schemas.drops import DeadReason
 from schemas.kafka_access import KafkaAccess
 from schemas.links import Origin, Position
 from schemas.ring import Key
-from schemas.seal import seal_pack
+from schemas.seal import Accepted, seal_pack
 from schemas.topics import CLEAN, RAW
 from sinks.block import Note
 from sinks.inbox import find_topic_id
 from tests.processes import await_that
 from tests.sinks.conftest import publish
-from tests.sinks.packs import Chain
+from tests.sinks.packs import NOW_MS, Chain
 from tests.sinks.test_program import Stage
 
 FAR = 2**60
@@ -44,7 +44,7 @@ class Platform:
     def work(self, count: int, rows: int = 2) -> None:
         """So many raw messages arrive, and each is decided."""
         ids = [f"{self.chain.offset + number + 1:032x}" for number in range(count)]
-        write(self.stage.bootstrap, RAW, [envelope(one) for one in ids])
+        write(self.stage.bootstrap, RAW, [envelope(one, rows) for one in ids])
         publish(self.stage.bootstrap, [self.chain.pack(rows, pack_id=one) for one in ids])
 
     def forge(self, offset: int, topic_id: str = "", partition: int = 0) -> None:
@@ -63,9 +63,9 @@ def platform(stage: Stage) -> Platform:
     return Platform(stage)
 
 
-def envelope(pack_id: str) -> bytes:
-    key = Key(0, bytes(16), bytes(32))
-    return seal_pack(b"body", key, pack_id=bytes.fromhex(pack_id), nonce=bytes(12), accepted=())
+def envelope(pack_id: str, events: int = 2) -> bytes:
+    key, accepted = Key(0, bytes(16), bytes(32)), [Accepted(NOW_MS // 60_000 * 60, "demo", events)]
+    return seal_pack(b"body", key, pack_id=bytes.fromhex(pack_id), nonce=bytes(12), accepted=accepted)
 
 
 def write(bootstrap: str, topic: str, values: list[bytes], **config: Any) -> None:
@@ -137,6 +137,25 @@ def test_a_forged_pack_that_passes_over_waiting_messages_loses_none(platform: Pl
     publish(stage.bootstrap, [platform.chain.pack(2, pack_id=one) for one in ids])
     stage.await_rows(platform.rows)
     stage.check(platform.chain)
+
+
+def test_a_pack_forged_in_the_place_of_another_is_named_by_the_ledger(platform: Platform) -> None:
+    """Whoever may write both topics' worth of lies in time is not refused, and does not stay unseen."""
+    stage = platform.stage
+    platform.work(3)
+    lost = "ab" * 16
+    write(stage.bootstrap, RAW, [envelope(lost, events=7)])
+    publish(stage.bootstrap, [platform.chain.pack(2, pack_id="cd" * 16)])
+    platform.work(3)
+    stage.start()
+    stage.await_rows(platform.rows)
+    told = stage.run("ledger", "--json")
+    assert told.returncode == 1, told.stderr
+    assert json.loads(told.stdout)["sealed"] == [
+        {"partition": 0, "offset": 3, "pack_id": lost, "sealed": 7, "arrived": 0},
+        {"partition": 0, "offset": 3, "pack_id": "cd" * 16, "sealed": 0, "arrived": 2},
+    ]
+    assert f"pack {lost} at raw partition 0 offset 3: an edge sealed 7 events" in stage.run("ledger").stdout
 
 
 def test_thousands_of_forged_packs_delay_the_true_ones_by_moments(platform: Platform) -> None:
