@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ import pytest
 from supervisor.loggers import LevelsByName, LogRecord
 
 from deploy.checks import disk_trouble
+from deploy.start import DISPLAY_S
 from deploy.supervisor import bounded_log, run_folder
 from deploy.supervisor.bounded_log import BoundedLog, lost_lines
 from deploy.supervisor.look import lost_log_lines
@@ -79,7 +81,7 @@ def test_status_doctor_and_down_work_on_a_full_disk(dummies: Dummies) -> None:
 
 def test_up_in_the_foreground_outlives_the_full_disk_it_prints_to(dummies: Dummies) -> None:
     said = dummies.folder / "up.log"
-    with said.open("wb") as output:
+    with said.open("ab") as output:
         process = subprocess.Popen(
             dummies.command(), cwd=REPO, env=dummies.environ, stdout=output, stderr=output
         )
@@ -87,12 +89,13 @@ def test_up_in_the_foreground_outlives_the_full_disk_it_prints_to(dummies: Dummi
         await_that(dummies.all_ok, 30, "the dummies run")
         await_that(lambda: b"Ctrl-C" in said.read_bytes(), 30, "it stays in the foreground")
         with filled(dummies.folder):
-            before = dummies.pid("first")
-            os.kill(before, signal.SIGKILL)  # something to tell about
-            await_that(_other_pid(dummies, "first", before), 30, "it is back")
-            await_that(dummies.all_ok, 30, "all answer on the full disk")
+            with said.open("ab") as page:  # what is left of its last page is no room either
+                page.write(b"." * (-said.stat().st_size % mmap.PAGESIZE))
+            dummies.platform.supervisor.stop("first")  # something to tell about
             with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(3)  # longer than from one look to the next
+                process.wait(3 * DISPLAY_S)
+            dummies.platform.supervisor.start("first")
+            await_that(dummies.all_ok, 30, "all answer on the full disk")
         process.send_signal(signal.SIGINT)
         assert process.wait(30) in (0, 120)  # 120: Python could not write its last lines
     finally:
@@ -211,7 +214,9 @@ def test_a_lock_is_held_and_its_holder_known_without_room_for_a_pid(disk: Path) 
 def test_the_folder_of_a_socket_does_not_depend_on_room(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = run_folder.RunFolder(Path("/", *["a" * 60] * 3), Path("/logs"))
     monkeypatch.setenv("TMPDIR", str(disk))
+    monkeypatch.setattr("tempfile.tempdir", None)  # as in a new process
     before = deep.socket
+    monkeypatch.setattr("tempfile.tempdir", None)
     with filled(disk):
         assert deep.socket == before
 
