@@ -25,6 +25,7 @@ CHUNK_BYTES = 1 << 20
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\r\n\x00]*)?\r\n")
 _CHUNK_LINE_BYTES_MAX = 1024
 _TRAILER_COUNT_MAX = 32
+_ZSTD_WINDOW_LOG_MAX = 25  # 32 MiB, up to level 20; each body being read may hold one
 _ENCODINGS = ("gzip", "deflate", "zstd", "lz4")
 
 
@@ -157,7 +158,9 @@ def _inflater(encoding: str) -> Any:
     if encoding == "deflate":
         return _Zlib(15)
     if encoding == "zstd":
-        return zstd.ZstdDecompressor()
+        return zstd.ZstdDecompressor(
+            options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG_MAX}
+        )
     if encoding == "lz4":
         return lz4.frame.LZ4FrameDecompressor()
     raise ClickHouseError(
