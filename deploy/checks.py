@@ -25,6 +25,7 @@ def port_settings(settings: PlatformSettings) -> Iterator[tuple[str, int, str]]:
     """(what listens there, port, the variable that moves it) of every port the platform opens here."""
     if not settings.kafka_bootstrap:
         yield "Kafka", settings.kafka_port, "FAIRPIXEL_KAFKA_PORT"
+        yield "Kafka's programs", settings.kafka_programs_port, "FAIRPIXEL_KAFKA_PROGRAMS_PORT"
         yield "Kafka's controller", settings.kafka_controller_port, "FAIRPIXEL_KAFKA_CONTROLLER_PORT"
     if not settings.clickhouse_url:
         yield "ClickHouse", settings.clickhouse_port, "FAIRPIXEL_CLICKHOUSE_PORT"

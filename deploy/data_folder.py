@@ -12,10 +12,11 @@ import tomllib
 from pathlib import Path
 
 from deploy.errors import Trouble
+from deploy.kafka_logins import make_logins, write_private
 from schemas.settings import PlatformSettings, SettingError
 
 TEMPLATE = Path(__file__).with_name("fairpixel.toml")
-SUBFOLDERS = ("kafka", "clickhouse", "ingest/spool", "streams/seen", "logs", "run")
+SUBFOLDERS = ("kafka", "clickhouse", "ingest/spool", "streams/seen", "logs", "run", "kafka-logins")
 SECRET_BYTES = 32
 
 
@@ -31,6 +32,7 @@ def make_data_folder(settings: PlatformSettings) -> bool:
             settings.keys,
         ):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_logins(settings)
         settings.keys.chmod(0o700)
         _create(settings.config_path, TEMPLATE.read_text(encoding="utf-8"))
         return _create(settings.secrets_path, _new_secrets())
@@ -52,13 +54,7 @@ def _create(path: Path, text: str) -> bool:
     if path.exists():
         return False
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = path.with_name(path.name + ".part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+    write_private(path, text)
     return True
 
 

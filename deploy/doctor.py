@@ -173,7 +173,13 @@ def _clock(platform: Platform) -> Finding:
 def _private_files(platform: Platform) -> Finding:
     settings = platform.settings
     folders = [settings.keys, *(settings.data / name for name in SUBFOLDERS)]
-    paths = [*folders, settings.secrets_path, settings.config_path, *settings.keys.glob("*.key")]
+    paths = [
+        *folders,
+        settings.secrets_path,
+        settings.config_path,
+        *settings.keys.glob("*.key"),
+        *settings.kafka_logins.glob("*"),
+    ]
     open_ones = [path for path in paths if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
     if open_ones:
         named = ", ".join(str(path) for path in open_ones[:3])

@@ -22,9 +22,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from deploy.errors import Trouble
+from deploy.kafka_access import ensure_access
 from schemas.kafka_access import KafkaAccess, find_access
+from schemas.kafka_acls import BROKER, all_rules
 from schemas.settings import PlatformSettings, SettingError
 from schemas.topics import Topic, all_topics
+from sinks.settings import SinksSettings
 
 ASK_S_MAX = 10.0
 SETTLE_S_MAX = 10.0
@@ -35,8 +38,7 @@ def ensure_topics(kafka: KafkaAccess, topics: Sequence[Topic], wait_s_max: float
 
     Partitions are added but never taken away. Waits for the broker up to `wait_s_max`. Raises Trouble.
     """
-    admin = AdminClient({**kafka.client(), "log_level": 0, "reconnect.backoff.max.ms": 500})
-    _wait_for_broker(admin, kafka, wait_s_max)
+    admin = connect(kafka, wait_s_max)
     deadline = time.monotonic() + SETTLE_S_MAX
     done: list[str] = []
     try:
@@ -56,10 +58,16 @@ def ensure_topics(kafka: KafkaAccess, topics: Sequence[Topic], wait_s_max: float
         ) from None
 
 
+def connect(kafka: KafkaAccess, wait_s_max: float = 60.0) -> AdminClient:
+    """An administrator of a broker that answers. Raises Trouble."""
+    admin = AdminClient({**kafka.client(), "log_level": 0, "reconnect.backoff.max.ms": 500})
+    _wait_for_broker(admin, kafka, wait_s_max)
+    return admin
+
+
 def differences(kafka: KafkaAccess, topics: Sequence[Topic], timeout_s: float = 3.0) -> list[str]:
     """What is not as it should be, a line each; empty when all is well. Changes nothing. Raises Trouble."""
-    admin = AdminClient({**kafka.client(), "log_level": 0})
-    _wait_for_broker(admin, kafka, timeout_s)
+    admin = connect(kafka, timeout_s)
     found = admin.list_topics(timeout=timeout_s).topics
     lines = [f"{topic.name}: missing" for topic in topics if topic.name not in found]
     there = [topic for topic in topics if topic.name in found]
@@ -84,7 +92,7 @@ def _wait_for_broker(admin: AdminClient, kafka: KafkaAccess, wait_s_max: float) 
         if time.monotonic() > deadline:
             raise Trouble(
                 f"No Kafka broker answers at {kafka.bootstrap}.",
-                "Start the platform (make up), or check FAIRPIXEL_KAFKA_BOOTSTRAP.",
+                "Start the platform (make up), or check FAIRPIXEL_KAFKA_BOOTSTRAP and FAIRPIXEL_KAFKA_PASSWORD.",
             )
         time.sleep(0.1)
 
@@ -148,12 +156,16 @@ def _wrong_settings(admin: AdminClient, topics: Sequence[Topic]) -> list[tuple[T
         entries = _settle(future)
         changes = {
             name: value
-            for name, value in topic.config.items()
-            if name not in entries or entries[name].value != value
+            for name, value in {**topic.config, **topic.newer}.items()
+            if _is_wrong(entries.get(name), value, optional=name in topic.newer)
         }
         if changes:
             wrong.append((topic, changes))
     return wrong
+
+
+def _is_wrong(entry: ConfigEntry | None, value: str, *, optional: bool) -> bool:
+    return not optional if entry is None else entry.value != value
 
 
 def _settle(future, harmless: int | None = None):  # type: ignore[no-untyped-def]
@@ -166,11 +178,19 @@ def _settle(future, harmless: int | None = None):  # type: ignore[no-untyped-def
 
 
 def main() -> None:
-    """Set the topics up on the platform's broker; one line for each change."""
+    """Set the topics, and on our own broker who may do what, up; one line for each change.
+
+    `--access` does the latter on another broker too, with the login of FAIRPIXEL_KAFKA_USER.
+    """
     try:
         settings = PlatformSettings.from_env(os.environ)
-        for line in ensure_topics(find_access(settings, "operator"), all_topics()):
-            print(line, flush=True)
+        kafka = find_access(settings, BROKER)
+        done: list[str] = []
+        if not settings.kafka_bootstrap or "--access" in sys.argv[1:]:
+            rules = all_rules(SinksSettings.from_env(os.environ).group)
+            done += ensure_access(connect(kafka), kafka, settings, rules)
+        done += ensure_topics(kafka, all_topics())
+        print("".join(f"{line}\n" for line in done), end="", flush=True)
     except (Trouble, SettingError) as trouble:
         sys.exit(f"topics: {trouble}")
 

@@ -113,6 +113,7 @@ class KafkaOutbox:
         )
 
     def _heard(self, error: KafkaError) -> None:
+        self._kafka.report(error)
         if error.fatal():
             self._fatal = error.name()
 

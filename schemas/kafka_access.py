@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sys
+import time
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import structlog
+
+from schemas.kafka_acls import user_name
+from schemas.logs import get_logger
 from schemas.settings import PlatformSettings, SettingError
 
 SCRAM = "SCRAM-SHA-256"
 MECHANISMS = (SCRAM, "SCRAM-SHA-512", "PLAIN")
 SECURITIES = ("plaintext", "sasl_plaintext", "ssl", "sasl_ssl")
+SILENT_S = 60.0  # between two lines about one refused login
+
+_told_at: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,8 @@ class KafkaAccess:
     security: str = "plaintext"
     mechanism: str = SCRAM
     ca: str = ""
+    # Where its login came from, for people who look why it is refused.
+    source: str = "FAIRPIXEL_KAFKA_USER and FAIRPIXEL_KAFKA_PASSWORD"
 
     @property
     def has_login(self) -> bool:
@@ -33,7 +44,11 @@ class KafkaAccess:
 
     def client(self) -> dict[str, Any]:
         """The part of a confluent-kafka configuration that says where and as whom."""
-        config = {"bootstrap.servers": self.bootstrap, "security.protocol": self.security}
+        config: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap,
+            "security.protocol": self.security,
+            "error_cb": self.report,
+        }
         if self.has_login:
             config |= {
                 "sasl.mechanism": self.mechanism,
@@ -44,9 +59,32 @@ class KafkaAccess:
             config["ssl.ca.location"] = self.ca
         return config
 
+    def report(self, error: Any) -> None:
+        """Tell of a refused login, which the client would only show as a broker that is away (a KafkaError)."""
+        if (
+            error.name() != "_AUTHENTICATION"
+            or time.monotonic() - _told_at.get(self.user, -SILENT_S) < SILENT_S
+        ):
+            return
+        _told_at[self.user] = time.monotonic()
+        if structlog.is_configured():
+            get_logger().error("kafka_login_refused", user=self.user, check=self.source)
+        else:
+            print(
+                f"Kafka refuses the login of {self.user}: check {self.source}.", file=sys.stderr, flush=True
+            )
+
 
 def find_access(settings: PlatformSettings, program: str) -> KafkaAccess:
     """How `program` reaches Kafka. Raises SettingError."""
+    if not settings.kafka_bootstrap:
+        address = f"127.0.0.1:{settings.kafka_programs_port}"
+        return KafkaAccess(
+            address,
+            *find_login(settings, program),
+            "sasl_plaintext",
+            source=str(settings.kafka_logins / program),
+        )
     security = settings.kafka_security or _usual_security(settings)
     if security not in SECURITIES:
         raise SettingError(
@@ -57,22 +95,36 @@ def find_access(settings: PlatformSettings, program: str) -> KafkaAccess:
             f"FAIRPIXEL_KAFKA_MECHANISM: expected one of {', '.join(MECHANISMS)}, "
             f'got "{settings.kafka_mechanism}"'
         )
-    access = KafkaAccess(
-        settings.bootstrap,
-        settings.kafka_user,
-        settings.kafka_password,
-        security,
-        settings.kafka_mechanism,
-        settings.kafka_ca,
-    )
-    if settings.kafka_user and not access.has_login:
+    has_login = security.startswith("sasl")
+    if settings.kafka_user and not has_login:
         raise SettingError(
             f"FAIRPIXEL_KAFKA_SECURITY: {security} sends no login, and FAIRPIXEL_KAFKA_USER names one"
         )
-    if access.has_login and not (access.user and access.password):
-        missing = "PASSWORD" if access.user else "USER"
-        raise SettingError(f"FAIRPIXEL_KAFKA_{missing}: expected, as {security} asks for a login")
-    return access
+    if settings.kafka_user and not settings.kafka_password:
+        raise SettingError("FAIRPIXEL_KAFKA_PASSWORD: expected, as FAIRPIXEL_KAFKA_USER is set")
+    user, password = settings.kafka_user, settings.kafka_password
+    if has_login and not user:
+        user, password = find_login(settings, program)
+    access = KafkaAccess(
+        settings.kafka_bootstrap, user, password, security, settings.kafka_mechanism, settings.kafka_ca
+    )
+    return access if settings.kafka_user else replace(access, source=str(settings.kafka_logins / program))
+
+
+def find_login(settings: PlatformSettings, program: str) -> tuple[str, str]:
+    """The user and password of a program, from its own file in the data folder. Raises SettingError."""
+    path = settings.kafka_logins / program
+    try:
+        password = path.read_text("utf-8").strip()
+    except FileNotFoundError:
+        raise SettingError(
+            f"{path}: not found; `fairpixel up` makes it, or set FAIRPIXEL_KAFKA_USER and FAIRPIXEL_KAFKA_PASSWORD"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path}: not readable: {type(error).__name__}") from None
+    if not password:
+        raise SettingError(f"{path}: empty; remove the files in its folder and start the platform again")
+    return user_name(program), password
 
 
 def _usual_security(settings: PlatformSettings) -> str:

@@ -72,7 +72,12 @@ class PlatformSettings(FromEnv):
     edge_port: int = setting("FAIRPIXEL_EDGE_PORT", 8000, "port of the edge: pixels, events")
     console_port: int = setting("FAIRPIXEL_CONSOLE_PORT", 8080, "port of the console")
     clickhouse_port: int = setting("FAIRPIXEL_CLICKHOUSE_PORT", 8123, "port of the embedded ClickHouse, HTTP")
-    kafka_port: int = setting("FAIRPIXEL_KAFKA_PORT", 9092, "port of the embedded Kafka")
+    kafka_port: int = setting(
+        "FAIRPIXEL_KAFKA_PORT", 9092, "port of the embedded Kafka for people's own producers, without a login"
+    )
+    kafka_programs_port: int = setting(
+        "FAIRPIXEL_KAFKA_PROGRAMS_PORT", 9094, "its port for the platform's programs, which log in"
+    )
     kafka_controller_port: int = setting(
         "FAIRPIXEL_KAFKA_CONTROLLER_PORT", 9093, "port of its KRaft controller"
     )
@@ -86,12 +91,14 @@ class PlatformSettings(FromEnv):
     kafka_bootstrap: str = setting(
         "FAIRPIXEL_KAFKA_BOOTSTRAP", "", "Kafka's addresses; empty: the embedded one"
     )
-    kafka_user: str = setting("FAIRPIXEL_KAFKA_USER", "", "the user that logs in to Kafka; empty: no login")
+    kafka_user: str = setting(
+        "FAIRPIXEL_KAFKA_USER", "", "the user that logs in to another Kafka; empty: no login"
+    )
     kafka_password: str = setting("FAIRPIXEL_KAFKA_PASSWORD", "", "its password")
     kafka_security: str = setting(
         "FAIRPIXEL_KAFKA_SECURITY",
         "",
-        "plaintext, sasl_plaintext, ssl or sasl_ssl; empty: sasl_ssl with a user, plaintext without",
+        "of another Kafka: plaintext, sasl_plaintext, ssl or sasl_ssl; empty: sasl_ssl with a user, plaintext without",
     )
     kafka_mechanism: str = setting(
         "FAIRPIXEL_KAFKA_MECHANISM", "SCRAM-SHA-256", "of the login: SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN"
@@ -131,7 +138,7 @@ class PlatformSettings(FromEnv):
 
     @property
     def bootstrap(self) -> str:
-        """Kafka's bootstrap addresses, `host:port` by comma."""
+        """Kafka's bootstrap addresses for people's own producers, `host:port` by comma."""
         return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
 
     @property
@@ -148,6 +155,11 @@ class PlatformSettings(FromEnv):
     def config_path(self) -> Path:
         """Where fairpixel.toml lies."""
         return Path(self.config) if self.config else self.data / "fairpixel.toml"
+
+    @property
+    def kafka_logins(self) -> Path:
+        """The folder of the programs' logins to Kafka, readable by its owner alone."""
+        return self.data / "kafka-logins"
 
     @property
     def secrets_path(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 RAW = "events.raw.v1"
 CLEAN = "events.clean.v1"
@@ -19,6 +19,7 @@ PARTITIONS_EMBEDDED = 2
 RAW_SIZE_MAX = 1_100_000  # bytes; a pack holds at most 900 kB of events before compression
 CLEAN_SIZE_MAX = 4_000_000  # bytes
 DIRECT_SIZE_MAX = 200_000  # bytes; one event, properties and all
+DIRECT_RETENTION_BYTES = 2 * 1024**3  # of a partition: whoever may write here may not fill the disk
 DIRECT_BATCH_SIZE_MAX = (
     1_100_000  # bytes; the broker's limit counts a producer's whole batch, by default 1 MB
 )
@@ -32,6 +33,7 @@ class Topic:
     purpose: str
     partitions: int
     config: Mapping[str, str]
+    newer: Mapping[str, str] = field(default_factory=dict)  # settings that brokers before 4.4 do not know
 
 
 def all_topics(partitions: int = PARTITIONS_EMBEDDED) -> tuple[Topic, ...]:
@@ -72,6 +74,7 @@ def all_topics(partitions: int = PARTITIONS_EMBEDDED) -> tuple[Topic, ...]:
                 **broker_time,
                 "retention.ms": str(DIRECT_RETENTION_MS),
                 "max.message.bytes": str(DIRECT_BATCH_SIZE_MAX),
+                "retention.bytes": str(DIRECT_RETENTION_BYTES),
             },
         ),
     )

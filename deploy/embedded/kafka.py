@@ -10,12 +10,17 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.embedded import kafka_cache, kafka_jars
+from deploy.embedded import kafka_cache, kafka_jars, kafka_login
+from deploy.embedded.kafka_config import Ports
 from deploy.embedded.kafka_room import require_room
 from deploy.errors import Trouble
+from deploy.kafka_logins import make_logins
+from schemas.kafka_access import find_login
+from schemas.kafka_acls import BROKER, PROGRAMS
 from schemas.settings import PlatformSettings, SettingError
 
 
@@ -51,17 +56,25 @@ def install(*, quiet: bool = False) -> Broker:
     return Broker(java, tuple(class_path), cache)
 
 
-def prepare(folder: Path, broker: Broker, port: int, controller_port: int) -> list[str]:
+def prepare(folder: Path, broker: Broker, ports: Ports, logins: Mapping[str, str]) -> list[str]:
     """Make or complete the broker's folder; returns the command that starts it. Raises Trouble."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         require_room(folder)
-        kafka_cache.format_storage(folder, broker.java, broker.class_path, port, controller_port)
-        properties = kafka_cache.write_files(folder, port, controller_port)
+        if kafka_cache.format_storage(folder, broker.java, broker.class_path, ports, logins):
+            kafka_login.remember(folder, logins)
+        command = kafka_cache.java_command(
+            broker.java, broker.class_path, folder, kafka_cache.cache_options(broker.cache)
+        )
+        if not kafka_login.is_known(folder, logins):
+            kafka_login.make_known(folder, command, logins)
+        properties = kafka_cache.write_files(folder, ports, logins[BROKER])
     except subprocess.SubprocessError as error:
-        reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1:]
+        reason = "".join((getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1:])
+        for password in logins.values():
+            reason = reason.replace(password, "***")
         raise Trouble(
-            f"Kafka's storage in {folder} cannot be formatted: {''.join(reason)}",
+            f"Kafka's storage in {folder} cannot be formatted: {reason}",
             "If the folder holds nothing you need, remove it and start again.",
         ) from None
     except OSError as error:
@@ -69,9 +82,6 @@ def prepare(folder: Path, broker: Broker, port: int, controller_port: int) -> li
             f"Kafka cannot write to {folder}: {error.strerror}.",
             "Allow writing there and make room, or set FAIRPIXEL_DATA to another folder.",
         ) from None
-    command = kafka_cache.java_command(
-        broker.java, broker.class_path, folder, kafka_cache.cache_options(broker.cache)
-    )
     return [*command, "kafka.Kafka", str(properties)]
 
 
@@ -94,9 +104,13 @@ def main() -> None:
         settings = PlatformSettings.from_env(os.environ)
         folder = settings.data.resolve() / "kafka"
         require_free_port(settings.kafka_port, "FAIRPIXEL_KAFKA_PORT")
+        require_free_port(settings.kafka_programs_port, "FAIRPIXEL_KAFKA_PROGRAMS_PORT")
         require_free_port(settings.kafka_controller_port, "FAIRPIXEL_KAFKA_CONTROLLER_PORT")
-        command = prepare(folder, install(), settings.kafka_port, settings.kafka_controller_port)
-    except (Trouble, SettingError) as trouble:
+        ports = Ports(settings.kafka_port, settings.kafka_programs_port, settings.kafka_controller_port)
+        make_logins(settings)
+        logins = {name: find_login(settings, name)[1] for name in (BROKER, *PROGRAMS)}
+        command = prepare(folder, install(), ports, logins)
+    except (Trouble, SettingError, OSError) as trouble:
         sys.exit(f"kafka: {trouble}")
     # Options from outside would change the broker that was tested, and spoil its start-up cache.
     foreign = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import sys
 import urllib.error
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from deploy.embedded.kafka_probe import Broker, probe
+from schemas.kafka_access import find_login
+from schemas.settings import PlatformSettings, SettingError
 
 BODY_SIZE_MAX = 64 * 1024  # bytes read of an answer
 
@@ -37,10 +40,14 @@ _opener = urllib.request.build_opener(
 
 
 def ask(url: str, timeout_s: float) -> Answer:
-    """Ask at `url`: http://..., or kafka://host:port."""
+    """Ask at `url`: http://..., or kafka://host:port, as the operator."""
     if url.startswith("kafka://"):
         where = urlsplit(url)
-        found = probe(where.hostname or "127.0.0.1", where.port or 0, timeout_s)
+        try:
+            login = find_login(PlatformSettings.from_env(os.environ), "operator")
+        except SettingError:
+            return SILENCE
+        found = probe(where.hostname or "127.0.0.1", where.port or 0, timeout_s, login)
         return Answer(found is not Broker.AWAY, found is Broker.READY, None)
     try:
         with _opener.open(url, timeout=timeout_s) as response:

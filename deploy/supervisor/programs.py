@@ -41,7 +41,7 @@ class Program:
 def platform_programs(settings: PlatformSettings) -> tuple[Program, ...]:
     """Every program of the platform; Kafka and ClickHouse only where no other one is configured."""
     loopback = "http://127.0.0.1"
-    kafka = f"kafka://127.0.0.1:{settings.kafka_port}"
+    kafka = f"kafka://127.0.0.1:{settings.kafka_programs_port}"
     warehouse = f"{loopback}:{settings.clickhouse_port}/healthz"
     embedded = []
     if not settings.kafka_bootstrap:
