@@ -88,7 +88,7 @@ def _wait_for_broker(admin: AdminClient, kafka: KafkaAccess, wait_s_max: float) 
             if admin.list_topics(timeout=min(1.0, wait_s_max)).brokers:
                 return
         except KafkaException:
-            pass
+            admin.poll(0)  # says so where the login is refused
         if time.monotonic() > deadline:
             raise Trouble(
                 f"No Kafka broker answers at {kafka.bootstrap}.",

@@ -45,6 +45,7 @@ def all_topics(partitions: int = PARTITIONS_EMBEDDED) -> tuple[Topic, ...]:
             "what the edge accepted: sealed packs of events",
             partitions,
             {**broker_time, "retention.ms": str(RAW_RETENTION_MS), "max.message.bytes": str(RAW_SIZE_MAX)},
+            inflated_at_most(RAW_SIZE_MAX),
         ),
         Topic(
             CLEAN,
@@ -55,6 +56,7 @@ def all_topics(partitions: int = PARTITIONS_EMBEDDED) -> tuple[Topic, ...]:
                 "retention.ms": str(CLEAN_RETENTION_MS),
                 "max.message.bytes": str(CLEAN_SIZE_MAX),
             },
+            inflated_at_most(CLEAN_SIZE_MAX),
         ),
         Topic(
             DEAD,
@@ -65,6 +67,7 @@ def all_topics(partitions: int = PARTITIONS_EMBEDDED) -> tuple[Topic, ...]:
                 "retention.ms": str(DEAD_RETENTION_MS),
                 "max.message.bytes": str(CLEAN_SIZE_MAX + 1_000),
             },
+            inflated_at_most(CLEAN_SIZE_MAX + 1_000),
         ),
         Topic(
             DIRECT,
@@ -76,5 +79,11 @@ def all_topics(partitions: int = PARTITIONS_EMBEDDED) -> tuple[Topic, ...]:
                 "max.message.bytes": str(DIRECT_BATCH_SIZE_MAX),
                 "retention.bytes": str(DIRECT_RETENTION_BYTES),
             },
+            inflated_at_most(DIRECT_BATCH_SIZE_MAX),
         ),
     )
+
+
+def inflated_at_most(size_max: int) -> dict[str, str]:
+    """No message is larger once it is unpacked; `max.message.bytes` counts what the producer has compressed."""
+    return {"max.decompressed.message.bytes": str(size_max)}

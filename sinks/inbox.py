@@ -281,6 +281,7 @@ def find_topic_id(kafka: KafkaAccess, topic: str) -> str:
         asked: Any = admin.describe_topics(TopicCollection([topic]), request_timeout=ASK_S_MAX)[topic]
         return str(asked.result(ASK_S_MAX).topic_id)
     except (KafkaException, TimeoutError) as raised:
+        admin.poll(0)  # says so where the login is refused
         raise InboxAway(
             f"the topic {topic} cannot be found: {raised.args[0] if raised.args else 'no answer'}"
         ) from None

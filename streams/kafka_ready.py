@@ -24,7 +24,7 @@ def wait_for_kafka(kafka: KafkaAccess, topic: str) -> None:
             if found is not None and found.error is None:
                 return
         except KafkaException:
-            pass
+            admin.poll(0)  # says so where the login is refused
         if time.monotonic() - said > SAY_EVERY_SECONDS:
             said = time.monotonic()
             get_logger().warning("waiting_for_kafka", topic=topic, advice="is `fairpixel up` running?")

@@ -76,7 +76,11 @@ class KafkaLogReader:
     def partition_count(self, topic: str = DEAD) -> int:
         """How many partitions a topic has; all of ours have equally many."""
         admin = AdminClient({**self._kafka.client(), "log_level": 0})
-        return len(admin.list_topics(topic, REQUEST_SECONDS_MAX).topics[topic].partitions)
+        try:
+            return len(admin.list_topics(topic, REQUEST_SECONDS_MAX).topics[topic].partitions)
+        except KafkaException:
+            admin.poll(0)  # says so where the login is refused
+            raise
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         consumer = Consumer(self._config)

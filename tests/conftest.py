@@ -130,12 +130,13 @@ def kafka(kafka_installed: embedded_kafka.Broker, tmp_path_factory: pytest.TempP
         **os.environ,
         "FAIRPIXEL_DATA": str(data),
         "FAIRPIXEL_KAFKA_PORT": str(port),
+        "FAIRPIXEL_KAFKA_PROGRAMS_PORT": str(free_port()),
         "FAIRPIXEL_KAFKA_CONTROLLER_PORT": str(free_port()),
     }
     log = data / "kafka.log"
     with log.open("wb") as output:
         broker = subprocess.Popen(
-            [sys.executable, "-m", "deploy.embedded.kafka"],
+            [sys.executable, "-m", "tests.open_broker"],
             cwd=REPO,
             env=environ,
             stdout=output,

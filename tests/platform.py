@@ -24,11 +24,15 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 from deploy.supervisor.client import Supervisor
 from deploy.supervisor.run_folder import RunFolder
 from schemas.dead_letter import DeadLetter
+from schemas.kafka_access import KafkaAccess, find_access
+from schemas.kafka_acls import BROKER
+from schemas.settings import PlatformSettings
 from schemas.topics import DEAD, PARTITIONS_EMBEDDED, RAW, all_topics
 
 PORTS = (
     "FAIRPIXEL_EDGE_PORT", "FAIRPIXEL_CONSOLE_PORT", "FAIRPIXEL_CLICKHOUSE_PORT", "FAIRPIXEL_KAFKA_PORT",
-    "FAIRPIXEL_KAFKA_CONTROLLER_PORT", "FAIRPIXEL_STREAMS_PORT", "FAIRPIXEL_SINKS_PORT", "FAIRPIXEL_ALERTS_PORT",
+    "FAIRPIXEL_KAFKA_PROGRAMS_PORT", "FAIRPIXEL_KAFKA_CONTROLLER_PORT", "FAIRPIXEL_STREAMS_PORT",
+    "FAIRPIXEL_SINKS_PORT", "FAIRPIXEL_ALERTS_PORT",
 )  # fmt: skip
 PROGRAMS = ("kafka", "clickhouse", "ingest", "streams", "sinks", "alerts")
 UP_SECONDS_MAX = 120
@@ -249,11 +253,14 @@ class Platform:
         time.sleep(0.1)  # longer than a pack stays open
         await_that(self.settled, "the platform stays settled", seconds_max, every=0.5)
 
+    def kafka(self, program: str = BROKER) -> KafkaAccess:
+        """The login of a program; by default that of the broker, which may do everything."""
+        return find_access(PlatformSettings.from_env(self.env), program)
+
     def _consumer(self) -> Consumer:
-        bootstrap = f"127.0.0.1:{self.env['FAIRPIXEL_KAFKA_PORT']}"
         return Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **self.kafka().client(),
                 "group.id": "reader",
                 "enable.partition.eof": True,
                 "log_level": 0,

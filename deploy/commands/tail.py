@@ -72,6 +72,7 @@ def follow(kafka: KafkaAccess) -> Iterator[dict[str, Any]]:
                 continue
             yield from read_events(message.value() or b"", message.partition() or 0, last)
     except KafkaException as error:
+        consumer.poll(0)  # says so where the login is refused
         raise Trouble(
             f"Kafka does not answer at {kafka.bootstrap}: {error.args[0].name()}.", "See: fairpixel status"
         ) from None

@@ -21,7 +21,7 @@ GARBAGE = b"\x00garbage \xff\xfe that nobody can read"
 
 
 def write(platform: Platform, topic: str, value: bytes, partition: int = 0) -> None:
-    producer = Producer({"bootstrap.servers": f"127.0.0.1:{platform.env['FAIRPIXEL_KAFKA_PORT']}"})
+    producer = Producer(platform.kafka().client())
     producer.produce(topic, value, partition=partition)
     assert producer.flush(20) == 0
 

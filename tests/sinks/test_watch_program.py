@@ -32,7 +32,7 @@ def test_without_kafka_and_clickhouse_it_waits_says_so_and_stops_on_sigterm(tmp_
         **os.environ,
         "FAIRPIXEL_DATA": str(tmp_path),
         "FAIRPIXEL_ALERTS_PORT": str(port),
-        "FAIRPIXEL_KAFKA_PORT": str(free_port()),
+        "FAIRPIXEL_KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}",
         "FAIRPIXEL_CLICKHOUSE_PORT": str(free_port()),
         "FAIRPIXEL_EDGE_PORT": str(free_port()),
         "FAIRPIXEL_CLICKHOUSE_PASSWORD": "correct horse",

@@ -110,7 +110,7 @@ def fill_raw(platform: Platform, pack_count: int, seed: int) -> None:
     ring = keep_ring(Path(platform.env["FAIRPIXEL_KEYS"]), now_ms)
     producer = Producer(
         {
-            "bootstrap.servers": _bootstrap(platform),
+            **platform.kafka().client(),
             "enable.idempotence": True,
             "queue.buffering.max.kbytes": 2_000_000,
         }
@@ -204,14 +204,8 @@ def _write_log(path: Path, lines: int, rng: Random) -> None:
             )
 
 
-def _bootstrap(platform: Platform) -> str:
-    return f"127.0.0.1:{platform.env['FAIRPIXEL_KAFKA_PORT']}"
-
-
 def _consumer(platform: Platform) -> Consumer:
-    return Consumer(
-        {"bootstrap.servers": _bootstrap(platform), "group.id": "bench", "enable.auto.commit": False}
-    )
+    return Consumer({**platform.kafka().client(), "group.id": "bench", "enable.auto.commit": False})
 
 
 def _ends(platform: Platform, topic: str) -> list[int]:

@@ -16,7 +16,9 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from deploy.embedded import kafka as embedded_kafka
 from deploy.embedded.kafka_probe import Broker, probe
 from deploy.topics import differences, ensure_topics
-from schemas.kafka_access import KafkaAccess
+from schemas.kafka_access import KafkaAccess, find_access
+from schemas.kafka_acls import BROKER
+from schemas.settings import PlatformSettings
 from schemas.topics import CLEAN, RAW, Topic, all_topics
 from tests.processes import REPO, await_that, free_port
 
@@ -29,18 +31,21 @@ class Running:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.port = free_port()
+        self.programs_port = free_port()
         self.controller_port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
-    def bootstrap(self) -> str:
-        return f"127.0.0.1:{self.port}"
+    def access(self) -> KafkaAccess:
+        """As the broker itself, which may do everything."""
+        return find_access(PlatformSettings.from_env(self.environ()), BROKER)
 
     def environ(self) -> Mapping[str, str]:
         return {
             **os.environ,
             "FAIRPIXEL_DATA": str(self.data),
             "FAIRPIXEL_KAFKA_PORT": str(self.port),
+            "FAIRPIXEL_KAFKA_PROGRAMS_PORT": str(self.programs_port),
             "FAIRPIXEL_KAFKA_CONTROLLER_PORT": str(self.controller_port),
         }
 
@@ -70,18 +75,16 @@ def broker(tmp_path: Path) -> Iterator[Running]:
         running.process.wait()
 
 
-def write(bootstrap: str, topic: str, value: bytes) -> None:
-    producer = Producer(
-        {"bootstrap.servers": bootstrap, "acks": "all", "message.max.bytes": 5_000_000, "log_level": 0}
-    )
+def write(kafka: KafkaAccess, topic: str, value: bytes) -> None:
+    producer = Producer({**kafka.client(), "acks": "all", "message.max.bytes": 5_000_000, "log_level": 0})
     failed: list[object] = []
     producer.produce(topic, value, partition=0, on_delivery=lambda error, _: error and failed.append(error))
     assert producer.flush(20) == 0
     assert not failed, failed[0]
 
 
-def read(bootstrap: str, topic: str, count: int) -> list[bytes]:
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test", "log_level": 0})
+def read(kafka: KafkaAccess, topic: str, count: int) -> list[bytes]:
+    consumer = Consumer({**kafka.client(), "group.id": "test", "log_level": 0})
     consumer.assign([TopicPartition(topic, 0, 0)])
     found: list[bytes] = []
     try:
@@ -97,22 +100,22 @@ def read(bootstrap: str, topic: str, count: int) -> list[bytes]:
 
 def test_a_killed_broker_comes_back_with_what_it_acknowledged(broker: Running) -> None:
     broker.start()
-    ensure_topics(KafkaAccess(broker.bootstrap), all_topics())
-    write(broker.bootstrap, RAW, b"before the kill")
+    ensure_topics(broker.access, all_topics())
+    write(broker.access, RAW, b"before the kill")
     broker.stop(signal.SIGKILL)
     broker.start()
-    write(broker.bootstrap, RAW, b"after the kill")
-    assert read(broker.bootstrap, RAW, 2) == [b"before the kill", b"after the kill"]
+    write(broker.access, RAW, b"after the kill")
+    assert read(broker.access, RAW, 2) == [b"before the kill", b"after the kill"]
 
 
-def test_both_ports_can_be_moved_and_the_data_stays(broker: Running) -> None:
+def test_its_ports_can_be_moved_and_the_data_stays(broker: Running) -> None:
     broker.start()
-    ensure_topics(KafkaAccess(broker.bootstrap), all_topics())
-    write(broker.bootstrap, RAW, b"on the old port")
+    ensure_topics(broker.access, all_topics())
+    write(broker.access, RAW, b"on the old port")
     broker.stop(signal.SIGTERM)
-    broker.port, broker.controller_port = free_port(), free_port()
+    broker.port, broker.programs_port, broker.controller_port = free_port(), free_port(), free_port()
     broker.start()
-    assert read(broker.bootstrap, RAW, 1) == [b"on the old port"]
+    assert read(broker.access, RAW, 1) == [b"on the old port"]
 
 
 def test_the_supervised_process_is_the_broker_itself(broker: Running) -> None:
@@ -124,7 +127,9 @@ def test_the_supervised_process_is_the_broker_itself(broker: Running) -> None:
     assert command.read_bytes().split(b"\0")[0] == bytes(embedded_kafka.java_path())
 
 
-@pytest.mark.parametrize("variable", ["FAIRPIXEL_KAFKA_PORT", "FAIRPIXEL_KAFKA_CONTROLLER_PORT"])
+@pytest.mark.parametrize(
+    "variable", ["FAIRPIXEL_KAFKA_PORT", "FAIRPIXEL_KAFKA_PROGRAMS_PORT", "FAIRPIXEL_KAFKA_CONTROLLER_PORT"]
+)
 def test_a_busy_port_is_named_with_the_setting_that_moves_it(
     broker: Running, kafka: str, variable: str
 ) -> None:
@@ -155,8 +160,9 @@ def test_topics_carry_the_settings_they_were_declared_with(kafka: str) -> None:
     admin = AdminClient({"bootstrap.servers": kafka})
     for topic in all_topics():
         found = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic.name)])
+        wanted = {**topic.config, **topic.newer}
         (entries,) = [future.result(10) for future in found.values()]
-        assert {name: entries[name].value for name in topic.config} == dict(topic.config)
+        assert {name: entries[name].value for name in wanted} == wanted
         assert len(admin.list_topics(timeout=10).topics[topic.name].partitions) == topic.partitions
 
 
@@ -189,7 +195,7 @@ def test_a_topic_nobody_declared_is_not_made_by_writing_to_it(kafka: str) -> Non
 
 def test_the_clean_topic_takes_a_pack_of_almost_four_megabytes(kafka: str) -> None:
     ensure_topics(KafkaAccess(kafka), all_topics())
-    write(kafka, CLEAN, os.urandom(3_900_000))
+    write(KafkaAccess(kafka), CLEAN, os.urandom(3_900_000))
 
 
 def test_a_broker_that_is_frozen_counts_as_away(broker: Running) -> None:
