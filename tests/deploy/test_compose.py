@@ -12,6 +12,7 @@ import pytest
 import yaml
 from jsonschema.validators import validator_for
 
+from deploy.embedded.kafka_config import Ports, server_properties
 from deploy.supervisor.programs import platform_programs
 from schemas.settings import PlatformSettings
 from tests.processes import REPO
@@ -52,7 +53,7 @@ def test_it_has_the_programs_that_up_starts(compose: dict[str, Any]) -> None:
 def test_each_program_runs_the_module_that_up_runs(compose: dict[str, Any]) -> None:
     for program in platform_programs(PlatformSettings()):
         if program.name not in ("kafka", "clickhouse"):
-            assert compose["services"][program.name]["command"] == [program.command[-1]]
+            assert compose["services"][program.name]["command"][0] == program.command[-1]
 
 
 def test_everything_that_stays_up_has_a_health_check(compose: dict[str, Any]) -> None:
@@ -71,6 +72,32 @@ def test_images_are_pinned_and_the_key_ring_lies_apart(compose: dict[str, Any]) 
 
 def test_no_password_stands_in_it(compose: dict[str, Any]) -> None:
     assert compose["services"]["clickhouse"]["environment"]["CLICKHOUSE_PASSWORD"].startswith("${")
+    kafka = compose["services"]["kafka"]["environment"]
+    logins = [value for name, value in kafka.items() if name.endswith("PLAIN_SASL_JAAS_CONFIG")]
+    assert len(logins) == 2
+    for one in logins:
+        assert re.findall(r'(?:password|user_fairpixel-broker)="(?!\$\{FAIRPIXEL_KAFKA_PASSWORD:)', one) == []
+
+
+def test_its_broker_is_as_closed_as_the_embedded_one(compose: dict[str, Any]) -> None:
+    embedded = dict(
+        line.split("=", 1)
+        for line in server_properties(Path("log"), Ports(9092, 9094, 9093), "").splitlines()
+    )
+    kafka = compose["services"]["kafka"]["environment"]
+    for name in (
+        "listener.security.protocol.map", "inter.broker.listener.name", "authorizer.class.name", "super.users",
+        "allow.everyone.if.no.acl.found", "listener.name.controller.sasl.enabled.mechanisms",
+        "listener.name.open.max.connections", "producer.id.expiration.ms",
+    ):  # fmt: skip
+        assert str(kafka[f"KAFKA_{name.replace('.', '_').upper()}"]) == embedded[name]
+    for name in ("ingest", "streams", "sinks", "alerts", "topics"):
+        environment = compose["services"][name]["environment"]
+        assert environment["FAIRPIXEL_KAFKA_BOOTSTRAP"] == "kafka:9094"
+        assert environment["FAIRPIXEL_KAFKA_SECURITY"] == "sasl_plaintext"
+        assert ("FAIRPIXEL_KAFKA_PASSWORD" in environment) is (name == "topics")
+    assert "--access" in compose["services"]["topics"]["command"]
+    assert "ports" not in compose["services"]["kafka"]
 
 
 def test_the_image_holds_every_package_and_module_it_runs() -> None:

@@ -11,12 +11,14 @@ from pkgutil import iter_modules
 import ingest.protocols
 from schemas.config import explain_config
 from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING, REFUSAL_REASON_MEANING
+from schemas.kafka_acls import all_rules
 from schemas.metrics import ALL_METRICS
 from schemas.settings import FromEnv, documented_fields
 from schemas.topics import all_topics
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+KAFKA_ACLS = ROOT / "docs" / "kafka-acls.md"
 INGEST_README = ROOT / "ingest" / "README.md"
 SETTINGS_MODULES = ("schemas.settings", "ingest.settings", "streams.settings", "sinks.settings")
 
@@ -99,6 +101,19 @@ def build_mapping_tables() -> dict[str, str]:
     }
 
 
+def build_kafka_tables() -> dict[str, str]:
+    """Who may do what on Kafka, for docs/kafka-acls.md."""
+    return {
+        "kafka rules": table(
+            ("principal", "may", "what", "for"),
+            (
+                (f"`User:{r.principal}`", ", ".join(r.operations), f"{r.resource} `{r.name}`", r.why)
+                for r in all_rules()
+            ),
+        )
+    }
+
+
 def fill(text: str, tables: dict[str, str]) -> str:
     """Replace what stands between `<!-- table: NAME -->` and `<!-- end -->` for each table."""
     for name, content in tables.items():
@@ -110,4 +125,5 @@ def fill(text: str, tables: dict[str, str]) -> str:
 
 if __name__ == "__main__":
     README.write_text(fill(README.read_text("utf-8"), build_tables()), "utf-8")
+    KAFKA_ACLS.write_text(fill(KAFKA_ACLS.read_text("utf-8"), build_kafka_tables()), "utf-8")
     INGEST_README.write_text(fill(INGEST_README.read_text("utf-8"), build_mapping_tables()), "utf-8")

@@ -7,8 +7,10 @@ import pytest
 from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING, DeadReason, DropReason
 from tests.house.tables import (
     INGEST_README,
+    KAFKA_ACLS,
     README,
     ROOT,
+    build_kafka_tables,
     build_mapping_tables,
     build_tables,
     fill,
@@ -27,6 +29,11 @@ def test_each_mapping_of_the_edges_readme_is_that_of_the_code(name: str) -> None
     text = INGEST_README.read_text("utf-8")
     tables = {name: build_mapping_tables()[name]}
     assert fill(text, tables) == text, "run `.venv/bin/python -m tests.house.tables`"
+
+
+def test_the_rules_for_kafka_are_those_of_the_code() -> None:
+    text = KAFKA_ACLS.read_text("utf-8")
+    assert fill(text, build_kafka_tables()) == text, "run `.venv/bin/python -m tests.house.tables`"
 
 
 def test_every_reason_has_a_meaning() -> None:
