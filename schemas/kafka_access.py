@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,9 +15,7 @@ from schemas.settings import PlatformSettings, SettingError
 SCRAM = "SCRAM-SHA-256"
 MECHANISMS = (SCRAM, "SCRAM-SHA-512", "PLAIN")
 SECURITIES = ("plaintext", "sasl_plaintext", "ssl", "sasl_ssl")
-SILENT_S = 60.0  # between two lines about one refused login
-
-_told_at: dict[str, float] = {}
+_told: set[str] = set()  # users whose refusal was told, once a process: a client tries again for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +58,9 @@ class KafkaAccess:
 
     def report(self, error: Any) -> None:
         """Tell of a refused login, which the client would only show as a broker that is away (a KafkaError)."""
-        if (
-            error.name() != "_AUTHENTICATION"
-            or time.monotonic() - _told_at.get(self.user, -SILENT_S) < SILENT_S
-        ):
+        if error.name() != "_AUTHENTICATION" or self.user in _told:
             return
-        _told_at[self.user] = time.monotonic()
+        _told.add(self.user)
         if structlog.is_configured():
             get_logger().error("kafka_login_refused", user=self.user, check=self.source)
         else:
