@@ -40,6 +40,7 @@ def ensure_access(
             "Give the rules of docs/kafka-acls.md to the cluster with its own tools, and leave --access out.",
         )
     try:
+        # Rules first: an idempotent producer that logs in before it may write is broken for good.
         changed = [*_ensure_rules(admin, rules), *_ensure_users(admin, kafka, settings)]
         _limit_anonymous(kafka)
     except (KafkaException, OSError, LoginRefused, struct.error) as error:

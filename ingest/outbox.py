@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ OnDelivery = Callable[
 QUEUE_KBYTES_MAX = (
     131_072  # packs the producer holds; beyond it a send fails at once and the pack goes to the spool
 )
+FATAL_S = 0.5  # between two producers that are broken for good
 GIVE_UP_MS = 10_000  # after it the producer drops a pack; by then it has long been in the spool
 
 log = get_logger()
@@ -69,7 +71,11 @@ class KafkaOutbox:
 
     def poll(self, timeout_s: float) -> bool:
         """See `Outbox.poll`."""
-        self._producer.poll(timeout_s)
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:  # a fatal one is raised here, not told to `_heard`
+            self._fatal = error.args[0].name()
+            time.sleep(FATAL_S)  # `settle` makes another, which may fare no better
         return bool(self._reports or self._fatal)
 
     def settle(self) -> None:

@@ -20,7 +20,7 @@ from deploy.embedded.kafka_room import require_room
 from deploy.errors import Trouble
 from deploy.kafka_logins import make_logins
 from schemas.kafka_access import find_login
-from schemas.kafka_acls import BROKER, PROGRAMS
+from schemas.kafka_acls import BROKER
 from schemas.settings import PlatformSettings, SettingError
 
 
@@ -108,7 +108,9 @@ def main() -> None:
         require_free_port(settings.kafka_controller_port, "FAIRPIXEL_KAFKA_CONTROLLER_PORT")
         ports = Ports(settings.kafka_port, settings.kafka_programs_port, settings.kafka_controller_port)
         make_logins(settings)
-        logins = {name: find_login(settings, name)[1] for name in (BROKER, *PROGRAMS)}
+        # The programs' logins follow once their rules stand (deploy.topics): an idempotent producer that logs in before
+        # it may write is broken for good.
+        logins = {BROKER: find_login(settings, BROKER)[1]}
         command = prepare(folder, install(), ports, logins)
     except (Trouble, SettingError, OSError) as trouble:
         sys.exit(f"kafka: {trouble}")
