@@ -52,7 +52,7 @@ def all_rules(sinks_group: str = SINKS_GROUP) -> tuple[Rule, ...]:
         Rule(streams, "group", "fairpixel-streams", ("read",), "shares them among workers"),
         Rule(streams, "group", "fairpixel-streams-reader", ("describe",), "reads logs again after a start"),
         Rule(streams, "topic", CLEAN, ("read", "write"), "what may be kept, and where it left off"),
-        Rule(streams, "topic", DEAD, ("write",), "packs nobody can read"),
+        Rule(streams, "topic", DEAD, ("read", "write"), "packs nobody can read, each once"),
         Rule(sinks, "topic", CLEAN, ("read",), "packs to load"),
         Rule(sinks, "group", sinks_group, ("read",), "its place, and what it is about to insert"),
         Rule(sinks, "group", "fairpixel-reader", ("describe",), "reads a partition again after a start"),
