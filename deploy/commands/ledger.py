@@ -48,7 +48,7 @@ def _read_sealed(database: Database) -> list[dict[str, Any]]:
     from sinks.raw_log import KafkaRaw
     from sinks.sealed import MESSAGES_MAX, compare_sealed, loaded_until, read_pack
 
-    kafka = find_access(PlatformSettings.from_env(os.environ), "sinks")
+    kafka = find_access(PlatformSettings.from_env(os.environ), "operator")
     packs = []
     try:
         topic_id, raw = find_topic_id(kafka, RAW), KafkaRaw(kafka)
