@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from ingest.body import INFLATED_BYTES_MAX, TOO_LARGE, inflate
+from ingest.body import INFLATED_BYTES_MAX, TOO_LARGE, inflate, is_compressed
 from ingest.fields import Unacceptable
 
 SMALL_BYTES_MAX = 16_000  # 800 events of 20 bytes x 20 µs = 16 ms
@@ -83,6 +83,10 @@ class Turn:
 
         query_length: of an address that may hold events; flat: at a door where the events of a body share nothing.
         """
+        if len(body) > FLAT_BYTES_MAX and is_compressed(body, encoding):  # its members alone may take long
+            await self.grow(INFLATED_BYTES_MAX)
+            self.content = await self._heavy.run(inflate, body, encoding)
+            return
         try:
             self.content = inflate(body, encoding, SMALL_BYTES_MAX) if body else b""
             if query_length <= SMALL_BYTES_MAX and is_small(self.content, flat):

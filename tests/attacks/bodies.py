@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import gzip
+from random import Random
 from typing import NamedTuple
 from urllib.parse import quote
+
+from ingest.body import zstd
 
 PUBLIC = {"Authorization": "Bearer demo"}
 CLOUD = {"ce-specversion": "1.0", "ce-id": "a", "ce-source": "b", "ce-type": "c"}
@@ -33,6 +36,13 @@ def inner(body: bytes) -> bytes:
     return quote(base64.b64encode(gzip.compress(body))).encode()
 
 
+def noise(size: int) -> bytes:
+    """Bytes that nothing makes smaller."""
+    return Random(1).randbytes(size)
+
+
+GZIP_MEMBERS, ZSTD_FRAMES = gzip.compress(b"") * 98, zstd.compress(b"") * 98
+EMPTY_BLOCKS = bytes.fromhex("0208208000")  # four of deflate, of the fixed codes
 EMPTY = many(b"{}", 3_300_000)  # 10 MB, and 10 kB of gzip
 SNOWPLOW = "/com.snowplowanalytics.snowplow/tp2"
 TP2 = b'{"schema":"iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4","data":'
@@ -56,6 +66,11 @@ def hostile_requests() -> dict[str, Hostile]:
         "broken numbers": Hostile("/v1/events", many(b"1", 199_000, after=b",NaN]"), PUBLIC),
         "a text that never ends": Hostile("/v1/events", b'["' + b"a" * 4_900_000, PUBLIC),
         "escapes that never end": Hostile("/v1/events", b'["' + b'\\"' * 2_400_000, PUBLIC),
+        "empty members": Hostile("/v1/events", GZIP_MEMBERS + gzip.compress(noise(4_900_000), 0), PUBLIC),
+        "empty frames": Hostile("/v1/events", ZSTD_FRAMES + zstd.compress(noise(4_900_000), 1), PUBLIC),
+        "empty blocks": Hostile(
+            "/v1/events", b"\x78\x9c" + EMPTY_BLOCKS * 900_000, {**PUBLIC, "Content-Encoding": "deflate"}
+        ),
         "a long number": Hostile("/v1/events", b"[%s]" % (b"1" * 4_900_000), PUBLIC),
         "CloudEvents": Hostile(
             "/v1/events",

@@ -7,6 +7,7 @@ import base64
 import hmac
 import json
 import stat
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,8 +24,8 @@ from structlog.testing import capture_logs
 from deploy.errors import Trouble
 from deploy.supervisor.client import Supervisor
 from deploy.supervisor.run_folder import RunFolder
-from ingest import connection
-from ingest.body import load
+from ingest import connection, heavy
+from ingest.body import inflate, load
 from ingest.crossdomain import Use
 from ingest.fields import Unacceptable
 from ingest.heavy import Heavy
@@ -246,6 +247,24 @@ def test_no_request_holds_the_loop(name: str) -> None:
         assert held_s < HELD_S_MAX
 
     run(journey)
+
+
+@pytest.mark.parametrize("name", ("empty members", "empty frames", "empty blocks"))
+def test_a_long_compressed_body_is_inflated_beside_the_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def watched(*args: Any) -> bytes:
+        threads.append(threading.get_ident())
+        return inflate(*args)
+
+    monkeypatch.setattr(heavy, "inflate", watched)
+
+    async def journey() -> None:
+        await Doors(network_rate_max=0).ask(*REQUESTS[name])
+
+    run(journey)
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 def test_a_bomb_of_values_is_known_before_it_is_parsed() -> None:
