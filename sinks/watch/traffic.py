@@ -60,7 +60,7 @@ def build_traffic(
     pages = np.zeros_like(counts)
     for site, name, minutes, human, page in lanes:
         columns = (np.asarray(minutes, dtype=np.int64) - first) // 60
-        for index in (place[site, name], place[site, ALL_TRAFFIC]):
+        for index in {place[site, name], place[site, ALL_TRAFFIC]}:  # one of a lane without a name
             counts[index, columns] += human
             pages[index, columns] += page
     late = np.zeros(counts.shape, dtype=np.bool_)

@@ -1,0 +1,30 @@
+"""Against the watcher: anybody with a public key invents names of events, as many as the rates allow."""
+
+from __future__ import annotations
+
+import pytest
+
+from sinks.alerts import MINUTE
+from sinks.warehouse import HttpWarehouse
+from sinks.watch.store import Store
+from sinks.watch.traffic import build_traffic
+from tests.sinks.test_watch_parts import NOON, rollup
+
+
+def test_invented_names_beyond_a_number_count_for_their_site_alone(
+    warehouse: HttpWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.watch.store.NAMES_MAX", 2)
+    steady = [("page_view", "page", "pixel", NOON + n * MINUTE, 10) for n in range(3)]
+    steady += [("purchase", "purchase", "server", NOON + n * MINUTE, 1) for n in (0, 2)]
+    invented = [(f"n{n}", "custom", "tag", NOON + MINUTE, 1_000) for n in range(50)]
+    rollup(warehouse, "invented", [*steady, *invented])
+    lanes = [one for one in Store(warehouse).traffic(NOON, NOON + 2 * MINUTE) if one[0] == "invented"]
+    assert {name: (minutes, hits) for _, name, minutes, hits, _ in lanes} == {
+        "page_view": ([NOON, NOON + MINUTE, NOON + 2 * MINUTE], [10, 10, 10]),
+        "purchase": ([NOON, NOON + 2 * MINUTE], [1, 1]),
+        "": ([NOON + MINUTE], [50_000]),
+    }
+    traffic = build_traffic(lanes, NOON, NOON + 2 * MINUTE)
+    assert traffic.series == (("invented", ""), ("invented", "page_view"), ("invented", "purchase"))
+    assert traffic.counts[0].tolist() == [11, 50_010, 11]
