@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ingest.log_import import Imported
 
 GZIP_MAGIC = b"\x1f\x8b"
+LINE_BYTES_MAX = 1_000_000  # a longer line is none of a server's, and few bytes of gzip make one of gigabytes
 STDIN = Path("-")
 
 
@@ -27,7 +29,16 @@ def open_log(path: Path) -> Iterator[tuple[Iterator[bytes], Callable[[], int]]]:
         plain: Any = raw
         if raw.peek(2)[:2] == GZIP_MAGIC:
             plain = io.BufferedReader(gzip.GzipFile(fileobj=raw, mode="rb"), 1 << 20)
-        yield iter(plain), position
+        yield _lines(plain), position
+
+
+def _lines(file: Any) -> Iterator[bytes]:
+    """The lines of a file; of one that is too long the beginning."""
+    for line in iter(partial(file.readline, LINE_BYTES_MAX), b""):
+        yield line
+        rest = line
+        while len(rest) == LINE_BYTES_MAX and rest[-1:] != b"\n":
+            rest = file.readline(LINE_BYTES_MAX)
 
 
 @contextmanager
