@@ -34,7 +34,7 @@ SCAN_TOKENS_MAX = 300_000  # 300,000 x 0.2 µs = 60 ms
 
 GZIP_MAGIC = b"\x1f\x8b"
 MEMBERS_MAX = (
-    100  # of a gzip file or of zstd: behind each the rest is copied, 100 x 5 MB = 60 to 160 ms beside the loop
+    100  # of a gzip file or of zstd: behind each the rest is copied, 100 x 5 MB = 160 ms beside the loop
 )
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_WINDOW_LOG_MAX = 23  # 8 MB, as RFC 8878 recommends: a frame may ask for more memory than its content has

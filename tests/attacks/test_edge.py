@@ -249,8 +249,10 @@ def test_no_request_holds_the_loop(name: str) -> None:
     run(journey)
 
 
-@pytest.mark.parametrize("name", ("empty members", "empty frames", "empty blocks"))
-def test_a_long_compressed_body_is_inflated_beside_the_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["empty members", "empty frames", "empty blocks"])
+def test_a_long_compressed_body_is_inflated_beside_the_loop(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads: list[int] = []
 
     def watched(*args: Any) -> bytes:
