@@ -21,7 +21,7 @@ from schemas.event import Drop
 from schemas.identity import FINGERPRINT_BYTES, KEY_BYTES
 from schemas.links import Link, Origin, Position
 from schemas.pack import Refusal
-from schemas.seal import Accepted
+from schemas.seal import ACCEPTED_MAX, Accepted
 
 CLEAN_PACK = load_schema("clean_pack.v1")
 CLEAN_PACK_VERSIONS = {CLEAN_PACK.header: CLEAN_PACK}
@@ -176,6 +176,9 @@ def _build_head(record: dict[str, Any]) -> CleanHead:
     accepted = (record["accepted_minute"], record["accepted_site"], record["accepted_count"])
     if len({len(column) for column in accepted}) != 1 or len(record["kept"]) % KEPT_SIZE:
         raise PackError(DeadReason.UNEVEN_COLUMNS, "head")
+    # As many as a raw pack may say: a million of them in 4 MB would be 100 MB of objects, for each pack of a block.
+    if len(record["accepted_minute"]) > ACCEPTED_MAX:
+        raise PackError(DeadReason.UNREADABLE, "accepted")
     link = (
         Position(record["link_topic_id"], record["link_offset"], record["link_writer"])
         if record["link_writer"]

@@ -96,5 +96,5 @@ DEAD_REASON_MEANING: dict[DeadReason, str] = {
     DeadReason.SEAL_BROKEN: "the seal does not fit the content: changed or damaged on the way",
     DeadReason.REFUSED_BY_CLICKHOUSE: "ClickHouse could not read the pack",
     DeadReason.NOT_AN_EVENT: "a direct message that is no event: too large, no JSON, no site, an impossible field",
-    DeadReason.POISONOUS: "three workers ended while they decided it; replay it after an update, by its offset",
+    DeadReason.POISONOUS: "three workers ended over it, of streams or of the loader; replay it after an update",
 }

@@ -49,6 +49,7 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
             group=settings.group,
             clock=time.monotonic,
             sleep=time.sleep,
+            folder=platform.data / "sinks" / "attempts",
         )
         watchdog = Watchdog(loader, KafkaEnds(kafka, CLEAN), inbox.topic_id, _end_process)
         health.watch(loader, inbox, watchdog)
@@ -143,6 +144,7 @@ class Health:
         loader = self._loader
         trouble = self.trouble or (loader.tally.trouble if loader else "")
         refusal = loader.tally.refusal(time.monotonic()) if loader else ""
+        stuck = loader.tally.stuck if loader else ""
         link_open_s = loader.link_open_s if loader else 0.0
         report: dict[str, object] = {
             "status": "waiting" if trouble or loader is None else "ok",
@@ -153,6 +155,8 @@ class Health:
             report |= {"status": "unhealthy", "detail": refusal}
         if trouble:
             report |= {"status": "waiting", "detail": f"{trouble}; {refusal}" if refusal else trouble}
+        if stuck:
+            report |= {"status": "unhealthy", "detail": f"{stuck}; {refusal}" if refusal else stuck}
         if link_open_s > LINK_OPEN_S_MAX and not refusal:
             report["detail"] = f"a pack has waited {link_open_s:.0f} s for the one it links to"
         return report

@@ -7,24 +7,25 @@ intent repeats exactly that block under the same token, and ClickHouse ignores w
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Final, TypeVar
 
-from schemas.avro_codec import PackError, Schema, read_record
+from schemas.avro_codec import PackError
 from schemas.bounds import Bounds, RawReader, TooEarly
-from schemas.clean_pack import CleanHead, CleanPack, decode_clean_pack, encode_clean_pack
+from schemas.clean_pack import CleanHead, read_clean_head
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
 from schemas.links import Origin, Position, Verdict
 from schemas.logs import get_logger
 from schemas.topics import CLEAN
+from sinks.attempts import ATTEMPTS_MAX, Attempts, Unblamed
 from sinks.block import Block, BlockLimits, Message, Note, judge_links
-from sinks.container import splice
+from sinks.examine import Examiner, say_dead
 from sinks.inbox import Inbox, InboxAway, InboxBroken
 from sinks.letters import Letters
+from sinks.part import Part
 from sinks.positions import write_finished, write_position
 from sinks.tally import Tally
 from sinks.warehouse import (
@@ -43,7 +44,7 @@ LINK_OPEN_S_MAX: Final = 60.0
 IDLE_COMMIT_S: Final = 1.0
 PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)  # between tries while something is away; the last one repeats
 FINISHED_S: Final = 60.0  # of quiet; then `positions` says that nothing is under way
-LOG_EVERY_S: Final = 10.0  # one line for many blocks
+REFUSALS_MAX: Final = 3  # of one block, by a ClickHouse that answers; then its packs are looked at
 LEFT_S_MAX: Final = 30.0  # how long a partition may stay without an owner after a refused commit
 ASK_TRIES_MAX: Final = 30  # 1 s apart; then the process ends and begins anew
 
@@ -54,32 +55,6 @@ log = get_logger()
 
 class LostPartition(Exception):
     """Somebody else has the partition now: what was under way is theirs to repeat."""
-
-
-@dataclass
-class Part:
-    """One partition that is ours."""
-
-    block: Block
-    bounds: Bounds
-    done_at: float = 0.0  # monotonic seconds of the end of the last block
-    busy: bool = False  # the last block was large
-    uncommitted: bool = False  # the offset in the group lies behind
-    unfinished_since: float | None = None  # since when `positions` speaks of a block that is loaded
-    link_open_since: float | None = None
-    link_logged: bool = False
-    rewound_to: int = -1  # the offset last read again because messages seemed to be missing
-    there: tuple[int, float] = (0, 0.0)  # an end of the clean log, and when it was there
-
-    def note_end(self, inbox: Inbox, now: float) -> None:
-        """Many packs that must be waited for are waited for together."""
-        with suppress(InboxAway):
-            self.there = (inbox.bounds(self.block.partition)[1], now)
-
-    def seen_at(self, offset: int, now: float) -> float:
-        """When a message was there, as far as known; `now` is when it was read."""
-        end, at = self.there
-        return min(at, now) if offset < end else now
 
 
 class Loader:
@@ -96,7 +71,9 @@ class Loader:
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         limits: BlockLimits | None = None,
+        folder: Path | None = None,
     ) -> None:
+        """folder: where it is written down what is under way; without it nothing is ever called poisonous."""
         self._inbox = inbox
         self._warehouse = warehouse
         self._letters = letters
@@ -105,6 +82,8 @@ class Loader:
         self._clock = clock
         self._sleep = sleep
         self._limits = limits or BlockLimits()
+        self._folder = folder
+        self._examiner = Examiner(warehouse, self._turn)
         self._parts: dict[int, Part] = {}
         self._left_at: dict[
             int, float
@@ -112,9 +91,7 @@ class Loader:
         self._holding = False
         self._waiting: list[Message] = []  # arrived while a block was being delivered
         self._seen_at = clock()  # when the messages at hand were read, or later
-        self._logged_at = clock()
-        self._logged: Counter[str] = Counter()
-        self.tally = Tally()
+        self.tally = Tally(logged_at=clock())
         self._way_back = WayBack(inbox, warehouse, group, clock, self._ask, self._turn)
         self.turns = 0  # grows from call to call: a thread that hangs in one is seen by it
         self._inserting = False
@@ -123,8 +100,14 @@ class Loader:
 
     def gain(self, partition: int, offset: int | None, note: str) -> int:
         """Find the way back: `positions` and the group's note, else the beginning of the log."""
-        bounds = Bounds(self._raw, partition, self._clock)
-        way = self._way_back.find(partition, offset, Note.parse(note), bounds)
+        if partition in self._parts:
+            self._parts[partition].attempts.close()
+        attempts = Attempts(
+            self._folder and self._folder / str(partition),
+            f"{self._group}/{self._inbox.topic_id}/{partition}",
+        )
+        bounds = Bounds(Unblamed(self._raw, attempts), partition, self._clock)
+        way = self._way_back.find(partition, offset, Note.parse(note), bounds, attempts)
         if way.doubt:
             self.tally.refuse_offset(partition, offset, way, self._clock())
         start = self._still_there(partition, way.start)
@@ -134,7 +117,7 @@ class Loader:
         )
         if block.is_whole():
             block.end_fixed = None
-        self._parts[partition] = Part(block, bounds, unfinished_since=self._clock())
+        self._parts[partition] = Part(block, bounds, attempts, unfinished_since=self._clock())
         self._left_at.pop(partition, None)
         log.info("partition_gained", partition=partition, offset=start, repeat_until=block.end_fixed)
         return start
@@ -145,6 +128,8 @@ class Loader:
         if part is not None and still_ours:
             with suppress(InboxAway):  # otherwise the next owner repeats the block; its token is known
                 self._commit_end(part)
+        if part is not None:
+            part.attempts.close()
         self._parts.pop(partition, None)
         self._left_at.pop(partition, None)
         log.info("partition_lost", partition=partition)
@@ -167,7 +152,7 @@ class Loader:
             elif part.unfinished_since is not None and self._clock() - part.unfinished_since > FINISHED_S:
                 self._try_write_finished(part)
             self._watch_link(part)
-        self._log_blocks()
+        self.tally.log_blocks(self._clock())
         if self._left_at and self._clock() - min(self._left_at.values()) > LEFT_S_MAX:
             raise InboxBroken("the group refused a commit and never said who owns the partition")
 
@@ -178,7 +163,7 @@ class Loader:
                 self._load(part)
         for part in list(self._parts.values()):
             self._try_commit_end(part)
-        self._log_blocks(now=True)
+        self.tally.log_blocks(self._clock(), now=True)
 
     @property
     def next_offsets(self) -> dict[int, int]:
@@ -231,11 +216,28 @@ class Loader:
             if self._parts.get(message.partition) is not part:
                 return
         try:
-            part.block.add(message, self._clock(), self._judge)
+            message = self._without_poison(part, message)
+            with part.attempts.at(message.offset):
+                part.block.add(message, self._clock(), self._judge)
         except LostPartition:
             return
         finally:
             self._release()
+
+    def _without_poison(self, part: Part, message: Message) -> Message:
+        """The message, or one that only says it is dead: it ended ATTEMPTS_MAX loaders that were busy with it."""
+        ended = part.attempts.ended(message.offset)
+        if ended < ATTEMPTS_MAX:
+            return message
+        log.error("pack_ends_loaders", partition=message.partition, offset=message.offset, times=ended)
+        self._send_letters(part.block, [(message, DeadReason.POISONOUS)])
+        # Its head names what the packs behind it link to. To read that may be what ended them: then it is not read.
+        value = b""
+        if ended == ATTEMPTS_MAX:
+            with suppress(PackError), part.attempts.at(message.offset):
+                value = say_dead(read_clean_head(message.value), DeadReason.POISONOUS)
+        self.tally.packs["dead"] += bool(value)
+        return message._replace(value=value)
 
     def _judge(self, last: Position | None, head: CleanHead, message: Message) -> Verdict:
         """The rule, asked until Kafka can tell; in a repeated range the first try's verdicts stand."""
@@ -292,8 +294,9 @@ class Loader:
             return
         finally:
             self._inserting = False
+            self.tally.stuck = ""
             self._release()
-        self._count(block)
+        self.tally.count(block)
         if block.accepted:
             part.link_open_since = None
             part.link_logged = False
@@ -316,74 +319,57 @@ class Loader:
                 if not self._inbox.commit(block.partition, block.start, block.note.encode()):
                     raise LostPartition
                 part.uncommitted = False
+                part.attempts.forget(block.start)
                 return
             except InboxAway as away:
                 self._wait(block, f"Kafka: {away}", tries)
                 tries += 1
 
     def _insert(self, part: Part) -> None:
-        block, intended_at, looked, tries = part.block, self._clock(), False, 0
+        block, intended_at, looked, refused, tries = part.block, self._clock(), False, 0, 0
         self._inserting = True
+        if part.attempts.ended(block.start, block.end) >= ATTEMPTS_MAX:
+            self._bury_bad(part, unreadable=False)
         while True:
             self.turns += 1
+            began = unreadable = False
             try:
                 if self._clock() - intended_at > INTENT_AGE_S_MAX:
                     self._intend(part)  # a long wait, or a long sleep: is it still ours?
                     intended_at = self._clock()
                 write_position(self._warehouse, self._group, block)
-                self._warehouse.insert("packs", block.container, token=block.token)
+                with part.attempts.at(block.start, block.end):
+                    container = block.container
+                began = True
+                self._warehouse.insert("packs", container, token=block.token)
                 return
             except BlockUnreadable as error:
-                trouble = str(error)
-                if not looked:
-                    looked = True
-                    if self._bury_unreadable(block):
-                        continue
-                log.error(
-                    "block_refused",
-                    partition=block.partition,
-                    start=block.start,
-                    end=block.end,
-                    reason=trouble,
-                )
+                trouble, unreadable = str(error), True
             except WarehouseAway as error:
                 if error.code in SCHEMA_MISSING_CODES:
                     raise InboxBroken("ClickHouse lost its tables; they are made at the next start") from None
                 trouble = str(error)
+            refused += began
+            if refused >= REFUSALS_MAX:
+                self.tally.name_stuck(block, trouble)
+            if not looked and (unreadable or refused >= REFUSALS_MAX):
+                looked = True
+                if self._bury_bad(part, unreadable=unreadable):
+                    continue
             self._wait(block, f"ClickHouse: {trouble}", tries)
             tries += 1
 
-    def _bury_unreadable(self, block: Block) -> bool:
-        """Look at each pack alone; each bad one becomes a dead letter, and in the block a pack that says so.
-
-        A pack is bad when our decoder or ClickHouse refuses it alone; both decide by its bytes, so each repeat of the
-        block has the same content. Returns whether any was found.
-        """
-        assert block.schema is not None, "a block with accepted packs has their schema"
-        bad: list[tuple[Message, DeadReason]] = []
-        for at, one in enumerate(block.accepted):
-            self.turns += 1
-            reason = self._why_unreadable(block.schema, one.message.value)
-            if reason is None:
-                continue
-            bad.append((one.message, reason))
-            head = replace(one.head, dead=str(reason), kept=b"")
-            block.put_dead(at, encode_clean_pack(CleanPack(head)))
-        self._send_letters(block, bad)
-        self.tally.packs["dead"] += len(bad)
-        return bool(bad)
-
-    def _why_unreadable(self, schema: Schema, value: bytes) -> DeadReason | None:
-        try:
-            decode_clean_pack(value)
-            if read_record(value, schema)[1] != len(value):
-                return DeadReason.UNREADABLE
-            self._warehouse.check(splice(schema, [value]))
-        except PackError as error:
-            return error.reason
-        except BlockUnreadable:
-            return DeadReason.REFUSED_BY_CLICKHOUSE
-        return None
+    def _bury_bad(self, part: Part, *, unreadable: bool) -> bool:
+        """Each pack that cannot be loaded becomes a dead letter, and in the block one that says so. Was there any?"""
+        block = part.block
+        found = self._examiner.find_bad(
+            block, part.attempts, lambda trouble: self._wait(block, trouble, 3), unreadable=unreadable
+        )
+        self._send_letters(block, [(block.accepted[at].message, reason) for at, reason in found])
+        for at, reason in found:
+            block.put_dead(at, say_dead(block.accepted[at].head, reason))
+        self.tally.packs["dead"] += len(found)
+        return bool(found)
 
     def _send_letters(self, block: Block, bad: list[tuple[Message, DeadReason]]) -> None:
         for message, reason in bad:
@@ -414,6 +400,11 @@ class Loader:
             self._holding = True
             self._inbox.hold()
         until = self._clock() + PAUSES_S[min(tries, len(PAUSES_S) - 1)]
+        part = self._parts.get(block.partition)
+        with part.attempts.elsewhere() if part else nullcontext():
+            self._wait_until(until, block)
+
+    def _wait_until(self, until: float, block: Block) -> None:
         while True:
             self.turns += 1
             self._waiting += self._inbox.poll(max(0.0, until - self._clock()))
@@ -433,6 +424,7 @@ class Loader:
         """Drop what was under way: the group gave the partition to somebody else, or is about to say so."""
         block = part.block
         if self._parts.get(block.partition) is part:
+            part.attempts.close()
             del self._parts[block.partition]
             self._left_at[block.partition] = self._clock()
         self.tally.blocks["left"] += 1
@@ -452,6 +444,8 @@ class Loader:
         if part.uncommitted:
             note = Note(part.block.topic_id, part.block.last_before)
             part.uncommitted = not self._inbox.commit(part.block.partition, part.block.start, note.encode())
+            if not part.uncommitted:
+                part.attempts.forget(part.block.start)
             return not part.uncommitted
         return True
 
@@ -495,21 +489,3 @@ class Loader:
                 partition=part.block.partition,
                 last_accepted_offset=last.offset if last else None,
             )
-
-    def _count(self, block: Block) -> None:
-        outcome = "empty" if not block.accepted else "repeated" if block.end_fixed is not None else "inserted"
-        self.tally.blocks[outcome] += 1
-        self.tally.packs["loaded"] += len(block.accepted)
-        self.tally.packs["ignored"] += block.ignored_count
-        self.tally.packs["refused"] += len(block.refused)
-        self.tally.packs["dead"] += len(block.broken)
-        self.tally.row_count += block.row_count
-        self._logged.update(
-            blocks=1, packs=len(block.accepted), rows=block.row_count, ignored=block.ignored_count
-        )
-
-    def _log_blocks(self, now: bool = False) -> None:
-        if self._logged and (now or self._clock() - self._logged_at >= LOG_EVERY_S):
-            log.info("blocks_loaded", **self._logged)
-            self._logged.clear()
-            self._logged_at = self._clock()

@@ -193,11 +193,15 @@ class FakeWarehouse:
     away: int = 0  # so many inserts fail without an answer; each may have been stored or not
     stores_when_away: bool = False
     unreadable: Callable[[dict[str, Any]], bool] = lambda record: False
+    too_heavy: Callable[[list[dict[str, Any]]], int] = lambda records: (
+        -1
+    )  # the code of its refusal; 0: no answer
 
     def insert(self, table: str, container: bytes, *, token: str) -> None:
         records = list(fastavro.reader(io.BytesIO(container)))
         if any(map(self.unreadable, records)):
             raise BlockUnreadable("fake", 117)
+        self._weigh(records)
         if self.away:
             self.away -= 1
             if self.stores_when_away:
@@ -212,8 +216,15 @@ class FakeWarehouse:
             self.records += records
 
     def check(self, container: bytes) -> None:
-        if any(map(self.unreadable, fastavro.reader(io.BytesIO(container)))):
+        records = list(fastavro.reader(io.BytesIO(container)))
+        if any(map(self.unreadable, records)):
             raise BlockUnreadable("fake", 117)
+        self._weigh(records)
+
+    def _weigh(self, records: list[Any]) -> None:
+        code = self.too_heavy(records)
+        if code >= 0:
+            raise WarehouseAway("fake", code)
 
     def execute(self, sql: str, params: dict[str, str] | None = None) -> None:
         assert sql.startswith("INSERT INTO positions")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -25,7 +26,9 @@ SMALL = BlockLimits(row_count_max=12, pack_count_max=6)
 class Stage:
     """The world a loader lives in; loaders come and go."""
 
-    def __init__(self, *packs: bytes, limits: BlockLimits = SMALL, batch: int = 100) -> None:
+    def __init__(
+        self, *packs: bytes, limits: BlockLimits = SMALL, batch: int = 100, folder: Path | None = None
+    ) -> None:
         self.effects = Effects()
         self.clock = FakeClock()
         self.log = FakeLog(messages={0: list(packs)})
@@ -34,6 +37,7 @@ class Stage:
         self.raw = FakeRaw()
         self.limits = limits
         self.batch = batch
+        self.folder = folder
 
     def start(self) -> Loader:
         inbox = FakeInbox(self.log, self.effects, self.clock, batch=self.batch)
@@ -46,6 +50,7 @@ class Stage:
             clock=self.clock,
             sleep=self.clock.sleep,
             limits=self.limits,
+            folder=self.folder,
         )
         inbox.begin(loader)
         return loader
