@@ -20,6 +20,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from ingest.direct_skip import BATCH_OPTIONS, find_batch_end, is_too_large
 from schemas.dead_letter import DeadLetter
 from schemas.kafka_access import KafkaAccess
 from schemas.links import Origin
@@ -79,6 +80,8 @@ class KafkaInbox:
         self._consumer = self._subscribe()
         self._topic_id = ""
         self._held: list[Message] = []
+        # Partition, offset, time of batches too large to be unpacked.
+        self._skipped: list[tuple[int, int, int]] = []
         self._commits: dict[int, int] = {}  # partition -> next offset, for the last word at the end
         self._paused = False
         self._complained_at = 0.0
@@ -98,12 +101,15 @@ class KafkaInbox:
             held.append(message)
             size += len(message)
             wait = 0.0
-        if held and not self._topic_id and not self._ask_topic_id():
+        if (held or self._skipped) and not self._topic_id and not self._ask_topic_id():
             time.sleep(wait_s)
             return []  # without the topic's id they have no lasting name
         self._look_at_lag()
         read = [self._read(message) for message in held]
-        self._held = []
+        read += [
+            DirectMessage(Origin(self._topic_id, *place), now_ms, b"") for *place, now_ms in self._skipped
+        ]
+        self._held, self._skipped = [], []
         return read
 
     def hold(self, wait_s: float) -> None:
@@ -170,6 +176,7 @@ class KafkaInbox:
         consumer = Consumer(
             {
                 **self._kafka.client(),
+                **BATCH_OPTIONS,
                 "group.id": self._group,
                 "client.id": "fairpixel-ingest-direct",
                 "enable.auto.commit": False,
@@ -219,11 +226,26 @@ class KafkaInbox:
         error = message.error()
         if error is None:
             return message
+        if is_too_large(message):
+            self._skip(message)
+            return None
         self._complain("direct_not_read", error.name())
         if error.fatal():
             self._consumer.close()
             self._consumer = self._subscribe()
         return None
+
+    def _skip(self, message: Message) -> None:
+        """Go on behind a batch that is not unpacked; an empty message in its last place stands for all of it."""
+        partition, at = int(message.partition() or 0), int(message.offset() or 0)
+        try:
+            end = find_batch_end(self._kafka, self._group, DIRECT, partition, at)
+            self._consumer.seek(TopicPartition(DIRECT, partition, end))
+        except KafkaException as error:
+            self._complain("direct_not_skipped", error.args[0].name())
+            return
+        self._skipped.append((partition, end - 1, int(time.time() * 1000)))
+        self._complain("direct_batch_too_large", f"partition {partition}, offsets {at} to {end - 1}")
 
     def _ask_topic_id(self) -> bool:
         try:

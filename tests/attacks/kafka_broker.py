@@ -136,6 +136,23 @@ def write(access: KafkaAccess, topic: str, value: bytes = b"x", **options: Any) 
     assert left == 0
 
 
+def write_batch(access: KafkaAccess, topic: str, value: bytes, count: int) -> None:
+    """Write many messages as one batch, compressed as well as can be. Raises KafkaException."""
+    size = len(value) * count + 1_000_000
+    options = {"compression.type": "zstd", "message.max.bytes": size, "batch.size": size, "linger.ms": 60_000}
+    limits = {"queue.buffering.max.kbytes": size // 500, "batch.num.messages": count + 1, "log_level": 0}
+    producer = Producer({**access.client(), **options, **limits})
+    failed: list[KafkaError] = []
+    for _ in range(count):
+        producer.produce(
+            topic, value, partition=0, on_delivery=lambda error, _: failed.append(error) if error else None
+        )
+    left = producer.flush(60)
+    if failed:
+        raise KafkaException(failed[0])
+    assert left == 0
+
+
 def read(access: KafkaAccess, topic: str) -> None:
     """Fetch from the start of a topic. Raises KafkaException."""
     start = struct.pack(">iiiib", -1, 100, 1, 100_000, 0) + struct.pack(">i", 1) + text(topic)

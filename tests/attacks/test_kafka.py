@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from deploy.embedded.kafka_config import OPEN_CONNECTIONS_MAX
 from deploy.embedded.kafka_probe import METADATA, Broker, probe
 from deploy.embedded.kafka_wire import SASL_HANDSHAKE, LoginRefused, Wire, text
 from deploy.kafka_access import ensure_access, missing_rules
+from ingest.direct_inbox import KafkaInbox
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_acls import BROKER, PROGRAMS, Rule, all_rules, user_name
 from schemas.topics import CLEAN, DIRECT, RAW, all_topics
@@ -32,6 +34,7 @@ from tests.attacks.kafka_broker import (
     read,
     refusal,
     write,
+    write_batch,
 )
 from tests.processes import REPO, await_that
 
@@ -184,6 +187,24 @@ def test_a_message_that_is_small_only_while_compressed_is_refused(
     }
     found = refusal(lambda: write(broker.anonymous, DIRECT, bomb, **options))
     assert found in (KafkaError.INVALID_RECORD, KafkaError.MSG_SIZE_TOO_LARGE)
+
+
+def test_a_batch_that_unpacks_to_hundreds_of_megabytes_is_passed_over_and_named(broker: Alone) -> None:
+    last = uuid.uuid4().bytes
+    write_batch(broker.anonymous, DIRECT, b"\0" * 1_000_000, 200)
+    write(broker.anonymous, DIRECT, last)
+    inbox = KafkaInbox(broker.login("ingest"))
+    read_so_far: list[bytes] = []
+
+    def has_both() -> bool:
+        read_so_far.extend(message.value for message in inbox.fetch(50, 0.5))
+        return last in read_so_far and b"" in read_so_far
+
+    try:
+        await_that(has_both, 60, "what follows the batch is read, and an empty message stands for it")
+    finally:
+        inbox.close()
+    assert b"\0" * 1_000_000 not in read_so_far
 
 
 def test_a_crowd_on_the_open_listener_keeps_no_program_out(broker: Alone) -> None:
