@@ -26,7 +26,7 @@ MASKED_WHOLE = int(Flag.MASKED_WHOLE)
 _SUSPICIOUS = re.compile(r"\d{3}|\d\D\d\d|[A-Za-z0-9_-]{18}|eyJ|@|%40|(?:\+|%2B)\d")
 _SHORT = 200  # characters
 # Numbers whose digits change when they are read: 4.111111111111111e15. They are looked at as they will be written.
-_LONG = r"[0-9]{13}\.|[0-9][0-9.]{12}[0-9.]*[eE]"
+_LONG = r"[0-9][0-9.]{12,}[.eE]"
 _LONG_NUMBER = compile_linear(_LONG)
 _ANY = compile_linear(f"{ANYTHING}|{_LONG}")  # one look first: in most packs there is nothing
 _LONG_NUMBER_MIN = 10**12  # a card has 13 digits at least
