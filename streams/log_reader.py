@@ -21,6 +21,9 @@ from schemas.topics import DEAD
 
 REQUEST_SECONDS_MAX = 10.0
 CHUNK_MESSAGES_MAX = 64  # clean packs of 150 kB as a rule, 4 MB at the most
+# What a producer compressed may be far larger than the broker's limit: 64 messages of 60 MB must not be held at once.
+CHUNK_BYTES_MAX = 64_000_000
+CHUNK_MESSAGES_FIRST = 8
 
 
 class Record(NamedTuple):
@@ -112,8 +115,9 @@ class KafkaLogReader:
         consumer = Consumer(self._config)
         try:
             consumer.assign([TopicPartition(topic, partition, start)])
+            count = CHUNK_MESSAGES_FIRST
             while start < end:
-                wanted = min(CHUNK_MESSAGES_MAX, end - start)  # consume() waits until it has them all
+                wanted = min(count, end - start)  # consume() waits until it has them all
                 messages = consumer.consume(wanted, REQUEST_SECONDS_MAX)
                 if not messages:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
@@ -128,6 +132,8 @@ class KafkaLogReader:
                         chunk.append(Record(offset, time_ms, message.value() or b"", _headers(message)))
                     start = offset + 1
                 if chunk:
+                    largest = max(len(record.value) for record in chunk)
+                    count = min(CHUNK_MESSAGES_MAX, max(1, CHUNK_BYTES_MAX // (largest + 1)))
                     yield chunk
         finally:
             consumer.close()

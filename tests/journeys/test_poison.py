@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import time
+import urllib.request
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -110,3 +113,31 @@ def test_garbage_in_the_dead_letter_topic_is_listed_and_breaks_nothing(platform:
     assert listed.returncode == 0
     assert "not a dead letter" in listed.stdout
     row_of(platform, pixel(platform))
+
+
+# What took longest in the pattern of web tokens, and its like in the others: of the size an edge takes.
+WORST = ("eyJ" * 10_300, "a%40" * 7_500, "0" * 31_000, "a." * 15_000, "-" * 31_000, "(((" * 10_000, "٣" * 15_000,
+         "4111 " * 6_000, "aA1_" * 7_500, "sk-" * 10_000, "a@a." * 7_500, "+1 " * 10_000)  # fmt: skip
+
+
+def test_a_small_post_of_texts_that_take_patterns_long_stops_nothing(platform: Platform) -> None:
+    platform.settle()
+    running = pids(platform)
+    posts = {text: [fresh_id() for _ in range(20)] for text in WORST}
+    for text, event_ids in posts.items():
+        events = [
+            {"event": "hostile", "id": one, "consent": "all", "properties": {"t": text}} for one in event_ids
+        ]
+        body = gzip.compress(json.dumps({"events": events}, ensure_ascii=False).encode(), 9)
+        request = urllib.request.Request(f"{platform.edge}/v1/events", body, {
+            "Authorization": "Bearer demo", "Content-Type": "application/json", "Content-Encoding": "gzip",
+        })  # fmt: skip
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert answer.status == 200
+        row_of(platform, pixel(platform))
+    for event_ids in posts.values():
+        for one in event_ids:
+            row_of(platform, one)
+    platform.settle()
+    assert pids(platform) == running, "a program was restarted"
+    assert platform.run("ledger").returncode == 0
