@@ -158,6 +158,11 @@ TAKERS = (
     "SELECT b FROM values((SELECT {0}), (1))",
     "SELECT b FROM values({{s:String}}, (1))",
     "SELECT b FROM generateRandom({{s:String}}) LIMIT 1",
+    "SELECT b FROM values({{tuple:String}}, (1))",
+    "SELECT b FROM generateRandom({{tuple:String}}) LIMIT 1",
+    "WITH {0} AS tuple SELECT b FROM values(tuple, (1))",
+    "WITH x -> {0} AS tuple SELECT b FROM values(tuple(1), (1))",
+    "WITH x -> {0} AS f, f AS tuple SELECT b FROM values(tuple(1), (1))",
 )
 
 
@@ -169,7 +174,7 @@ def test_a_text_of_columns_holds_names_and_types_only(
     for structure in STRUCTURES:
         text = structure.replace("PATH", secret)
         quoted = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-        assert_refused(server.ask(taker.format(quoted), writer=writer, param_s=text))
+        assert_refused(server.ask(taker.format(quoted), writer=writer, param_s=text, param_tuple=text))
 
 
 @pytest.mark.parametrize(
@@ -407,10 +412,13 @@ def test_a_reader_sees_nothing_of_others_in_system_tables(server: Server, query:
         "WITH 'system' AS d SELECT * FROM merge(d, '^processes')",
         "SELECT * FROM merge({d:Identifier}, '^processes')",
         "SELECT * FROM merge({d:String}, '^processes')",
+        "SELECT * FROM merge({currentDatabase:String}, '^processes')",
+        "WITH x -> 'system' AS currentDatabase SELECT * FROM merge(currentDatabase(1), '^processes')",
     ],
 )
 def test_no_other_way_leads_to_the_queries_of_others(server: Server, query: str) -> None:
-    assert_refused(server.ask(query, writer=False, param_d="system"), UNANSWERED)
+    parameters = {"param_d": "system", "param_currentDatabase": "system"}
+    assert_refused(server.ask(query, writer=False, **parameters), UNANSWERED)
     assert_refused(server.ask("SELECT * FROM merge('^processes')", writer=False, database="system"))
     assert_refused(
         server.ask("SELECT * FROM merge(currentDatabase(), '^processes')", writer=False, database="system")
@@ -567,9 +575,68 @@ def test_states_of_aggregates_are_made_of_rows_never_of_a_readers_bytes(server: 
         "SELECT {x:AggregateFunction(uniq, String)}",
         "SELECT * FROM values('a AggregateFunction(uniq, String)', ('x'))",
         "SELECT * FROM format(RowBinary, 'a AggregateFunction(uniq, String)', 'x')",
+        "SELECT CAST('x', '`Aggregate\\\\x46unction`(uniq, String)')",
+        "SELECT CAST('x', '\"Aggregate\\\\x46unction\"(uniq, String)')",
+        "SELECT CAST(['x'], 'Array(`Aggregate\\\\x46unction`(uniq, String))')",
+        "SELECT JSONExtract('{}', 'a', '`Aggregate\\\\x46unction`(uniq, String)')",
+        "SELECT {x:`Aggregate\\x46unction`(uniq, String)}",
+        "SELECT JSONExtractKeysAndValues('{}', 'AggregateFunction(uniq, String)')",
     ):
-        assert_refused(server.ask(query, writer=False, param_x="x"), UNANSWERED)
+        assert_refused(server.ask(query, writer=False, param_x="x"), REFUSALS)
+    # A binary value of these types says itself of which type it is: a sum of UInt64, and its eight bytes.
+    state = "%\0\x03sum\0\x01\x04" + "\0" * 8
+    for structure, data in (
+        ("d Dynamic", state),
+        ("d Array(Dynamic)", f"\x01{state}"),
+        ("d Tuple(a Dynamic(max_types = 3))", state),
+        ("d JSON", f"\x01\x01a{state}"),
+    ):
+        assert_refused(send(server, structure, data, x_format="RowBinary"))
+    assert send(server, "d JSON", '{"d": {"a": 1}}', x_format="JSONEachRow").text == '{"a":1}\n'
     assert server.ask("SELECT uniqMerge(s) FROM (SELECT uniqState(1) AS s)", writer=False).text == "1\n"
+
+
+AGGREGATES = (
+    "groupConcat(file('PATH'))",
+    "groupConcat( /**/ file('PATH'))",
+    "groupConcat(`file`('PATH'))",
+    "groupConcat(arrayMap(file, ['PATH'])[1])",
+    "groupConcat((SELECT file('PATH')))",
+    "groupConcat((SELECT any(s) FROM kept))",
+    "groupConcat(1.file('PATH'))",
+    "groupConcat('a' || file('PATH'))",
+    "groupConcat(',', file('PATH'))",
+    "groupConcat(x -> 1)",
+    "groupConcat(',')(file('PATH'))",
+    "groupConcat('\\\\', file('PATH'))",
+    "quantiles(length(file('PATH')) / 1000.)",
+)
+AGGREGATE_TAKERS = (
+    "SELECT arrayReduce({}, ['a', 'b'])",
+    "SELECT arrayReduceInRanges({}, [(1, 2)], ['a', 'b'])",
+    "SELECT initializeAggregation({}, 'a')",
+    "SELECT arrayMap(x -> arrayReduce({}, x), [['a', 'b']])",
+)
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+@pytest.mark.parametrize("writer", [True, False])
+def test_the_parameters_of_an_aggregate_in_a_text_are_no_sql(
+    server: Server, secret: str, aggregate: str, writer: bool
+) -> None:
+    quoted = "'" + aggregate.replace("PATH", secret).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    for taker in AGGREGATE_TAKERS:
+        assert_refused(server.ask(taker.format(quoted), writer=writer))
+
+
+def test_an_aggregate_in_a_text_takes_plain_parameters(server: Server) -> None:
+    for query, rows in (
+        ("SELECT arrayReduce('sumIf', [1, 2], [0, 1])", "2\n"),
+        ("SELECT arrayReduce('quantiles(0.5, 1e0)', [1, 3])", "[2,3]\n"),
+        ("SELECT arrayReduce('groupConcat(\\', \\')', ['a', 'b'])", "a, b\n"),
+        ("SELECT arrayReduceInRanges('sum', [(1, 2)], [1, 2])", "[3]\n"),
+    ):
+        assert server.ask(query, writer=False).text == rows
 
 
 def test_files_stay_where_they_are(tmp_path: Path) -> None:

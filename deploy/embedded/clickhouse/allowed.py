@@ -213,6 +213,11 @@ def is_refused(name: str) -> bool:
     return name.lower() in _REFUSED_IN_LOWER_CASE
 
 
-def is_data_type(name: str) -> bool:
-    """Whether a type holds plain values; names such as INT UNSIGNED or DOUBLE PRECISION go by their first word."""
-    return name.lower().partition(" ")[0] in DATA_TYPES
+def is_data_type(name: str, known: frozenset[str] = DATA_TYPES) -> bool:
+    """Whether a type is one of `known`; names such as INT UNSIGNED or DOUBLE PRECISION go by their first word."""
+    return name.lower().partition(" ")[0] in known
+
+
+def types_of_format(name: str) -> frozenset[str]:
+    """Types that rows of this input format may have: in a binary one each Dynamic or JSON value names its own type."""
+    return DATA_TYPES - {"dynamic", "json"} if name.lower().startswith("rowbinary") else DATA_TYPES

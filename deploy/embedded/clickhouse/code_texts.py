@@ -15,6 +15,9 @@ from deploy.embedded.clickhouse.lexer import read_tokens
 
 TEXT_CHARS_MAX = 4096
 
+# An aggregate function as a text: its parameters are evaluated as SQL, so they are numbers and plain texts only.
+_AGGREGATE = re.compile(r"(\w++)(?:\((?:[\s\d.,+\-\[\]]|(?<=\d)[eE](?=[-+\d])|'[^'\\]*+')*+\))?", re.ASCII)
+
 Node = dict[str, Any]
 
 # The place of the argument that is a type; -1: the last one.
@@ -31,6 +34,8 @@ _TYPE_AT = {
     "getsubcolumn": 1,
     "jsonextract": -1,
     "jsonextractcaseinsensitive": -1,
+    "jsonextractkeysandvalues": -1,
+    "jsonextractkeysandvaluescaseinsensitive": -1,
 }
 _AGGREGATE_AT = {"arrayreduce": 0, "arrayreduceinranges": 0, "initializeaggregation": 0}
 _PATH_AT = {"json_value": 1, "json_query": 1, "json_exists": 1}
@@ -55,6 +60,8 @@ def check_code_argument(name: str, given: list[Node], node: Node, *, reader: boo
 def check_type(text: str) -> None:
     """Raise ClickHouseError for a type that reads bytes as the state of an aggregate function."""
     _check_shape(text)
+    if "\\" in text and ("`" in text or '"' in text):
+        raise _refused("a quoted name with a backslash in a type", "it may be any name")
     if re.search(r"(?<!simple)aggregatefunction", text.lower()):
         raise _refused("a text as a state of an aggregate function", "the engine trusts such bytes")
 
@@ -78,7 +85,10 @@ def _check_shape(text: str) -> None:
 
 def _check_aggregate(text: str) -> None:
     _check_shape(text)
-    if not allowed.is_function(text.partition("(")[0].strip()):
+    match = _AGGREGATE.fullmatch(text)
+    if match is None:
+        raise _refused(f"function {text[:64]}", "its parameters must be numbers and plain texts")
+    if not allowed.is_function(match[1]):
         raise _refused(f"function {text[:64]}", "it is not one of the reviewed functions")
 
 

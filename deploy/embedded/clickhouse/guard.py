@@ -80,10 +80,13 @@ class Guard:
         named = {name: value for name, value in (identifiers or {}).items() if name in verdict.identifiers}
         return self._judge(text, rights, named) if named else verdict
 
-    def temporary_table(self, name: str, structure: str) -> str:
-        """The statement that makes a table in memory with the plain columns of `structure`, built from its tree."""
+    def temporary_table(self, name: str, structure: str, format_name: str) -> str:
+        """The statement that makes a table in memory with the plain columns of `structure`, built from its tree.
+
+        `format_name` is the format that its rows come in.
+        """
         tree = self._parse_columns(structure)
-        check_columns(tree)
+        check_columns(tree, allowed.types_of_format(format_name))
         tree.update(table=name, table_ast={"type": "Identifier", "name": name}, is_temporary=True)
         return self._parser.spell(json.dumps(tree))
 

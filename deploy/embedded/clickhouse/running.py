@@ -325,7 +325,7 @@ class Runner:
     def _add_table(self, connection: Connection, table: ExternalTable) -> None:
         """A table in memory for this connection alone, made of judged names and types, filled from a plain format."""
         check_format(table.format, PLAIN_INPUT_FORMATS)
-        connection.run(self._guard.temporary_table(table.name, table.structure), "Null")
+        connection.run(self._guard.temporary_table(table.name, table.structure, table.format), "Null")
         connection.fill(
             f"INSERT INTO {table.name}",
             f"SELECT count() FROM {table.name}",

@@ -40,8 +40,8 @@ def columns_of(tree_of: Callable[[str], Node], structure: str) -> Node:
     return tree
 
 
-def check_columns(tree: Node) -> None:
-    """Raise ClickHouseError unless every column of `columns_of` is a name and the type of a plain value."""
+def check_columns(tree: Node, known: frozenset[str] = allowed.DATA_TYPES) -> None:
+    """Raise ClickHouseError unless every column of `columns_of` is a name and one of the types `known`."""
     listed = tree["columns_list"]
     columns = listed.get("columns", {}).get("children", ())
     if set(listed) != {"type", "columns"} or len(columns) > COLUMN_COUNT_MAX:
@@ -51,10 +51,10 @@ def check_columns(tree: Node) -> None:
         if not given <= _COLUMN_KEYS or "data_type" not in given:
             extra = ", ".join(sorted(given - _COLUMN_KEYS)) or "no type"
             raise _refused(str(column.get("name")), f"a column has a name and a type only, not {extra}")
-        _check_type(column["data_type"])
+        _check_type(column["data_type"], known)
 
 
-def _check_type(root: Node) -> None:
+def _check_type(root: Node, known: frozenset[str]) -> None:
     waiting: list[Any] = [root]
     while waiting:
         item = waiting.pop()
@@ -68,7 +68,7 @@ def _check_type(root: Node) -> None:
         # Dynamic(max_types = 3) is the one place where a type has something like a function in it.
         if kind == "Function" and name != "equals":
             raise _refused(name, "a type calls no function")
-        if kind in ("DataType", "EnumDataType", "TupleDataType") and not allowed.is_data_type(name):
+        if kind in ("DataType", "EnumDataType", "TupleDataType") and not allowed.is_data_type(name, known):
             raise _refused(name, "not one of the types of plain values")
         waiting.extend(item.values())
 

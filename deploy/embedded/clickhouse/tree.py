@@ -56,7 +56,9 @@ class TreeJudge:
             if node.get("alias") or node.get("type") == "WithElement"
         )
         self._lambdas = frozenset(
-            str(node["alias"]) for _, node, _ in nodes if node.get("alias") and node.get("name") == "lambda"
+            str(node["alias"])
+            for _, node, _ in nodes
+            if node.get("alias") and node.get("type") == "Function" and node.get("name") == "lambda"
         )
         for key, node, within in nodes:
             self._check_node(key, node, within)
@@ -164,7 +166,7 @@ class TreeJudge:
         if structure is not None:
             if structure != "auto" or name != "format":
                 self._check_structure(structure)
-        elif first.get("type") != "Literal" and first.get("name") != "tuple":
+        elif first.get("type") != "Literal" and not self._calls(first, "tuple"):
             raise refused(
                 f"table function {name} with a computed first argument", "it may be a text of columns"
             )
@@ -172,7 +174,7 @@ class TreeJudge:
     def _check_merge(self, given: list[Node]) -> None:
         """merge() reads whatever tables match; a reader names the database plainly, and it is not `system`."""
         first = given[0] if len(given) > 1 else {"type": "Function", "name": "currentDatabase"}
-        if first.get("type") == "Function" and first.get("name") == "currentDatabase":
+        if self._calls(first, "currentDatabase"):
             database: str | None = self._rights.database
         else:
             self._check_text(first, "merge with a computed database")
@@ -181,6 +183,10 @@ class TreeJudge:
             raise refused(
                 f"table function merge over {database}", "a reader names one database, not the system's"
             )
+
+    def _calls(self, node: Node, function: str) -> bool:
+        """Whether `node` calls the engine's own `function`: no parameter or alias of that name, no lambda."""
+        return node.get("type") == "Function" and node.get("name") == function and function not in self._names
 
     def _check_text(self, node: Node, what: str) -> None:
         """Raise unless `node` is a written text or a bare name that nothing in the statement gives another meaning."""
