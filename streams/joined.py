@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
+from unicodedata import category, normalize
 
 import re2
 
@@ -56,7 +57,8 @@ WORD = r"0-9A-Za-z_\x80-\x8A"  # \w, for a class
 
 
 def shadow(text: str) -> bytes:
-    """The text as far as patterns look at it, one byte a character: ASCII as it is, of the rest its kind."""
+    """The text as far as patterns look at it, one byte a character: ASCII as it is, and what looks like it as what it
+    looks like; of the rest its kind."""
     return text.encode() if text.isascii() else text.translate(_KINDS).encode("latin-1")
 
 
@@ -75,6 +77,15 @@ class _Kinds(dict[int, int]):
 def _kind(character: str) -> int:
     if character.isdecimal():
         return FOREIGN_DIGIT + int(character)
+    plain = normalize("NFKC", character)  # such as full-width forms, and spaces that do not break
+    if plain.isascii() and len(plain) == 1:
+        return ord(plain)
+    if character.isspace():
+        return ord(" ")
+    if category(character) == "Pd" or character == "\N{MINUS SIGN}":
+        return ord("-")
+    if character in "\N{IDEOGRAPHIC FULL STOP}\N{HALFWIDTH IDEOGRAPHIC FULL STOP}":  # a dot of hosts too
+        return ord(".")
     return FOREIGN_LETTER if character.isalnum() else FOREIGN
 
 

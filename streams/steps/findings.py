@@ -5,6 +5,7 @@ RE2 knows no look-around: a pattern takes the character before along, and one be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,13 +18,21 @@ EMAIL_MASK, PHONE_MASK, CARD_MASK, TOKEN_MASK = "[email]", "[phone]", "[card]", 
 # 3 to 7 µs a finding. No text of people has as many; one that does is left to whoever masks it whole.
 FINDINGS_MAX = 50
 
-_MAIL = r"([A-Za-z0-9._%+'-]{1,64}(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+)"
+# A sign as it stands, or percent-encoded, or that encoded again, as in an address within an address.
+_PERCENT = r"%(?:25){0,2}"
+_LETTER = r"A-Za-z0-9\x80-\x8A"  # of a mail address: each script has its own
+_LABEL = rf"[{_LETTER}-]{{1,63}}"
+_MAIL = rf"([{_LETTER}._%+'-]{{1,64}}(?:@|{_PERCENT}40){_LABEL}(?:(?:\.|{_PERCENT}2[Ee]){_LABEL})+)"
+_GAP = rf"(?:[ +-]|{_PERCENT}2[0Dd]){{0,2}}"
+_GAPS = rf"(?:[ ./()+-]|{_PERCENT}2[089BbDdEeFf]){{0,2}}"
+_ESCAPE = r"%[0-9A-Fa-f]{2}"
+_ESCAPED_GAP = re.compile(rf"{_PERCENT}2[0Dd]".encode())
 # Separators or a leading plus make a number a phone number; ten bare digits are an order as often as a phone.
 _NUMBER = (
-    rf"(?:(?:^|[^{WORD}.-])([2-6]{DIGIT}{{3}}(?:[ -]?{DIGIT}{{4}}){{2}}[ -]?{DIGIT}{{1,7}}"
-    rf"|3[47]{DIGIT}{{2}}[ -]?{DIGIT}{{6}}[ -]?{DIGIT}{{5}})"
-    rf"|(?:^|[^{WORD}.+-])((?:\+|00|%2B){DIGIT}(?:[ ./()-]?{DIGIT}){{7,14}})"
-    rf"|(?:^|[^{WORD}.-])(\(?0?{DIGIT}{{2,4}}\)[ ./-]?{DIGIT}{{3,4}}[ ./-]?{DIGIT}{{3,6}}"
+    rf"(?:(?:^|[^{WORD}.-]|{_ESCAPE})([2-6]{DIGIT}{{3}}(?:{_GAP}{DIGIT}{{4}}){{2}}{_GAP}{DIGIT}{{1,7}}"
+    rf"|3[47]{DIGIT}{{2}}{_GAP}{DIGIT}{{6}}{_GAP}{DIGIT}{{5}})"
+    rf"|(?:^|[^{WORD}.+-]|{_ESCAPE})((?:\+|00|{_PERCENT}2[Bb]){DIGIT}(?:{_GAPS}{DIGIT}){{7,14}})"
+    rf"|(?:^|[^{WORD}.-]|{_ESCAPE})(\(?0?{DIGIT}{{2,4}}\)[ ./-]?{DIGIT}{{3,4}}[ ./-]?{DIGIT}{{3,6}}"
     rf"|{DIGIT}{{3}}[ .-]{DIGIT}{{3}}[ .-]{DIGIT}{{4}}"
     rf"|0{DIGIT}{{2,4}}[ /-]{DIGIT}{{5,9}})"
     rf")(?:$|[^{WORD}-])"
@@ -92,7 +101,7 @@ def passes_luhn(digits: Sequence[int]) -> bool:
 
 
 def _may_have_mail(data: bytes) -> bool:
-    return b"@" in data or b"%40" in data
+    return b"@" in data or (b"40" in data and b"%" in data)
 
 
 def _collect(joined: Joined, pattern: re2._Regexp[bytes], found: dict[int, list[Finding] | None]) -> None:
@@ -127,7 +136,8 @@ def _judge(data: bytes, kind: str, start: int, end: int) -> Iterator[Finding]:
         case "word":
             yield from _tokens(data, start, end)
         case "card":
-            digits = [byte & 15 for byte in data[start:end] if 0x30 <= byte <= 0x39 or byte >= FOREIGN_DIGIT]
+            number = _ESCAPED_GAP.sub(b"", data[start:end])
+            digits = [byte & 15 for byte in number if 0x30 <= byte <= 0x39 or byte >= FOREIGN_DIGIT]
             if 13 <= len(digits) <= 19 and passes_luhn(digits):
                 yield Finding(start, end, CARD_MASK)
         case _:

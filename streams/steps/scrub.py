@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote, unquote
 
 import orjson
 
@@ -23,13 +24,15 @@ MASKED_WHOLE = int(Flag.MASKED_WHOLE)
 
 # Nothing is found in a text without one of these; for a short one that is quicker to know than by RE2. A named key has
 # at least 18 characters, dashes among them; a number with its country may have a separator behind each digit.
-_SUSPICIOUS = re.compile(r"\d{3}|\d\D\d\d|[A-Za-z0-9_-]{18}|eyJ|@|%40|(?:\+|%2B)\d")
+_SUSPICIOUS = re.compile(r"\d{3}|\d\D\d\d|[A-Za-z0-9_-]{18}|eyJ|[@＠﹫]|%40|(?:[+＋﹢]|%2[Bb])\d")
 _SHORT = 200  # characters
 # Numbers whose digits change when they are read: 4.111111111111111e15. They are looked at as they will be written.
 _LONG = r"[0-9][0-9.]{12,}[.eE]"
 _LONG_NUMBER = compile_linear(_LONG)
 _ANY = compile_linear(f"{ANYTHING}|{_LONG}")  # one look first: in most packs there is nothing
 _LONG_NUMBER_MIN = 10**12  # a card has 13 digits at least
+_ESCAPED_SCRIPT = re.compile(r"%[89A-Fa-f]")
+_PATH_SIGNS = "/[]%:@!$&'()*+,="  # that stand in a path as they are
 _SEPARATORS = str.maketrans("", "", "-_.")
 
 TEXT_COLUMNS = (
@@ -120,6 +123,8 @@ def scrub_texts(batch: CleanBatch) -> CleanBatch:
     given = {name: column for name in TEXT_COLUMNS if any(column := getattr(batch, name))}
     known = scrub_known(set().union(*given.values()))
     columns: dict[str, Any] = {name: list(map(known.__getitem__, column)) for name, column in given.items()}
+    if "path" in columns:
+        columns["path"] = _scrub_encoded(batch.path, columns["path"])
     whole: set[int] = set()
     for column in columns.values():
         if WHOLE_MASK in column:
@@ -137,6 +142,16 @@ def scrub_texts(batch: CleanBatch) -> CleanBatch:
             flags | MASKED_WHOLE if i in whole else flags for i, flags in enumerate(batch.flags)
         ]
     return replace(batch, **columns)
+
+
+def _scrub_encoded(paths: Sequence[str], scrubbed: list[str]) -> list[str]:
+    """Scrubbed paths; those with escapes of other scripts are looked at as they read, too."""
+    read = {path: unquote(path) for path in set(paths) if _ESCAPED_SCRIPT.search(path)}
+    if not read:
+        return scrubbed
+    known = scrub_known(read.values())
+    masked = {path: quote(known[text], _PATH_SIGNS) for path, text in read.items() if known[text] != text}
+    return [masked.get(path, one) for path, one in zip(paths, scrubbed, strict=True)]
 
 
 def _scrub_objects(

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 
-EMAIL = r"[A-Za-z0-9._%+'-]{1,64}(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+"
+PERCENT = r"%(?:25){0,2}"
+LABEL = r"(?:[^\W_]|-){1,63}"
+EMAIL = rf"(?:[^\W_]|[._%+'-]){{1,64}}(?:@|{PERCENT}40){LABEL}(?:(?:\.|{PERCENT}2[Ee]){LABEL})+"
+ESCAPED_GAP = rf"{PERCENT}2[0Dd]"
+GAP = rf"(?:[ +-]|{ESCAPED_GAP}){{0,2}}"
+GAPS = rf"(?:[ ./()+-]|{PERCENT}2[089BbDdEeFf]){{0,2}}"
+BEFORE, BEFORE_PLUS = (rf"(?:(?<![\w.{sign}-])|(?<=%[0-9A-Fa-f]{{2}}))" for sign in ("", "+"))
 PHONE = (
-    r"(?<![\w.+-])(?:\+|00|%2B)\d(?:[ ./()-]?\d){7,14}(?![\w-])"
-    r"|(?<![\w.-])\(?0?\d{2,4}\)[ ./-]?\d{3,4}[ ./-]?\d{3,6}(?![\w-])"
-    r"|(?<![\w.-])\d{3}[ .-]\d{3}[ .-]\d{4}(?![\w-])"
-    r"|(?<![\w.-])0\d{2,4}[ /-]\d{5,9}(?![\w-])"
+    rf"{BEFORE_PLUS}(?:\+|00|{PERCENT}2[Bb])\d(?:{GAPS}\d){{7,14}}(?![\w-])"
+    rf"|{BEFORE}\(?0?\d{{2,4}}\)[ ./-]?\d{{3,4}}[ ./-]?\d{{3,6}}(?![\w-])"
+    rf"|{BEFORE}\d{{3}}[ .-]\d{{3}}[ .-]\d{{4}}(?![\w-])"
+    rf"|{BEFORE}0\d{{2,4}}[ /-]\d{{5,9}}(?![\w-])"
 )
 CARD = (
-    r"(?<![\w.-])[2-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?![\w-])"
-    r"|(?<![\w.-])3[47]\d{2}[ -]?\d{6}[ -]?\d{5}(?![\w-])"
+    rf"{BEFORE}[2-6]\d{{3}}(?:{GAP}\d{{4}}){{2}}{GAP}\d{{1,7}}(?![\w-])"
+    rf"|{BEFORE}3[47]\d{{2}}{GAP}\d{{6}}{GAP}\d{{5}}(?![\w-])"
 )
 TOKEN = (
     r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,2}"
@@ -40,7 +46,7 @@ def mask(found: re.Match[str]) -> str:
     """What stands for a finding; a number without the check digit of cards stays."""
     if found.lastgroup != "card":
         return "[token]" if found.lastgroup == "token" else "[phone]"
-    digits = [int(one) for one in re.sub(r"\D", "", found[0])]
+    digits = [int(one) for one in re.sub(rf"{ESCAPED_GAP}|\D", "", found[0])]
     doubled = [
         digit if i % 2 == 0 else digit * 2 - 9 * (digit > 4) for i, digit in enumerate(reversed(digits))
     ]

@@ -36,6 +36,8 @@ from tests.streams.plain_scrub import names_person_plainly, scrub_plainly
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "[token]"),
         ("key sk_live_4eC39HqLyjWDarjtT1zdp7dc", "key [token]"),
         ("/s/aB3dE5gH7jK9mN1pQ3sT5vX7z", "/s/[token]"),
+        ("+49 (0) 170 1234567", "[phone]"),
+        ("4111  1111  1111  1111", "[card]"),
     ],
 )
 def test_masks(text: str, scrubbed: str) -> None:
