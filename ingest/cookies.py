@@ -1,12 +1,14 @@
 """The first-party cookie: a random visitor, since when, and what was agreed to. Pure: values in, header values out.
 
-One cookie a site, `fp_<site>`, with the value `<visitor>.<since>.<chosen>.<purposes>.<signature>`: 32 hex digits, two
-times in seconds since 1970 as hex digits, the first letters of the purposes, and 128 bits of HMAC-SHA-256 (RFC 2104)
-over site and value in URL-safe base64. A cookie whose signature does not hold is none.
+One cookie a site, `__Host-fp_<site>`, with the value `<visitor>.<since>.<chosen>.<purposes>.<signature>`: 32 hex
+digits, two times in seconds since 1970 as hex digits, the first letters of the purposes, and 128 bits of HMAC-SHA-256
+(RFC 2104) over site and value in URL-safe base64. A cookie whose signature does not hold is none. The prefix makes
+browsers refuse it from anybody but this host (RFC 6265bis, section 4.1.3.2): a signature alone would let a neighbour
+host give a person the cookie of somebody else.
 
-Versions before December 2026 set the same without a signature. Such a cookie goes on naming its visitor on events,
-which any event of a public key may do as well, but it proves nothing: it makes no link to another domain, and it is
-never signed, as anybody could have invented it.
+Versions before December 2026 set `fp_<site>`, the same without a signature. Such a cookie goes on naming its visitor on
+events, which any event of a public key may do as well, but it proves nothing: it makes no link to another domain, and
+it is never signed, as anybody could have invented it.
 """
 
 from __future__ import annotations
@@ -58,23 +60,28 @@ def cookie_key(site_secret: bytes) -> bytes:
 
 def cookie_name(site: str) -> str:
     """One for each site, as an edge may serve several: a choice on one says nothing on another."""
+    return f"__Host-fp_{site}"
+
+
+def unsigned_name(site: str) -> str:
+    """The name of one that is not signed."""
     return f"fp_{site}"
 
 
 def read_visit(header: bytes, site: str, key: bytes, now_s: int) -> Visit | None:
     """The visit in a Cookie header (RFC 6265); None where there is none, or none that can be read, or an old one.
 
-    key: see `cookie_key`. Of several, the first that is signed; one that is not counts only where none is.
+    key: see `cookie_key`. Of several, the first that is signed; one that is not counts only where none is, and each
+    under its own name alone.
     """
-    unsigned = None
-    for value in _find(header, site):
-        visit = _read_value(value, site, key) if len(value) <= VALUE_LENGTH_MAX else None
-        if visit is None or not now_s - COOKIE_SECONDS_MAX < visit.since <= now_s + 86_400:
-            continue
-        if visit.is_signed:
-            return visit
-        unsigned = unsigned or visit
-    return unsigned
+    for name in (cookie_name(site), unsigned_name(site)):
+        for value in _find(header, name):
+            visit = _read_value(value, site, key) if len(value) <= VALUE_LENGTH_MAX else None
+            if visit is None or not now_s - COOKIE_SECONDS_MAX < visit.since <= now_s + 86_400:
+                continue
+            if visit.is_signed == (name == cookie_name(site)):
+                return visit
+    return None
 
 
 # A browser sends its cookie with each hit: 0.2 µs instead of 3. 8,192 x about 500 bytes = 4 MB.
@@ -93,11 +100,6 @@ def _read_value(value: str, site: str, key: bytes) -> Visit | None:
     return Visit(visitor, since, chosen_at, purposes, bool(signature))
 
 
-def has_cookie(header: bytes, site: str) -> bool:
-    """Whether the browser keeps a cookie of this site, readable or not."""
-    return any(_find(header, site))
-
-
 def set_cookie(site: str, visit: Visit, key: bytes, now_s: int) -> bytes:
     """The Set-Cookie header that keeps a visit. Its end does not move when it is set again.
 
@@ -108,7 +110,8 @@ def set_cookie(site: str, visit: Visit, key: bytes, now_s: int) -> bytes:
     value = f"{visit.visitor}.{visit.since:x}.{visit.chosen_at:x}.{letters}"
     if visit.is_signed:
         value = f"{value}.{_sign(value, site, key)}"
-    return f"{cookie_name(site)}={value}; Max-Age={rest_s}; {_ATTRIBUTES}".encode()
+    name = cookie_name(site) if visit.is_signed else unsigned_name(site)
+    return f"{name}={value}; Max-Age={rest_s}; {_ATTRIBUTES}".encode()
 
 
 def _sign(said: str, site: str, key: bytes) -> str:
@@ -116,9 +119,11 @@ def _sign(said: str, site: str, key: bytes) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def delete_cookie(site: str) -> bytes:
-    """The Set-Cookie header that ends it."""
-    return f"{cookie_name(site)}=; Max-Age=0; {_ATTRIBUTES}".encode()
+def delete_cookie(header: bytes, site: str) -> bytes | None:
+    """The Set-Cookie header that ends the cookie in a Cookie header, readable or not; None where there is none."""
+    names = (name for name in (cookie_name(site), unsigned_name(site)) if any(_find(header, name)))
+    name = next(names, None)
+    return f"{name}=; Max-Age=0; {_ATTRIBUTES}".encode() if name else None
 
 
 def derive_visitor(secret: bytes, seed: str) -> str:
@@ -129,9 +134,9 @@ def derive_visitor(secret: bytes, seed: str) -> str:
     return hmac.digest(secret, b"visitor\0" + seed.encode("utf-8", "surrogatepass"), "sha256")[:16].hex()
 
 
-def _find(header: bytes, site: str) -> Iterator[str]:
-    """The values under our name, "" for an empty one. A search for the name, as a header may hold 60,000 others."""
-    wanted, at = cookie_name(site).encode() + b"=", -1
+def _find(header: bytes, name: str) -> Iterator[str]:
+    """The values under a name of ours, "" for an empty one; by searching, as a header may hold 60,000 others."""
+    wanted, at = name.encode() + b"=", -1
     for _ in range(SAME_NAME_MAX):
         at = header.find(wanted, at + 1)
         while at > 0 and header[at - 1] not in b"; \t":  # the end of a longer name

@@ -18,7 +18,6 @@ from ingest.cookies import (
     cookie_key,
     delete_cookie,
     derive_visitor,
-    has_cookie,
     read_visit,
     set_cookie,
 )
@@ -94,7 +93,7 @@ def settle(
     """
     decision = decide_choice(rules, signals)
     if decision.basis is None:
-        return Settled("", delete_cookie(rules.site) if has_cookie(cookies, rules.site) else None)
+        return Settled("", delete_cookie(cookies, rules.site))
     if decision.basis is not Basis.CONSENTED:
         return Settled()
     now_s = now_ms // 1000

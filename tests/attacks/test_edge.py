@@ -94,14 +94,14 @@ def forgeries(real: str) -> dict[str, str]:
     rest = said.partition(".")[2]
     own = hmac.digest(b"", f"shop\0{CHOSEN}.{rest}".encode(), "sha256")[:16]
     return {
-        "another visitor": f"fp_shop={CHOSEN}.{rest}.{signature}",
-        "another purpose": f"fp_shop={said}a.{signature}",
-        "another time": f"fp_shop={said.replace('.', '.1', 1)}.{signature}",
-        "another site": f"fp_other={said}.{signature}",
-        "a signature of zeros": f"fp_shop={CHOSEN}.{rest}.{'A' * 22}",
-        "a key of nothing": f"fp_shop={CHOSEN}.{rest}.{base64.urlsafe_b64encode(own).rstrip(b'=').decode()}",
-        "half a signature": f"fp_shop={CHOSEN}.{rest}.{signature[:11]}",
-        "no signature": f"fp_shop={CHOSEN}.{rest}.",
+        "another visitor": f"__Host-fp_shop={CHOSEN}.{rest}.{signature}",
+        "another purpose": f"__Host-fp_shop={said}a.{signature}",
+        "another time": f"__Host-fp_shop={said.replace('.', '.1', 1)}.{signature}",
+        "another site": f"__Host-fp_other={said}.{signature}",
+        "a signature of zeros": f"__Host-fp_shop={CHOSEN}.{rest}.{'A' * 22}",
+        "a key of nothing": f"__Host-fp_shop={CHOSEN}.{rest}.{base64.urlsafe_b64encode(own).rstrip(b'=').decode()}",
+        "half a signature": f"__Host-fp_shop={CHOSEN}.{rest}.{signature[:11]}",
+        "no signature": f"__Host-fp_shop={CHOSEN}.{rest}.",
     }
 
 
@@ -115,7 +115,9 @@ def test_a_cookie_with_a_wrong_signature_makes_no_link_and_names_nobody(edge: Ed
     real = beacon(edge, "real")
     start = ends(kafka)
     for what, cookie in forgeries(real).items():
-        assert token(edge, cookie, key="other" if cookie.startswith("fp_other") else "shop") is None, what
+        assert token(edge, cookie, key="other" if cookie.startswith("__Host-fp_other") else "shop") is None, (
+            what
+        )
         assert visitor_of(beacon(edge, f"forged {what}", cookie)) not in ("", CHOSEN, visitor_of(real)), what
     assert CHOSEN not in {event.visitor_id for event in edge.events(start)}
 
@@ -139,6 +141,19 @@ def test_a_signed_cookie_counts_before_an_invented_one_of_a_neighbour_host(edge:
     start = ends(kafka)
     assert beacon(edge, "tossed", f"{invented()}; fp_shop=x; {real}") == ""
     assert [event.visitor_id for event in edge.events(start)] == [visitor_of(real)]
+
+
+def test_a_neighbour_host_gives_nobody_the_signed_cookie_that_it_was_given(edge: Edge, kafka: str) -> None:
+    """A host beside ours sets cookies for all of the domain, under any path and as many as it likes, but none that is
+    called __Host-."""
+    theirs, real = beacon(edge, "neighbour"), beacon(edge, "person beside it")
+    assert real.startswith("__Host-")
+    tossed = theirs.removeprefix("__Host-")
+    start = ends(kafka)
+    for number, cookies in enumerate((f"{tossed}; {real}", "; ".join([invented()] * 9 + [tossed, real]))):
+        assert beacon(edge, f"tossed signed {number}", cookies) == ""
+    assert {event.visitor_id for event in edge.events(start)} == {visitor_of(real)}
+    assert visitor_of(beacon(edge, "tossed alone", tossed)) not in ("", visitor_of(theirs))
 
 
 @pytest.mark.parametrize("at", ["/b", "/v1/consent"])

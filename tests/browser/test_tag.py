@@ -21,7 +21,7 @@ def test_a_page_that_knows_the_choice_sends_its_view_once_and_nothing_else(shop:
     assert view.flags & Flag.WEBDRIVER
     (cookie,) = shop.cookies()
     assert (cookie["name"], cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (
-        "fp_shop", True, True, "Lax"
+        "__Host-fp_shop", True, True, "Lax"
     )  # fmt: skip
     assert cookie["value"].split(".")[0] == view.visitor_id
     assert page.evaluate("[document.cookie, localStorage.length]") == ["", 0]

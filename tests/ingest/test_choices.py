@@ -74,7 +74,7 @@ def test_a_withdrawal_names_whose_it_is_and_ends_the_cookie_in_its_answer(edge: 
     start = ends(kafka)
     status, answer, ended = choose(edge, "none", kept(cookie))
     assert (status, answer["consent"]["measurement"]) == (200, False)
-    assert ended.startswith("fp_shop=;")
+    assert ended.startswith("__Host-fp_shop=;")
     assert "Max-Age=0" in ended
     (proof,) = edge.events(start)
     assert proof.visitor_id == kept(cookie).split("=")[1].split(".")[0]
@@ -202,7 +202,7 @@ def test_a_visitor_is_followed_over_a_link_once(edge: Edge, kafka: str) -> None:
     assert arrive(edge, token, "page-1") == cookie.split(".")[0]  # its answer was lost
     assert arrive(edge, token, "page-2") not in ("", cookie.split(".")[0])
     followed = [one.visitor_id for one in edge.events(start) if one.event_id == "arrival-page-1"]
-    assert [f"fp_shop={visitor}" for visitor in followed] == [cookie.split(".")[0]] * 2
+    assert [f"__Host-fp_shop={visitor}" for visitor in followed] == [cookie.split(".")[0]] * 2
 
 
 def test_a_token_that_cannot_be_used_here_is_not_used_up(edge: Edge) -> None:

@@ -62,11 +62,12 @@ def test_a_cookie_says_what_was_put_into_it(visitor: bytes, since: int, purposes
 def test_no_header_makes_the_reader_fail(header: bytes) -> None:
     assert read(header) is None
     assert read(b"fp_demo=" + header) is None
+    assert read(b"__Host-fp_demo=" + header) is None
 
 
 def test_the_browser_is_told_to_keep_it_to_itself() -> None:
     header = signed_cookie().decode()
-    assert header.startswith(f"fp_demo={VISIT.visitor}.")
+    assert header.startswith(f"__Host-fp_demo={VISIT.visitor}.")
     assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(header.split("; "))
     assert "Domain" not in header
 
@@ -123,8 +124,11 @@ def test_a_cookie_that_is_there_is_not_set_again_but_for_another_choice() -> Non
 
 
 def test_a_choice_against_measurement_ends_the_cookie_readable_or_not() -> None:
-    for cookies in (sent_back(), b"fp_demo=broken"):
-        assert settle(DEMO, "consent=none", cookies, NOW_MS, "seed") == ("", delete_cookie("demo"))
+    for cookies in (sent_back(), b"fp_demo=broken", b"__Host-fp_demo=broken"):
+        ended = settle(DEMO, "consent=none", cookies, NOW_MS, "seed")
+        assert ended == ("", delete_cookie(cookies, "demo"))
+        name = cookies.removeprefix(b"theirs=1; ").partition(b"=")[0]
+        assert (ended.set_cookie or b"").startswith(name + b"=; Max-Age=0; ")
     assert settle(DEMO, "consent=marketing", b"", NOW_MS, "seed") == ("", None)
 
 
@@ -141,10 +145,10 @@ def test_a_door_that_makes_no_visitors_reads_the_cookie_and_ends_it() -> None:
     own = row(consent="consent=all", visitor_id="own")
     assert settle_row(DEMO, own, sent_back(), NOW_MS)[0][VISITOR] == "own"
     assert settle_row(DEMO, row(consent="consent=none", visitor_id="own"), sent_back(), NOW_MS)[1] == [
-        (b"set-cookie", delete_cookie("demo"))
+        (b"set-cookie", delete_cookie(sent_back(), "demo"))
     ]
     denied, headers = settle_row(DEMO, row(consent="consent=none"), sent_back(), NOW_MS)
-    assert (denied[VISITOR], headers) == ("", [(b"set-cookie", delete_cookie("demo"))])
+    assert (denied[VISITOR], headers) == ("", [(b"set-cookie", delete_cookie(sent_back(), "demo"))])
 
 
 def test_only_short_choices_are_remembered() -> None:

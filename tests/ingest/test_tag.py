@@ -102,7 +102,7 @@ def test_without_consent_to_measurement_there_is_no_visitor_and_no_cookie(
 def test_a_beacon_that_carries_a_withdrawal_ends_the_cookie(edge: Edge) -> None:
     _, _, cookie = beacon(edge, view("w-1"))
     _, _, ended = beacon(edge, view("w-2"), common={"consent": "none"}, cookie=cookie.split(";")[0])
-    assert ended.startswith("fp_shop=;")
+    assert ended.startswith("__Host-fp_shop=;")
     assert "Max-Age=0" in ended
 
 
