@@ -69,7 +69,10 @@ class Intake:
     def asker(self, peer: str, header_list: HeaderList) -> Asker:
         """The same with what else a pixel's head says."""
         headers = dict(header_list)
-        cookies = cookies_of(header_list) if b"cookie" in headers else b""
+        cookies = b""
+        # A link of any page leads a person here with their cookie; a picture is no page, so it says nothing then.
+        if b"cookie" in headers and headers.get(b"sec-fetch-dest") != b"document":
+            cookies = cookies_of(header_list)
         return Asker(self._client(peer, header_list, headers), headers.get(b"origin"), cookies)
 
     def _client(self, peer: str, header_list: HeaderList, headers: Headers) -> Client:

@@ -14,7 +14,8 @@ def truncate_ip(ip: str) -> str:
         address = ip_address(ip)
     except ValueError:
         return ""
-    address = getattr(address, "ipv4_mapped", None) or address
+    # Within some IPv6 addresses an IPv4 address stands whole: in mapped ones, and in the /48 of 6to4 (RFC 3056).
+    address = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None) or address
     network, kept_bits = (IPv4Network, 24) if address.version == 4 else (IPv6Network, 48)
     return str(network((int(address), kept_bits), strict=False).network_address)
 

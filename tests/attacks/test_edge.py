@@ -156,6 +156,19 @@ def test_a_neighbour_host_gives_nobody_the_signed_cookie_that_it_was_given(edge:
     assert visitor_of(beacon(edge, "tossed alone", tossed)) not in ("", visitor_of(theirs))
 
 
+def test_a_link_to_the_pixel_neither_ends_a_cookie_nor_speaks_for_its_visitor(edge: Edge, kafka: str) -> None:
+    """Browsers send a Lax cookie along when a link of another site is followed."""
+    cookie = beacon(edge, "follows links")
+    start = ends(kafka)
+    for dest, is_ended in (("image", True), ("document", False)):
+        headers = {"Cookie": cookie, "Sec-Fetch-Dest": dest}
+        _, _, sent = edge.request("GET", "/p.gif?k=shop&consent=none", b"", headers)
+        assert ("set-cookie" in sent) == is_ended
+        edge.request("GET", f"/p.gif?k=shop&e=bought&id={dest}&consent=all", b"", headers)
+    visitors = {event.event_id: event.visitor_id for event in edge.events(start)}
+    assert (visitors["image"], visitors["document"]) == (visitor_of(cookie), "")
+
+
 @pytest.mark.parametrize("at", ["/b", "/v1/consent"])
 @pytest.mark.parametrize("cookie", ["signed", "unsigned"])
 def test_a_link_never_replaces_a_cookie(edge: Edge, at: str, cookie: str) -> None:

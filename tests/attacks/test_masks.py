@@ -26,6 +26,11 @@ PERSONAL = {
 }
 
 
+@pytest.mark.parametrize("ip", ["2002:cb00:714d::1", "::ffff:203.0.113.77", "2002:CB00:714D:1::2%eth0"])
+def test_an_ipv4_address_within_one_of_ipv6_is_cut_as_ipv4(ip: str) -> None:
+    assert cleaned(page_view(ip=ip)).ip_network == ["203.0.113.0"]
+
+
 @pytest.mark.parametrize("how", PERSONAL)
 def test_a_person_in_another_spelling_is_masked(how: str) -> None:
     text, mask = PERSONAL[how]
