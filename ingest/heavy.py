@@ -1,14 +1,15 @@
 """Bodies that take long to read: each in its turn, in a thread beside the loop, so that nobody else waits for them.
 
 A body is inflated, taken apart and made into rows by functions without effects. Of a small one they are called at once:
-at most 20 ms. A large one waits until the one before it is through, and is read in a thread, from which the interpreter
-takes the loop's turn every 5 ms; what is one call in C (JSON as a whole) has bounds of its own in body.py. One thread,
-as each further one would take an equal share from the loop.
+at most 20 ms. A large one waits for its turn, in which networks alternate, and is read in a thread, from which the
+interpreter takes the loop's turn every 5 ms; what is one call in C (JSON as a whole) has bounds of its own in body.py.
+One thread, as each further one would take an equal share from the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -23,7 +24,9 @@ FLAT_BYTES_MAX = (
 )
 FLAT_BRACES_MAX = 500
 PAUSE_EVENTS = 500  # after so many rows others have their turn before the next are put into packs: 500 x 5 µs
-HELD_BYTES_MAX = 100_000_000  # of all that wait for their turn; beyond it the next is answered with 503
+HELD_BYTES_MAX = (
+    100_000_000  # of a network's that wait for their turn; beyond it its next is answered with 503
+)
 
 CROWDED = Unacceptable(
     "unavailable",
@@ -34,29 +37,54 @@ _T = TypeVar("_T")
 
 
 class Heavy:
-    """The turns of one worker."""
+    """The turns of one worker. Networks take turns too, and none keeps all others out: held_bytes_max is for one of
+    them, all together have twice as much."""
 
     def __init__(self, held_bytes_max: int = HELD_BYTES_MAX) -> None:
         self._held_bytes_max = held_bytes_max
-        self._held_bytes = 0
-        self._turn = asyncio.Lock()  # who waits longest is next
+        self._held_bytes: Counter[str] = Counter()  # by network
+        self._is_busy = False
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by network, whose turn is next first
         self._thread = ThreadPoolExecutor(1, "body")
 
-    async def begin(self, size: int) -> None:
+    async def begin(self, size: int, network: str) -> None:
         """Wait for the turn of a body of so many bytes. Raises Unacceptable where too many wait already."""
-        if self._held_bytes + size > self._held_bytes_max:
+        of_all, own = self._held_bytes.total() + size, self._held_bytes[network] + size
+        if own > self._held_bytes_max or of_all > 2 * self._held_bytes_max:
             raise Unacceptable(*CROWDED.rejection)
-        self._held_bytes += size
+        self._held_bytes[network] += size
+        if not self._is_busy:
+            self._is_busy = True
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(network, deque()).append(turn)
         try:
-            await self._turn.acquire()
+            await turn
         except BaseException:
-            self._held_bytes -= size
+            if turn.cancelled():
+                self._give_back(size, network)
+            else:  # it was this one's turn already
+                self.end(size, network)
             raise
 
-    def end(self, size: int) -> None:
+    def end(self, size: int, network: str) -> None:
         """The next one's turn."""
-        self._held_bytes -= size
-        self._turn.release()
+        self._give_back(size, network)
+        while self._waiting:
+            following = next(iter(self._waiting))
+            line = self._waiting.pop(following)
+            turn = line.popleft()
+            if line:
+                self._waiting[following] = line  # behind the other networks
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._is_busy = False
+
+    def _give_back(self, size: int, network: str) -> None:
+        self._held_bytes[network] -= size
+        if not self._held_bytes[network]:
+            del self._held_bytes[network]
 
     async def run(self, read: Callable[..., _T], *args: object) -> _T:
         """Call it in the thread; for whose turn it is."""
@@ -66,11 +94,12 @@ class Heavy:
 class Turn:
     """One request's reading. `end` it in any case."""
 
-    __slots__ = ("_heavy", "_size", "content")
+    __slots__ = ("_heavy", "_network", "_size", "content")
 
-    def __init__(self, heavy: Heavy) -> None:
+    def __init__(self, heavy: Heavy, network: str) -> None:
         self.content = b""
         self._heavy = heavy
+        self._network = network
         self._size = 0  # 0: it is small
 
     @property
@@ -101,7 +130,7 @@ class Turn:
     async def grow(self, size: int) -> None:
         """It turned out to be a large one: wait for the turn. Raises Unacceptable."""
         if not self._size:
-            await self._heavy.begin(size)
+            await self._heavy.begin(size, self._network)
             self._size = max(1, size)
 
     async def run(self, read: Callable[..., _T], *args: object) -> _T:
@@ -111,7 +140,7 @@ class Turn:
     def end(self) -> None:
         """All of it is read; may be said twice."""
         if self._size:
-            self._heavy.end(self._size)
+            self._heavy.end(self._size, self._network)
             self._size = 0
 
 

@@ -96,7 +96,7 @@ class Intake:
 
         query: of an address that may hold events; flat: see `Turn.open`. End the turn in any case.
         """
-        turn, size = Turn(self.heavy), len(body)
+        turn, size = Turn(self.heavy, client.network), len(body)
         try:
             await turn.open(
                 body, headers.get(b"content-encoding", b"").decode("latin-1"), len(query), flat=flat

@@ -338,6 +338,30 @@ def test_large_bodies_are_read_one_at_a_time_and_only_so_many_wait() -> None:
     run(journey)
 
 
+def test_large_bodies_of_one_network_keep_those_of_others_neither_out_nor_waiting() -> None:
+    async def journey() -> None:
+        one, order, gate = Heavy(held_bytes_max=50), list[str](), asyncio.Event()
+
+        async def read(network: str) -> None:
+            await one.begin(10, network)
+            order.append(network)
+            await gate.wait()
+            one.end(10, network)
+
+        crowd = [asyncio.create_task(read("crowd")) for _ in range(7)]
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(read(name)) for name in ("a", "b", "gone")]
+        await asyncio.sleep(0)
+        others.pop().cancel()
+        gate.set()
+        failed = [one for one in await asyncio.gather(*crowd, *others, return_exceptions=True) if one]
+        assert [type(one) for one in failed] == [Unacceptable] * 2
+        assert order == ["crowd", "crowd", "a", "b", "crowd", "crowd", "crowd"]
+        await read("a")  # nothing is held any more
+
+    run(journey)
+
+
 # --- heads that say two things, and heads that are kept waiting
 
 EVENT = b'{"event":"a"}'
