@@ -27,6 +27,7 @@ LIMITS = Limits(
     head_s_max=1.0,
     idle_s_max=30.0,
     body_s_max=1.5,
+    reader_answers_bytes_max=128 << 20,
 )
 
 

@@ -146,10 +146,31 @@ def test_readers_bodies_together_are_bounded() -> None:
 
     budget = Budget(10)
     budget.take(8)
-    with pytest.raises(ClickHouseError, match="together are longer than 10 bytes"):
+    with pytest.raises(ClickHouseError, match="together longer than 10 bytes"):
         budget.take(3)
     budget.give_back(8)
     budget.take(10)
+
+
+def ask_slowly(small: SmallServer, opened: ExitStack, byte_count: int) -> bytes:
+    """Ask for an answer that is held back whole, and take no more than its status."""
+    one = opened.enter_context(small.connect())
+    query = quote(f"SELECT repeat(repeat('a', 1000), {byte_count // 1000})")
+    one.sendall(f"GET /?wait_end_of_query=1&query={query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return one.recv(13)
+
+
+def test_answers_that_nobody_takes_keep_no_memory_and_no_connection(own_small: SmallServer) -> None:
+    with ExitStack() as opened:
+        statuses = [ask_slowly(own_small, opened, 60_000_000) for _ in range(4)]
+        assert statuses == [b"HTTP/1.1 200 "] * 2 + [b"HTTP/1.1 503 "] * 2
+        assert own_small.ask("SELECT 1", writer=False).text == "1\n"
+    await_that(lambda: own_small.metric("connections") == 1, 10, "they have gone")
+    with ExitStack() as opened:
+        for _ in range(LIMITS.connection_count_max):
+            assert ask_slowly(own_small, opened, 5_000_000) == b"HTTP/1.1 200 "
+        assert own_small.ask("SELECT 2").text == "2\n"
+        assert own_small.ask("SELECT 3", writer=False).text == "3\n"
 
 
 # Connections

@@ -258,6 +258,7 @@ def test_a_column_may_be_called_like_a_refused_function(server: Server) -> None:
         ("SELECT * FROM format(CSV, '1,2')", "1\t2\n"),
         ("SELECT JSONExtract('{\"a\": 1}', 'a', 'Nullable(UInt8)')", "1\n"),
         ("SELECT CAST('1' AS Decimal(10, 2)), '1'::UInt8", "1\t1\n"),
+        ("SELECT JSON_VALUE('{\"a\": [1, 2]}', '$.a[1]'), JSON_EXISTS('{}', '$.a')", "2\t0\n"),
     ):
         # format() makes a temporary table inside the engine: for those who may write.
         answer = server.ask(query, writer="format(" in query)

@@ -68,6 +68,7 @@ class Server(ThreadingHTTPServer):
         self.stopping = False
         self.connections = Connections(limits.connection_count_max)
         self.reader_bodies = Budget(limits.reader_bodies_bytes_max)
+        self.reader_answers = Budget(limits.reader_answers_bytes_max)
         self._running = 0
         self._changed = threading.Condition()
         health.watch(runner.slots, self.connections)
@@ -125,6 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     _answered = False
     _close_after_answer = False
     _is_writer = False
+    _held_bytes = 0
 
     def setup(self) -> None:
         super().setup()
@@ -153,6 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.command, self.requestline, self.request_version = "", "", "HTTP/1.1"
         self._query_id, self._answered, self._body_left = "", False, False
         self._headers_buffer: list[bytes] = []
+        self._sending.deadline = math.inf
         try:
             if not self._reader.peek(1):
                 return
@@ -209,12 +212,14 @@ class _Handler(BaseHTTPRequestHandler):
         user = self.server.users.authenticate(self.headers, dict(fields))
         self._is_writer = not user.readonly
         self.server.enter()
+        self._held_bytes = 0
         charged: list[int] = []
         try:
             self._answer(user, fields, self._pieces(user, charged), read_only=read_only)
             self.wfile.flush()  # before it is counted out: a stopping server ends when nothing is counted in
         finally:
             self.server.reader_bodies.give_back(sum(charged))
+            self.server.reader_answers.give_back(self._held_bytes)
             self.server.leave()
 
     def _pieces(self, user: User, charged: list[int]) -> Iterator[bytes]:
@@ -251,14 +256,25 @@ class _Handler(BaseHTTPRequestHandler):
             if isinstance(outcome, Stream):
                 self._send_stream(outcome, options, started)
             else:
+                self._hold(len(outcome.body))
                 self._send_answer(outcome, options, started)
         finally:
             connections.mark(self.connection, is_working=False)
 
+    def _hold(self, count: int) -> None:
+        """Count bytes of a reader's answer that wait here; raises ClickHouseError when all readers' are too many."""
+        if not self._is_writer:
+            self.server.reader_answers.take(count)
+            self._held_bytes += count
+
     def _send_answer(self, answer: Answer, options: Options, started: int) -> None:
+        # The engine has done its work: a client that is slow to take what came of it leaves for a new one.
+        self.server.connections.mark(self.connection, is_working=False)
         encoding = self._encoding(options) if answer.body else None
         encoder = build_encoder(encoding)
         body = encoder.push(answer.body) + encoder.end() if answer.body else b""
+        limits = self.server.limits
+        self._sending.deadline = time.monotonic() + limits.body_s_max + len(body) / limits.body_bytes_per_s
         self._head(200, answer.format, encoding, _summary(answer.counts, started))
         self._sized(body)
 
@@ -270,6 +286,7 @@ class _Handler(BaseHTTPRequestHandler):
         size = 0
         try:
             while size < limit and (piece := self._read(stream)):
+                self._hold(len(piece))
                 held.append(piece)
                 size += len(piece)
         except BaseException:
@@ -279,7 +296,9 @@ class _Handler(BaseHTTPRequestHandler):
             stream.finish()
             if stream.error:
                 raise stream.error
-            self._send_answer(Answer(b"".join(held), stream.format, stream.counts), options, started)
+            whole = b"".join(held)
+            held.clear()
+            self._send_answer(Answer(whole, stream.format, stream.counts), options, started)
             return
         self._send_long(stream, held, options, started)
 

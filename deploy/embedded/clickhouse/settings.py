@@ -32,6 +32,7 @@ class Limits:
     body_bytes_per_s: int = 128 << 10
     reader_body_bytes_max: int = 64 << 20  # after decompression
     reader_bodies_bytes_max: int = 256 << 20  # of all readers together, while they wait and run
+    reader_answers_bytes_max: int = 256 << 20  # of all readers together, held back or not yet taken
     held_answer_bytes_max: int = 64 << 20  # wait_end_of_query=1 holds so much back; a longer answer streams
     # Query text, without the data of an INSERT; ClickHouse's own max_query_size.
     query_bytes_max: int = 256 << 10

@@ -84,7 +84,7 @@ class Slots:
 
 
 class Budget:
-    """Bytes that all readers' bodies together may hold; `take` raises ClickHouseError 202 when there are none left."""
+    """Bytes that all readers' bodies, or answers, may hold together; `take` raises ClickHouseError 202 above that."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
@@ -97,7 +97,7 @@ class Budget:
                 raise ClickHouseError(
                     202,
                     "TOO_MANY_SIMULTANEOUS_QUERIES",
-                    f"Readers' queries and forms together are longer than {self._bytes_max} bytes; try again later",
+                    f"What readers sent or wait for is together longer than {self._bytes_max} bytes; try again later",
                 )
             self._taken += count
 
