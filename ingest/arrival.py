@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from ingest.answers import Receive
 from ingest.body import BODY_BYTES_MAX, TOO_LARGE
@@ -11,7 +12,8 @@ from ingest.fields import Unacceptable
 
 BODY_SECONDS_MAX = 30  # for a body to arrive
 DISCARDED_BYTES_MAX = 100_000_000  # of a body that is too large anyway; beyond it the connection breaks
-HELD_BYTES_MAX = 200_000_000  # of all bodies that are still arriving; beyond it the next is answered with 503
+# Of a network's bodies that are still arriving, and twice as much of all; beyond it the next is answered with 503.
+HELD_BYTES_MAX = 100_000_000
 
 
 @dataclass(slots=True)
@@ -21,9 +23,19 @@ class Arrivals:
     seconds_max: float = BODY_SECONDS_MAX
     held_bytes_max: int = HELD_BYTES_MAX
     held_bytes: int = 0
+    of_networks: Counter[str] = field(default_factory=Counter)
+
+    def hold(self, size: int, network: str) -> bool:
+        """Count bytes that came, or with a minus are gone; False where too many are held now."""
+        self.held_bytes += size
+        self.of_networks[network] += size
+        if not self.of_networks[network]:
+            del self.of_networks[network]
+        is_within = self.of_networks[network] <= self.held_bytes_max
+        return is_within and self.held_bytes <= 2 * self.held_bytes_max
 
 
-async def read_body(receive: Receive, arrivals: Arrivals | None = None) -> bytes:
+async def read_body(receive: Receive, arrivals: Arrivals | None = None, network: str = "") -> bytes:
     """The whole body. Raises Unacceptable: `body_too_large`, `body_broken_off` where it does not arrive in time,
     `unavailable` where too many bodies are arriving at once.
 
@@ -54,8 +66,7 @@ async def read_body(receive: Receive, arrivals: Arrivals | None = None) -> bytes
                 if size <= BODY_BYTES_MAX:
                     parts.append(part)
                     held += len(part)
-                    arrivals.held_bytes += len(part)
-                    if arrivals.held_bytes > arrivals.held_bytes_max:
+                    if not arrivals.hold(len(part), network):
                         raise _crowded()
                 if not message.get("more_body") or size > DISCARDED_BYTES_MAX:
                     break
@@ -63,7 +74,8 @@ async def read_body(receive: Receive, arrivals: Arrivals | None = None) -> bytes
     except TimeoutError:
         raise _broken_off(arrivals) from None
     finally:
-        arrivals.held_bytes -= held
+        if held:
+            arrivals.hold(-held, network)
     if size > BODY_BYTES_MAX:
         raise Unacceptable(*TOO_LARGE)
     return b"".join(parts)

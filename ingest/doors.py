@@ -162,7 +162,7 @@ class EventsDoor:
         cors = self._intake.cors(sender, headers.get(b"origin"))
         turn = None
         try:
-            body = await read_body(receive, self._intake.arrivals)
+            body = await read_body(receive, self._intake.arrivals, client.network)
             known = None if SIGNATURE in headers else sender  # a signed body counts for who signed it
             if wait_s := self._intake.wait_of(client, known):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)

@@ -77,8 +77,8 @@ class PageDoor(ABC):
         now_ms = int(time.time() * 1000)
         request = turn = None
         try:
-            body = b"" if method == "GET" else await read_body(receive, intake.arrivals)
             client = intake.client(scope, headers)
+            body = b"" if method == "GET" else await read_body(receive, intake.arrivals, client.network)
             if wait_s := intake.wait_of(client, None):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)
             turn = await intake.open_body(headers, body, client, flat=True)

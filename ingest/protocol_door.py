@@ -59,7 +59,9 @@ class ProtocolDoor:
         sender: Sender | None = None
         turn = None
         try:
-            body = b"" if scope["method"] in BODILESS else await read_body(receive, intake.arrivals)
+            body = b""
+            if scope["method"] not in BODILESS:
+                body = await read_body(receive, intake.arrivals, client.network)
             sender = intake.sites.find(read_key(headers, query))
             if wait_s := intake.wait_of(client, sender):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)

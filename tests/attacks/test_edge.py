@@ -10,7 +10,7 @@ import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from deploy.errors import Trouble
 from deploy.supervisor.client import Supervisor
 from deploy.supervisor.run_folder import RunFolder
 from ingest import connection, heavy
+from ingest.arrival import Arrivals, read_body
 from ingest.body import inflate, load
 from ingest.crossdomain import Use
 from ingest.fields import Unacceptable
@@ -358,6 +359,33 @@ def test_large_bodies_of_one_network_keep_those_of_others_neither_out_nor_waitin
         assert [type(one) for one in failed] == [Unacceptable] * 2
         assert order == ["crowd", "crowd", "a", "b", "crowd", "crowd", "crowd"]
         await read("a")  # nothing is held any more
+
+    run(journey)
+
+
+def test_bodies_of_one_network_that_never_end_leave_room_for_those_of_others() -> None:
+    async def journey() -> None:
+        arrivals, gate = Arrivals(held_bytes_max=50), asyncio.Event()
+
+        def arriving(*pieces: int) -> Callable[[], Awaitable[dict[str, Any]]]:
+            left = [bytes(size) for size in pieces]
+
+            async def receive() -> dict[str, Any]:
+                if len(left) == 1:
+                    await gate.wait()
+                return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+            return receive
+
+        crowd = [asyncio.create_task(read_body(arriving(9, 1), arrivals, "203.0.113")) for _ in range(8)]
+        await asyncio.sleep(0)
+        other = asyncio.create_task(read_body(arriving(40, 1), arrivals, "198.51.100"))
+        await asyncio.sleep(0)
+        gate.set()
+        found = await asyncio.gather(*crowd, return_exceptions=True)
+        assert [isinstance(one, Unacceptable) for one in found] == [False] * 5 + [True] * 3
+        assert len(await other) == 41
+        assert (arrivals.held_bytes, arrivals.of_networks) == (0, {})
 
     run(journey)
 
