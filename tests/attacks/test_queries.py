@@ -54,6 +54,28 @@ def assert_refused(answer: Answer, codes: tuple[str, ...] = REFUSALS) -> None:
     assert code(answer) in codes, answer.text
 
 
+# Rows 7 and 8: what the engine cannot cancel inside a block keeps a slot until the process is restarted.
+
+
+@pytest.mark.parametrize("name", sorted(allowed.SLOW_FUNCTIONS))
+def test_a_reader_calls_no_quadratic_function_that_the_engine_cannot_cancel(
+    server: Server, name: str
+) -> None:
+    spelled = {known.lower(): known for known in allowed.functions()}[name]
+    for call in (
+        f"SELECT {spelled}('a', 'b')",
+        f"SELECT `{spelled}`('a', 'b')",
+        f"SELECT arrayMap({spelled}, ['a'], ['b'])",
+        f"SELECT arrayMap((x, y) -> {spelled}(x, y), ['a'], ['b'])",
+        f"WITH (x, y) -> {spelled}(x, y) AS near SELECT near('a', 'b')",
+    ):
+        assert_refused(server.ask(call, writer=False))
+
+
+def test_the_writer_may_compare_texts_by_their_distance(server: Server) -> None:
+    assert server.ask("SELECT editDistance('kitten', 'sitting')").text == "3\n"
+
+
 # Row 2: a function is named in many ways, and not only where it is called.
 
 SPELLINGS = ("file", "`file`", '"file"', "(file)", "/* x */ file", "`fi\\x6ce`")

@@ -109,6 +109,16 @@ REFUSED_FUNCTIONS = _words(
     __bitSwapLastTwo __bitWrapperFunc __getScalar __groupingForCube __groupingForGroupingSets
     __groupingForRollup __groupingOrdinary __patchPartitionID __scalarSubqueryResult __toYearCalendarOnly"""
 )
+# Quadratic in the length of their texts or arrays. The engine looks for a cancelled statement between blocks only, so
+# one block of long texts keeps a slot for minutes, and a slot kept long restarts the engine. The writer may call them.
+SLOW_FUNCTIONS = frozenset(
+    name.lower()
+    for name in _words(
+        """damerauLevenshteinDistance editDistance editDistanceUTF8 levenshteinDistance levenshteinDistanceUTF8
+        arrayLevenshteinDistance arrayLevenshteinDistanceWeighted arraySimilarity jaroSimilarity
+        jaroWinklerSimilarity"""
+    )
+)
 _REFUSED_IN_LOWER_CASE = frozenset(name.lower() for name in REFUSED_FUNCTIONS)
 
 # What a reader may see of `system`: what tools ask to show databases, tables, columns and the engine's abilities.

@@ -17,6 +17,10 @@ from deploy.embedded.clickhouse.rights import Rights
 
 Node = dict[str, Any]
 
+_SLOW = (
+    "its time grows with the square of the length and it cannot be cancelled, so it needs the writer's login"
+)
+
 # `x IN name`: there a name is a table's.
 _IN = frozenset(
     f"{scope}{rest}{ending}".lower()
@@ -109,6 +113,8 @@ class TreeJudge:
                 self._check_table(given[1])
 
     def _check_named(self, name: str) -> None:
+        if self._is_slow(name):
+            raise refused(f"function {name}", _SLOW)
         # A lambda may have a name of its own: WITH x -> x + 1 AS next SELECT next(1).
         if name in self._lambdas and not allowed.is_refused(name):
             return
@@ -127,8 +133,13 @@ class TreeJudge:
                 f"{parts[0]} as an argument",
                 "it may name the function; a column of this name needs its table's before it",
             )
+        if len(parts) == 1 and self._is_slow(parts[0]) and (within == "Function" or node.get("alias")):
+            raise refused(f"{parts[0]} as an argument", _SLOW)
         if len(parts) > 1 and parts[0].lower() == "system":
             self._check_table(node)
+
+    def _is_slow(self, name: str) -> bool:
+        return self._rights.reader and name.lower() in allowed.SLOW_FUNCTIONS
 
     def _check_table(self, node: Node) -> None:
         """Readers see of `system` what is listed; every other database is theirs to read."""
