@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -17,6 +18,7 @@ from schemas.metrics import SINKS_BLOCKS, SINKS_LAG, SINKS_LINK_OPEN, SINKS_PACK
 from schemas.secrets import parse_secrets
 from schemas.settings import PlatformSettings
 from schemas.topics import CLEAN
+from sinks.attempts import ATTEMPTS_MAX, Attempts
 from sinks.inbox import InboxAway, InboxBroken, KafkaInbox
 from sinks.letters import KafkaLetters
 from sinks.loader import LINK_OPEN_S_MAX, Loader
@@ -26,6 +28,8 @@ from sinks.raw_log import KafkaRaw
 from sinks.settings import SinksSettings
 from sinks.warehouse import HttpWarehouse, WarehouseError
 from sinks.watchdog import KafkaEnds, Watchdog
+
+LIVED_S: Final = 120.0  # a loader that lived so long was not ended by what it fetched first
 
 log = get_logger()
 
@@ -37,8 +41,10 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
     health = Health()
     server = serve_pages(platform.sinks_port, health.healthz, health.readyz, health.render_metrics)
     inbox: KafkaInbox | None = None
+    folder = platform.data / "sinks" / "attempts"
+    starts = Attempts(folder / "starts", settings.group)
     try:
-        inbox = _prepare(kafka, settings, warehouse, stop, health)
+        inbox = _prepare(kafka, settings, warehouse, stop, health, careful=_is_unlucky(starts))
         if inbox is None:
             return 0
         loader = Loader(
@@ -49,15 +55,21 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
             group=settings.group,
             clock=time.monotonic,
             sleep=time.sleep,
-            folder=platform.data / "sinks" / "attempts",
+            folder=folder,
         )
         watchdog = Watchdog(loader, KafkaEnds(kafka, CLEAN), inbox.topic_id, _end_process)
         health.watch(loader, inbox, watchdog)
         inbox.subscribe(loader)
         threading.Thread(target=watchdog.run, name="watchdog", args=(stop,), daemon=True).start()
         log.info("loader_started", group=settings.group)
+        started = time.monotonic()
+        starts.begin(0)
         while not stop.is_set():
             loader.step()
+            if started and time.monotonic() - started > LIVED_S:
+                started = 0.0
+                starts.done(0)
+        starts.done(0)
         loader.finish()
         return 0
     except InboxBroken as error:
@@ -68,6 +80,14 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
             inbox.close()
         server.shutdown()
         log.info("loader_stopped")
+
+
+def _is_unlucky(starts: Attempts) -> bool:
+    """Whether several loaders ended soon after their start, for whatever reason: this one fetches little at a time."""
+    ended = starts.ended(0)
+    if ended >= ATTEMPTS_MAX:
+        log.warning("loader_reads_carefully", ended_soon=ended)
+    return ended >= ATTEMPTS_MAX
 
 
 def _end_process(reason: str) -> None:
@@ -89,6 +109,8 @@ def _prepare(
     warehouse: HttpWarehouse,
     stop: threading.Event,
     health: Health,
+    *,
+    careful: bool,
 ) -> KafkaInbox | None:
     """Wait for ClickHouse and Kafka; the schema is up to date when this returns. None when told to stop meanwhile."""
     migrated, trouble = False, ""
@@ -98,7 +120,7 @@ def _prepare(
                 for name in migrate(warehouse, read_migrations()):
                     log.info("migration_applied", migration=name)
                 migrated = True
-            return KafkaInbox(kafka, settings.group, CLEAN)
+            return KafkaInbox(kafka, settings.group, CLEAN, careful=careful)
         except (WarehouseError, InboxAway) as away:
             if str(away) != trouble:
                 log.warning("waiting", trouble=str(away))

@@ -97,6 +97,15 @@ class Attempts:
             os.close(self._file)
             self._file = None
 
+    def begin(self, offset: int) -> None:
+        """As `at`, until `done`."""
+        self._mark((offset, offset + 1))
+
+    def done(self, offset: int) -> None:
+        """It went well, or was ended on purpose: nothing is counted, and nothing stays counted."""
+        self._mark(_NONE)
+        self.forget(offset + 1)
+
     def _mark(self, current: Range) -> None:
         self._current = current
         if self._file is not None:

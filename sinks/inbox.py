@@ -31,6 +31,16 @@ _REFUSALS = frozenset({
 })  # fmt: skip
 
 
+# The client unpacks all that one answer of the broker holds before it looks at any limit: 4.2 MB of batches that a
+# neighbour compressed are up to 40 GB (1,000 messages of 3.9 MB of one letter: 400 kB, 6 GB were not enough). An answer
+# holds one batch whatever these say, so with them it is one, or a few small ones.
+CAREFULLY: dict[str, str | int | float | bool] = {
+    "fetch.message.max.bytes": 2_000,
+    "fetch.min.bytes": 1,
+    "queued.max.messages.kbytes": 8_192,
+}
+
+
 class InboxAway(Exception):
     """Kafka does not answer, or answers with something another try may change."""
 
@@ -44,6 +54,9 @@ class Owner(Protocol):
 
     def gain(self, partition: int, offset: int | None, note: str) -> int:
         """A partition is ours. offset and note: as last committed (None: never). Returns the offset to read from."""
+
+    def pass_over(self, partition: int, start: int, end: int) -> None:
+        """These offsets hold a batch that no client unpacks; what is behind it comes next."""
 
     def lose(self, partition: int, *, still_ours: bool) -> None:
         """A partition goes to somebody else. still_ours: a last commit is still possible."""
@@ -81,16 +94,22 @@ class Inbox(Protocol):
 class KafkaInbox:
     """The clean topic on Kafka. One thread polls and commits; `high` and `bounds` may be asked from others."""
 
-    def __init__(self, kafka: KafkaAccess, group: str, topic: str) -> None:
-        """Raises InboxAway when the topic's id cannot be found out."""
+    def __init__(self, kafka: KafkaAccess, group: str, topic: str, *, careful: bool = False) -> None:
+        """careful: little at a time, as CAREFULLY says. Raises InboxAway when the topic's id cannot be found out."""
         self._kafka = kafka
         self._topic = topic
+        self._careful = careful
         self._topic_id = find_topic_id(kafka, topic)
         self._owner: Owner | None = None
         self._ours: set[int] = set()
         self._held = False
         self._highs: dict[int, int] = {}
         self._highs_at = 0.0
+        self.passed_over = (
+            -1,
+            -1,
+            -1,
+        )  # partition, and a batch that cannot be read: first offset, and behind it
         self._given: list[int] | None = None  # by the group, and not begun yet
         self._consumer = Consumer({
             **kafka.client(),
@@ -111,6 +130,7 @@ class KafkaInbox:
             "topic.metadata.refresh.interval.ms": 30_000,
             "isolation.level": "read_committed",
             "log_level": 2,  # our own lines say when Kafka is away; the client would say it 20 times a second
+            **(CAREFULLY if careful else {}),
         })  # fmt: skip
 
     @property
@@ -135,12 +155,28 @@ class KafkaInbox:
                 messages.append(_message(one))
             elif error.fatal():
                 raise InboxBroken(error.name())
+            elif error.code() == KafkaError._BAD_COMPRESSION:
+                self._pass_over(int(one.partition() or 0), int(one.offset() or 0))
         if self._given is not None:
             self._begin(self._given)
         if self._highs_at + HIGHS_EVERY_S < time.monotonic():
             self._highs_at = time.monotonic()
             self._note_highs()
         return messages
+
+    def _pass_over(self, partition: int, offset: int) -> None:
+        """Read on behind a batch that unpacks to more than the client takes at once, 100 MB: it can never be read."""
+        if partition not in self._ours:
+            return
+        try:
+            end = find_batch_end(self._kafka, self._topic, partition, offset)
+            self._consumer.seek(TopicPartition(self._topic, partition, end))
+        except (KafkaException, InboxAway):
+            return  # the client says it again
+        if self.passed_over != (partition, offset, end):
+            self.passed_over = (partition, offset, end)
+            assert self._owner is not None
+            self._owner.pass_over(partition, offset, end)
 
     def commit(self, partition: int, offset: int, note: str) -> bool:
         if partition not in self._ours:
@@ -182,7 +218,9 @@ class KafkaInbox:
     def read_log(self, partition: int, start: int = 0, end: int | None = None) -> Iterator[Message]:
         low, high = self.bounds(partition)
         high = high if end is None else min(end, high)
-        yield from read_range(self._kafka, self._topic, partition, max(start, low), high)
+        yield from read_range(
+            self._kafka, self._topic, partition, max(start, low), high, careful=self._careful
+        )
 
     def close(self) -> None:
         """Leave the group; the owner is told of its partitions first."""
@@ -240,7 +278,9 @@ class KafkaInbox:
             self._ours.discard(one.partition)
 
 
-def read_range(kafka: KafkaAccess, topic: str, partition: int, low: int, high: int) -> Iterator[Message]:
+def read_range(
+    kafka: KafkaAccess, topic: str, partition: int, low: int, high: int, *, careful: bool = False
+) -> Iterator[Message]:
     """The messages of a partition from `low` to before `high`, apart from any group. Raises InboxAway."""
     if low >= high:
         return
@@ -253,6 +293,7 @@ def read_range(kafka: KafkaAccess, topic: str, partition: int, low: int, high: i
         "fetch.message.max.bytes": 4_200_000,
         "queued.max.messages.kbytes": 32_768,
         "log_level": 2,  # our own lines say when Kafka is away; the client would say it 20 times a second
+        **(CAREFULLY if careful else {}),
     })  # fmt: skip
     try:
         consumer.assign([TopicPartition(topic, partition, low)])
@@ -265,11 +306,52 @@ def read_range(kafka: KafkaAccess, topic: str, partition: int, low: int, high: i
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
                     return
+                if error.code() == KafkaError._BAD_COMPRESSION:
+                    at = find_batch_end(kafka, topic, partition, int(one.offset() or 0))
+                    consumer.assign([TopicPartition(topic, partition, at)])
+                    continue
                 raise InboxAway(error.name())
             message = _message(one)
             at = message.offset + 1
             if message.offset < high:
                 yield message
+    finally:
+        consumer.close()
+
+
+def find_batch_end(kafka: KafkaAccess, topic: str, partition: int, at: int) -> int:
+    """The first offset behind the batch that begins at `at` and cannot be unpacked. Raises InboxAway, KafkaException.
+
+    Brokers give whole batches, whichever of their offsets is asked for: the error then names the batch's beginning.
+    """
+    consumer = Consumer({
+        **kafka.client(),
+        **CAREFULLY,
+        "group.id": "fairpixel-reader",  # required by the client; nothing is ever committed
+        "enable.auto.commit": False,
+        "log_level": 2,
+    })  # fmt: skip
+    try:
+        inside, behind = (
+            at,
+            consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ASK_S_MAX)[1],
+        )
+        while behind - inside > 1:
+            middle = (inside + behind) // 2
+            consumer.assign([TopicPartition(topic, partition, middle)])
+            one = consumer.poll(ASK_S_MAX)
+            if one is None:
+                raise InboxAway("no answer while looking for the end of a batch")
+            error = one.error()
+            if (
+                error is not None
+                and error.code() == KafkaError._BAD_COMPRESSION
+                and int(one.offset() or 0) <= at
+            ):
+                inside = middle
+            else:
+                behind = middle
+        return behind
     finally:
         consumer.close()
 

@@ -95,6 +95,7 @@ class Loader:
         self._way_back = WayBack(inbox, warehouse, group, clock, self._ask, self._turn)
         self.turns = 0  # grows from call to call: a thread that hangs in one is seen by it
         self._inserting = False
+        self._fetches = 0
 
     # What the inbox tells.
 
@@ -122,6 +123,10 @@ class Loader:
         log.info("partition_gained", partition=partition, offset=start, repeat_until=block.end_fixed)
         return start
 
+    def pass_over(self, partition: int, start: int, end: int) -> None:
+        """A batch that cannot be read is no pack of ours: named, and passed."""
+        self.tally.refuse_batch(partition, start, end, self._clock())
+
     def lose(self, partition: int, *, still_ours: bool) -> None:
         """Let go; a last commit spares the next owner the repeat of a finished block."""
         part = self._parts.get(partition)
@@ -142,6 +147,7 @@ class Loader:
         arrived, self._waiting = self._waiting, []
         arrived += self._inbox.poll(0.0 if arrived else self._wait_s(wait_s_max))
         self._seen_at = self._clock()
+        self._fetches += 1
         for message in arrived:
             self._take(message)
         for part in list(self._parts.values()):
@@ -205,8 +211,8 @@ class Loader:
 
     def _take(self, message: Message) -> None:
         part = self._parts.get(message.partition)
-        if part is None or message.offset < part.block.end:
-            return  # not ours any more, or seen already
+        if part is None or message.offset < part.block.end or part.rewound_turn == self._fetches:
+            return  # not ours any more, or seen already, or it comes again
         if message.offset > part.block.end and not self._skip_gap(part, message.offset):
             return
         if part.block.end > part.block.start and (
@@ -276,7 +282,8 @@ class Loader:
             log.error(
                 "clean_packs_expired_unread", partition=block.partition, offset=block.end, first_offset=low
             )
-        part.rewound_to = block.end
+        part.rewound_to, part.rewound_turn = block.end, self._fetches
+        self._waiting = [one for one in self._waiting if one.partition != block.partition]
         self._inbox.rewind(block.partition, max(block.end, low))
         return False
 

@@ -25,6 +25,7 @@ class Part:
     link_open_since: float | None = None
     link_logged: bool = False
     rewound_to: int = -1  # the offset last read again because messages seemed to be missing
+    rewound_turn: int = -1  # when: what was fetched with them comes again, too
     there: tuple[int, float] = (0, 0.0)  # an end of the clean log, and when it was there
 
     def note_end(self, inbox: Inbox, now: float) -> None:

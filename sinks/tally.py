@@ -68,6 +68,16 @@ class Tally:
         what = f"a clean pack at offset {message.offset} of partition {message.partition}"
         self._refuse(str(verdict), what, now)
 
+    def refuse_batch(self, partition: int, start: int, end: int, now: float) -> None:
+        """A batch that unpacks to more than a client takes at once: nobody can read it, so nothing follows from it."""
+        what = f"a batch of partition {partition}, offsets {start} to {end - 1}"
+        log.error(
+            "clean_batch_refused",
+            partition=partition,
+            advice=f"passed over {what}: it unpacks to more than 100 MB; {WHO_WRITES}, then run `fairpixel ledger`",
+        )
+        self._refuse("batch_too_large", what, now)
+
     def refuse_offset(self, partition: int, offset: int | None, way: Way, now: float) -> None:
         """An offset or a note in the group that the loader did not write."""
         log.error(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from schemas.clean_pack import CleanHead, CleanPack, encode_clean_pack
 from schemas.drops import DeadReason
@@ -228,6 +229,12 @@ def test_a_moved_offset_is_refused_and_positions_followed(
 def test_a_message_of_60_mb_of_one_letter_leaves_a_stub_and_its_neighbours_load(platform: Platform) -> None:
     stage = platform.stage
     platform.work(3)
+    admin = AdminClient({"bootstrap.servers": stage.bootstrap})
+    limit = ConfigEntry(  # as on brokers before 4.4, which do not know it
+        "max.decompressed.message.bytes", str(2**31 - 1), incremental_operation=AlterConfigOpType.SET
+    )
+    resource = ConfigResource(ConfigResource.Type.TOPIC, CLEAN, incremental_configs=[limit])
+    admin.incremental_alter_configs([resource])[resource].result(20)
     bomb = {"message.max.bytes": 100_000_000, "compression.type": "zstd"}
     write(stage.bootstrap, CLEAN, [b"a" * 60_000_000], **bomb)
     write(stage.bootstrap, CLEAN, [b"\xc3\x01" + b"a" * 30_000_000], **bomb)

@@ -439,3 +439,14 @@ def test_a_true_note_is_never_doubted() -> None:
         stage.log.messages[0] += packs[9:]
         assert not stage.run().tally.refused
         assert stage.loaded == list(range(20))
+
+
+def test_a_hole_is_passed_and_all_that_was_fetched_with_its_end_is_loaded() -> None:
+    """A batch that cannot be unpacked, or an aborted transaction: the packs on both sides are linked."""
+    packs = chain_of(6)
+    stage = Stage(*packs[:2], b"hole", *packs[2:])
+    loader = stage.start()
+    poll = loader._inbox.poll
+    loader._inbox.poll = lambda wait_s: [one for one in poll(wait_s) if one.offset != 2]  # type: ignore[method-assign]
+    stage.run(loader)
+    assert stage.loaded == list(range(6))
