@@ -231,7 +231,7 @@ def test_a_message_of_60_mb_of_one_letter_leaves_a_stub_and_its_neighbours_load(
     platform.work(3)
     admin = AdminClient({"bootstrap.servers": stage.bootstrap})
     limit = ConfigEntry(  # as on brokers before 4.4, which do not know it
-        "max.decompressed.message.bytes", str(2**31 - 1), incremental_operation=AlterConfigOpType.SET
+        "max.decompressed.message.bytes", str(2_000_000_000), incremental_operation=AlterConfigOpType.SET
     )
     resource = ConfigResource(ConfigResource.Type.TOPIC, CLEAN, incremental_configs=[limit])
     admin.incremental_alter_configs([resource])[resource].result(20)
