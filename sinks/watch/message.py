@@ -9,6 +9,8 @@ from urllib.parse import quote
 from sinks.alerts import SETTLED, Kind, State, Transition
 
 BODY_VERSION = 1
+NAME_CHARS_MAX = 80  # of an event name inside a title
+_IN_NAMES = "_-.:$()+"
 
 
 def body_of(one: Transition, warehouse_url: str) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def iso(seconds: int) -> str:
 
 def title_of(one: Transition) -> str:
     """One plain sentence a tired person understands."""
-    subject = f"{one.subject} on {one.site}" if one.subject else f"all traffic on {one.site}"
+    subject = f"{_as_words(one.subject)} on {one.site}" if one.subject else f"all traffic on {one.site}"
     normal = f"{_number(one.expected)} were expected ({_number(one.low)}-{_number(one.high)})"
     now = f"{_number(one.observed)} a minute"
     if one.state is State.RESOLVED:
@@ -94,6 +96,16 @@ def title_of(one: Transition) -> str:
 def _link(one: Transition, warehouse_url: str) -> str:
     sql = f"SELECT * FROM fairpixel.alerts FINAL WHERE alert_id = '{one.alert_id}' ORDER BY sequence FORMAT Vertical"
     return f"{warehouse_url}/?query={quote(sql)}"
+
+
+def _as_words(name: str) -> str:
+    """An event name inside a sentence.
+
+    Any sender with a public key chooses it, so nothing of it may look like a link, a new line or markup where on-call
+    reads it; the field `subject` has it as it is.
+    """
+    words = "".join(c if c.isalnum() or c in _IN_NAMES else " " for c in name[:NAME_CHARS_MAX])
+    return " ".join(words.split()) or "an event"
 
 
 def _number(value: float) -> str:

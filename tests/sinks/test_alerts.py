@@ -215,6 +215,18 @@ def test_the_memory_survives_being_written_and_read() -> None:
         (fall(kind=Kind.DROP), "Purchase on demo fell to 24 a minute; 60 were expected (42-81)"),
         (fall(subject="", kind=Kind.SILENCE), "All traffic on demo went silent; 60 a minute were expected"),
         (rise(), "All traffic on demo rose to 900 a minute; 300 were expected (250-350)"),
+        (
+            fall(subject="paid\nresolved: https://evil.example/<b>*now*</b>", kind=Kind.DROP),
+            "Paid resolved: https: evil.example b now b on demo fell to 24 a minute; 60 were expected (42-81)",
+        ),
+        (
+            fall(subject="\u202e/" + "x" * 5_000, kind=Kind.DROP),
+            f"{'X' + 'x' * 77} on demo fell to 24 a minute; 60 were expected (42-81)",
+        ),
+        (
+            fall(subject="$pageview (v2)", kind=Kind.DROP),
+            "$pageview (v2) on demo fell to 24 a minute; 60 were expected (42-81)",
+        ),
     ],
 )
 def test_the_title_is_a_plain_sentence(finding: Finding, title: str) -> None:
