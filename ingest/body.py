@@ -231,6 +231,8 @@ def _split_lines(body: bytes, declared: bool) -> Body | None:
         return None
     items = [_load(line) for line in lines]
     readable = any(isinstance(item, dict) and item for item in items)
+    # Declared lines that are JSON one by one are items, also where none is an event: each gets its own result.
+    readable = readable or (declared and UNREADABLE_ITEM not in items)
     return Body(items) if readable else None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from schemas.avro_codec import PackError, encode
 from schemas.clean_pack import read_clean_head
@@ -75,6 +76,7 @@ def test_a_message_of_60_mb_leaves_a_stub_and_those_behind_it_are_decided(tmp_pa
 
 @pytest.mark.timeout(240)
 def test_60_mb_that_the_producer_compressed_stop_no_worker(workers: Workers) -> None:
+    take_any_size(workers.bootstrap)
     worker = workers.start()
     worker.await_ready()
     run = f"large{now_ms()}"
@@ -98,6 +100,16 @@ def test_60_mb_that_the_producer_compressed_stop_no_worker(workers: Workers) -> 
     refused = replay(workers, "--partition", "0", "--offset", str(before))
     assert refused.returncode == 1
     assert "cannot be replayed" in refused.stderr
+
+
+def take_any_size(bootstrap: str) -> None:
+    """Let the raw topic take what unpacks to any size, as brokers before 4.4 do: they know no such limit."""
+    limit = ConfigEntry(
+        "max.decompressed.message.bytes", "2000000000", incremental_operation=AlterConfigOpType.SET
+    )
+    resource = ConfigResource(ConfigResource.Type.TOPIC, RAW, incremental_configs=[limit])
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # kept until the answer is there
+    admin.incremental_alter_configs([resource])[resource].result(20)
 
 
 def test_an_envelope_larger_than_the_raw_topic_takes_is_not_read() -> None:

@@ -220,6 +220,8 @@ def test_an_event_that_is_no_json_spares_its_neighbours(bad: bytes, wrap: bytes)
 
 
 def test_a_line_that_is_no_json_spares_its_neighbours() -> None:
+    # Lines that are JSON one by one, none of them an event.
+    assert split_events(b"[null]\n{}", "application/x-ndjson").events == [[None], {}]
     events = split_events(b'{"event":"a"}\n{"value":NaN}\n{"event":').events
     assert events == [{"event": "a"}, UNREADABLE_ITEM, UNREADABLE_ITEM]
 
