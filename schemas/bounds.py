@@ -24,10 +24,19 @@ SETTLE_S = 1.0  # longer than the clocks of two brokers differ
 
 
 class RawMessage(NamedTuple):
-    """One message of the raw topic."""
+    """What is to be known of one message of the raw topic."""
 
     offset: int
-    value: bytes
+    time_ms: int  # LogAppendTime
+    pack_id: str  # as a clean pack's head names it; "" for a message nobody can read
+
+    @classmethod
+    def of(cls, offset: int, time_ms: int, value: bytes) -> RawMessage:
+        """A message as Kafka has it."""
+        try:
+            return cls(offset, time_ms, read_envelope(value).pack_id.hex())
+        except PackError:
+            return cls(offset, time_ms, "")
 
 
 class RawEnds(NamedTuple):
@@ -58,10 +67,17 @@ class Bounds:
     """The rule for one partition. 1 µs a pack, and a question of some 0.5 ms (0.1 of CPU) where streams kept up: it is
     answered for all packs whose raw messages are older than the first of them. A backlog of streams costs nothing."""
 
-    def __init__(self, raw: RawReader, partition: int, clock: Callable[[], float]) -> None:
-        """clock: seconds that only rise."""
+    def __init__(
+        self, raw: RawReader, partition: int, clock: Callable[[], float], *, reads_along: bool = False
+    ) -> None:
+        """clock: seconds that only rise.
+
+        reads_along: `raw` reads many messages at once, so a pack's own message is cheaper than a question about times.
+        For whoever reads much of the log again: its packs are as old as their raw messages, one question each.
+        """
         self._raw = raw
         self._partition = partition
+        self._reads_along = reads_along
         self._clock = clock
         self._topic_id = ""
         self._topic_at = float("-inf")  # when it was asked for
@@ -103,13 +119,25 @@ class Bounds:
         end, first = offset + 1, offset
         if offset < 0:
             return judge(last, link, self._known(end, first))
-        if not self._was_there(offset, time_ms) and not self._is_not_there(offset, seen_at):
-            self._ask_ends(time_ms)
-        if not self._was_there(offset, time_ms) and not self._was_known(offset, pack_id, seen_at):
+        if not self._is_older(offset, pack_id, time_ms, seen_at) and not self._was_known(
+            offset, pack_id, seen_at
+        ):
             end = offset
         elif offset > follows:
             first = self._first_behind(follows, offset, seen_at)
         return judge(last, link, self._known(end, first))
+
+    def _is_older(self, offset: int, pack_id: str, time_ms: int, seen_at: float) -> bool:
+        """Whether the raw message was there when the pack was written, asked for where it is not known."""
+        if self._was_there(offset, time_ms):
+            return True
+        if self._reads_along:
+            message = self._raw.first_at(self._partition, offset)
+            if message is not None and (message.time_ms <= time_ms or _is_read(message, offset, pack_id)):
+                return True
+        if not self._is_not_there(offset, seen_at):
+            self._ask_ends(time_ms)
+        return self._was_there(offset, time_ms)
 
     def _was_there(self, offset: int, time_ms: int) -> bool:
         """Whether it is known that the raw message was there when the pack was written."""
@@ -123,7 +151,7 @@ class Bounds:
         """Whether the pack's writer had read the raw message. One that expired cannot be asked, and speaks for it."""
         if offset < self._now:
             message = self._raw.first_at(self._partition, offset)
-            return message is None or message.offset > offset or _pack_id(message.value) == pack_id
+            return message is None or _is_read(message, offset, pack_id)
         if self._is_not_there(offset, seen_at):
             return False
         raise TooEarly
@@ -158,9 +186,6 @@ class Bounds:
         return RawLog(self._topic_id, self._partition, end, first)
 
 
-def _pack_id(value: bytes) -> str:
-    """As a clean pack's head names it; "" for a message nobody can read."""
-    try:
-        return read_envelope(value).pack_id.hex()
-    except PackError:
-        return ""
+def _is_read(message: RawMessage, offset: int, pack_id: str) -> bool:
+    """Whether the writer of a pack with this id has read the message at `offset`, where this one lies now."""
+    return message.offset > offset or message.pack_id == pack_id

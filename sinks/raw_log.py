@@ -52,7 +52,7 @@ class KafkaRaw:
             raise InboxAway("no answer while reading the raw log")
         error = one.error()
         if error is None:
-            return RawMessage(int(one.offset() or 0), one.value() or b"")
+            return RawMessage.of(int(one.offset() or 0), int(one.timestamp()[1]), one.value() or b"")
         if error.code() == KafkaError._PARTITION_EOF:
             return None
         raise InboxAway(error.name())

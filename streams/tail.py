@@ -70,12 +70,11 @@ def read_tail(
     else:
         start = _start(log, judge, topic_id, low, high, raw_low, raw_high, window_ms)
         judge.refused.clear()  # they come again
-        progress()
         last, anchored = None, start == 0
     for chunk, last_of_chunk, end in _accepted(log, judge, start, high, last, anchored):
         last = last_of_chunk
         seen.remember(chunk, Mark(clean_id, end, last))
-        progress()
+    judge.raw.close()
     next_raw = next_raw_after(last, topic_id, raw_low)
     for refused in judge.refused:
         REFUSALS.tell(partition, refused)
@@ -87,10 +86,11 @@ class _Judge:
 
     def __init__(self, log: LogReader, partition: int, progress: Callable[[], None], watch: Watch) -> None:
         self.partition = partition
-        self.bounds = Bounds(RawView(log), partition, watch.clock)
+        self.raw = RawView(log)
+        self.bounds = Bounds(self.raw, partition, watch.clock, reads_along=True)
         self.seen_at = watch.clock()  # all that is read was there by then
         self.refused: list[Refused] = []
-        self._progress = progress
+        self.progress = progress
         self._watch = watch
 
     def accepts(self, last: Position | None, read: _Head) -> bool:
@@ -99,7 +99,7 @@ class _Judge:
                 verdict = self.bounds.judge(last, read.head, read.time_ms, self.seen_at)
                 break
             except TooEarly:
-                self._progress()
+                self.progress()
                 self._watch.sleep(PAUSE_S)
         if verdict.is_refused:
             self.refused.append(Refused(read.offset, read.head.origin.offset, verdict))
@@ -140,6 +140,7 @@ def _accepted(
         first: list[_Chunk] = []
         for chunk in chunks:
             first.append(chunk)
+            judge.progress()
             if sum(len(one.heads) for one in first) >= ANCHOR_PACKS:
                 break
         links = [read.head.as_link for one in first for read in one.heads]
@@ -151,6 +152,7 @@ def _accepted(
             if judge.accepts(last, read):
                 accepted.append((read.head, read.time_ms))
                 last = read.head.this
+        judge.progress()
         yield accepted, last, chunk.end
 
 

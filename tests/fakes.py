@@ -95,7 +95,8 @@ class FakeRaw:
     def first_at(self, partition: int, offset: int) -> RawMessage | None:
         self._answer("first_at")
         found = max(offset, self.first)
-        return RawMessage(found, self.values.get(found, b"")) if found < self.end else None
+        time_ms, value = self.times.get(found, 0), self.values.get(found, b"")
+        return RawMessage.of(found, time_ms, value) if found < self.end else None
 
     def _answer(self, question: str) -> None:
         from sinks.inbox import InboxAway

@@ -370,7 +370,7 @@ def _confirm_anything(self: Chain[Any], clean_offset: int) -> Any:
     [
         (links_module, "is_accepted", lambda last, pack: True),
         (bounds_module, "judge", lambda last, pack, raw: Verdict.ACCEPTED),
-        (bounds_module, "_pack_id", lambda value: value),
+        (bounds_module, "_is_read", lambda message, offset, pack_id: False),
         (Bounds, "_was_known", lambda self, offset, pack_id, seen_at: offset < self._now),
         (Bounds, "_first_behind", lambda self, follows, offset, seen_at: offset),
         (Chain, "confirm", _confirm_anything),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from streams import tail as tail_module
 from streams.chain import next_raw_after
 from streams.seen import PACK_WINDOW_MS, Mark
 from streams.tail import Tail, read_tail
-from tests.streams.memory_log import MemoryLogs, MemorySeen
+from tests.streams.memory_log import CHUNK, MemoryLogs, MemorySeen
 
 WINDOW_MS = 24 * 3_600_000
 
@@ -61,6 +62,28 @@ def test_without_a_cache_the_log_is_read_and_remembered() -> None:
     assert (tail.last, tail.next_raw, tail.next_clean) == (heads[-1].this, 20, 20)
     assert set(seen.keys) == {offset.to_bytes(16) for offset in range(20)}
     assert seen.mark == Mark("clean-1", 20, heads[-1].this)
+
+
+def test_reading_packs_as_old_as_their_raw_messages_asks_little_and_shows_progress(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tail_module, "LATEST_PACKS", 100)
+    logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
+    chain_of(logs, 300, minutes_apart=1)  # each was decided before the next arrived
+    done: Counter[str] = Counter()
+
+    def counted(name: str, method: Any) -> Any:
+        return lambda *given: (done.update([name]), method(*given))[-1]
+
+    for name in ("topic_id", "bounds", "offset_at", "read"):
+        monkeypatch.setattr(logs, name, counted(name, getattr(logs, name)))
+    any_seen: Any = seen
+    tail = read_tail(logs, 0, any_seen, window_ms=WINDOW_MS, progress=counted("progress", lambda: None))
+    assert tail is not None
+    assert tail.next_raw == 300
+    # A chunk at a time, also while it looks for where to begin.
+    assert done.pop("progress") >= 100 // CHUNK + 300 // CHUNK
+    assert max(done.values()) < 15
 
 
 def test_with_a_cache_only_the_tail_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
