@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.event import Flag
+from streams.joined import _kind, shadow
 from streams.steps.scrub import (
     is_only_name,
     names_person,
@@ -169,3 +170,9 @@ def test_what_exceeds_the_budget_of_an_event_is_masked_whole_and_flagged(name: s
     assert kept in ("[masked]", "") or "a@a" not in kept.replace("\\u0040", "@")
     assert [bool(flags & Flag.MASKED_WHOLE) for flags in batch.flags] == [kept in ("[masked]", ""), False]
     assert batch.properties[1] == '{"a":"[email]"}'
+
+
+@given(st.text(max_size=200))
+def test_patterns_see_each_character_as_its_kind_whatever_stands_beside_it(text: str) -> None:
+    assert shadow(text) == bytes(ord(one) if one.isascii() else _kind(one) for one in text)
+    assert shadow(text + "é") == shadow(text) + shadow("é")
