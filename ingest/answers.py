@@ -19,6 +19,7 @@ Send = Callable[[Message], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
 
 RETRY: HeaderList = [(b"retry-after", b"5")]
+PATIENT = "fairpixel.patient"  # in a scope: nobody is known to wait for the answer
 NEVER_CACHED = (b"cache-control", b"no-store, no-cache, must-revalidate, private, max-age=0")
 GIF_HEADERS: HeaderList = [
     (b"content-type", b"image/gif"),

@@ -61,7 +61,8 @@ class BeaconDoor(PageDoor):
             for start in range(0, len(rows), PAUSE_EVENTS):
                 if start:
                     await asyncio.sleep(0)
-                packs += [intake.packer.add(row) for row in rows[start : start + PAUSE_EVENTS]]
+                some = rows[start : start + PAUSE_EVENTS]
+                packs += [intake.packer.add(row, patient=request.patient) for row in some]
             intake.charge(sender, len(rows) - 1)
         request.turn.end()
         if not await all_kept(packs):

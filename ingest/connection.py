@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.config import Config
@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 
 from ingest.answers import (
     KEPT,
+    PATIENT,
     RETRY,
     SPOOL_FULL,
     GifAnswer,
@@ -58,6 +59,8 @@ HELD_BYTES_MAX = 100_000_000  # of heads that are not whole and of hits that wai
 SURPLUS_MAX = 1_024  # further ones that may wait for their 503; beyond it they are closed at once
 PIPELINED_MAX = 100  # requests that wait for the one before; then the connection ends. 100 x 4 kB = 400 kB
 SWEEP_S = 0.5  # between two looks for connections that are silent for too long
+# Whoever sends its next request as soon after an answer waited for it. A busy loop reads one up to 5 ms late.
+GOES_ON_S = 0.01
 
 # `#` would end the query (RFC 3986, section 3.4); a longer query is no hit.
 _LINE = re.compile(rb'GET /p\.gif\?([!"$-~]{0,%d}) HTTP/1\.1\r\n' % QUERY_LENGTH_MAX)
@@ -134,6 +137,7 @@ class Connection(HttpToolsProtocol):
         self._shared: Connections = config.loaded_app.connections
         # Since when it waits for a whole head; 0.0 while a request is answered.
         self.waits_since = self.loop.time()
+        self._answered_at = 0.0  # 0.0: never
         self.unsent = 0  # bytes of the answer that its peer had not taken when it was last looked at
         self._is_surplus = False
         self._network = ""
@@ -219,8 +223,13 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.waits_since = 0.0
         self._holds = True
-        door.take(line[1], self._asker, self._answer)
+        door.take(line[1], self._asker, self._answer, patient=self._is_patient)
         return True
+
+    @property
+    def _is_patient(self) -> bool:
+        """Whether its sender took its time after the last answer: a page's hits come when something happens there."""
+        return self.loop.time() - self._answered_at > GOES_ON_S
 
     @property
     def _is_idle(self) -> bool:
@@ -261,7 +270,7 @@ class Connection(HttpToolsProtocol):
         scope: Scope = {
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST",
             "scheme": self.scheme, "path": path, "raw_path": line[1], "query_string": line[2] or b"", "root_path": "",
-            "headers": headers, "client": self.client, "server": self.server,
+            "headers": headers, "client": self.client, "server": self.server, PATIENT: self._is_patient,
         }  # fmt: skip
         task = self.loop.create_task(self._serve(door, scope, data[end:]))
         self.tasks.add(task)  # uvicorn waits for them when it stops
@@ -296,7 +305,7 @@ class Connection(HttpToolsProtocol):
         if self._ends:
             self._close()
             return
-        self.waits_since = self.loop.time()
+        self.waits_since = self._answered_at = self.loop.time()
         if self._early:
             self._take_early()
 
@@ -393,6 +402,8 @@ class Connection(HttpToolsProtocol):
         if self._is_muted:
             return
         self.waits_since, self._moved = 0.0, True
+        scope: Scope = cast(Scope, self.scope)
+        scope[PATIENT] = not self._under_way and self._is_patient
         super().on_headers_complete()
         self._in_head = False
         self._under_way += 1
@@ -425,7 +436,7 @@ class Connection(HttpToolsProtocol):
         elif self._is_deaf:
             self._say_last()
         else:
-            self.waits_since = self.loop.time()
+            self.waits_since = self._answered_at = self.loop.time()
         self.cycle = None  # type: ignore[assignment]  # an idle connection keeps neither head nor body
         if not self._in_head:
             self.scope = self.headers = None  # type: ignore[assignment]

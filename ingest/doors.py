@@ -58,12 +58,15 @@ class PixelDoor:
                 answered.set_result(one)
 
         asker = self._intake.asker(scope["client"][0], scope["headers"])
-        self.take(scope["query_string"], asker, answer)
+        self.take(scope["query_string"], asker, answer, patient=scope.get(answers.PATIENT, False))
         status, more = await answered
         await answers.send_gif(send, status, None, more)
 
-    def take(self, query: bytes, asker: Asker, answer: OnAnswer) -> None:
-        """One hit. `answer` is called once, at once or later; with 200 only when Kafka or the spool has the event."""
+    def take(self, query: bytes, asker: Asker, answer: OnAnswer, *, patient: bool = False) -> None:
+        """One hit. `answer` is called once, at once or later; with 200 only when Kafka or the spool has the event.
+
+        patient: nobody is known to wait for it.
+        """
         now_ms = int(time.time() * 1000)
         is_long = len(query) > QUERY_LENGTH_MAX
         params = parse_query(b"" if is_long else query)
@@ -94,7 +97,7 @@ class PixelDoor:
         if asker.cookies:  # else nobody is known, and there is nothing to end
             row, ended = settle_row(intake.live.visitors[sender.site], row, asker.cookies, now_ms)
             cors = cors + ended
-        intake.packer.put(row, partial(self._settled, answer, sender.site, now_ms, cors, 1))
+        intake.packer.put(row, partial(self._settled, answer, sender.site, now_ms, cors, 1), patient=patient)
 
     def _settled(
         self, answer: OnAnswer, site: str, now_ms: int, cors: HeaderList, event_count: int, kept: bool
@@ -131,6 +134,7 @@ class _Post(NamedTuple):
     taken: Body
     turn: Turn
     digest: str  # of its signature; "" for none
+    patient: bool  # nobody is known to wait for the answer
     now_ms: int
     cors: HeaderList
 
@@ -177,8 +181,10 @@ class EventsDoor:
                 sender, digest = self._find_sender(headers, body, taken, now_ms)
             self._intake.charge(sender, len(taken.events) - 1)
             cors = self._intake.cors(sender, headers.get(b"origin"))  # now that it is known for certain
+            patient = scope.get(answers.PATIENT, False)
             await self._take(
-                _Post(sender, client, headers.get(b"origin"), taken, turn, digest, now_ms, cors), send
+                _Post(sender, client, headers.get(b"origin"), taken, turn, digest, patient, now_ms, cors),
+                send,
             )
         except Unacceptable as problem:
             why = problem.rejection
@@ -215,7 +221,11 @@ class EventsDoor:
                 results.append({"index": index, "status": "rejected", **parsed._asdict()})
                 continue
             row, warning = parsed
-            packs.append(intake.refuse_origin(sender, post.now_ms) if foreign else intake.packer.add(row))
+            packs.append(
+                intake.refuse_origin(sender, post.now_ms)
+                if foreign
+                else intake.packer.add(row, patient=post.patient)
+            )
             result = {"id": row[0], "status": "accepted"}
             if warning:
                 result["detail"] = warning

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from ingest import answers
-from ingest.answers import HeaderList, Receive, Scope, Send
+from ingest.answers import PATIENT, HeaderList, Receive, Scope, Send
 from ingest.arrival import read_body
 from ingest.body import UNREADABLE, load
 from ingest.client import Client, Headers
@@ -36,6 +36,7 @@ class PageRequest:
     said: dict[str, Any]  # the body
     now_ms: int
     turn: Turn
+    patient: bool  # nobody is known to wait for the answer
     event_count: int = 1  # to be counted where none of them can be kept
 
 
@@ -110,7 +111,17 @@ class PageDoor(ABC):
             raise answers.Limited(wait_s)
         cookies = cookies_of(scope["headers"]) if b"cookie" in headers else b""
         rules = intake.live.visitors[sender.site]
-        return PageRequest(sender, rules, client, headers.get(b"origin"), cookies, said, now_ms, turn)
+        return PageRequest(
+            sender,
+            rules,
+            client,
+            headers.get(b"origin"),
+            cookies,
+            said,
+            now_ms,
+            turn,
+            scope.get(PATIENT, False),
+        )
 
 
 def read_json(body: bytes) -> dict[str, Any]:

@@ -71,7 +71,9 @@ class ProtocolDoor:
             ask = self._ask(route, scope, headers, query, turn.content, client, now_ms)
             reading = await self._read(route, ask, turn)
             self._admit(reading, sender)
-            packs, accepted = await self._take(reading, headers.get(b"origin"), now_ms)
+            packs, accepted = await self._take(
+                reading, headers.get(b"origin"), now_ms, patient=scope.get(answers.PATIENT, False)
+            )
             turn.end()
             if not await all_kept(packs):
                 raise Unacceptable(*answers.SPOOL_FULL)
@@ -133,7 +135,7 @@ class ProtocolDoor:
             self._intake.charge(sender, count - 1)
 
     async def _take(
-        self, reading: Reading, origin: bytes | None, now_ms: int
+        self, reading: Reading, origin: bytes | None, now_ms: int, *, patient: bool
     ) -> tuple[list[asyncio.Future[bool]], int]:
         """(what the answer waits for, how many events of it are the site's own)."""
         intake = self._intake
@@ -146,7 +148,7 @@ class ProtocolDoor:
             if intake.is_foreign(sender, origin):
                 packs.append(intake.refuse_origin(sender, now_ms))
             else:
-                packs.append(intake.packer.add(row))
+                packs.append(intake.packer.add(row, patient=patient))
                 accepted += 1
         if reading.refusals and reading.answer.status < 400:  # a success promises that the count is kept
             packs.append(intake.packer.refusals_kept())

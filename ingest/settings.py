@@ -69,7 +69,9 @@ class EdgeSettings(FromEnv):
         "a further address and port, such as 0.0.0.0:9100, where whoever gets there sees them; none: no other",
     )
     pack_age_ms_max: int = setting(
-        "FAIRPIXEL_INGEST_PACK_AGE_MS_MAX", 10, "longest wait of a pack for more events, ms"
+        "FAIRPIXEL_INGEST_PACK_AGE_MS_MAX",
+        25,
+        "longest wait of a pack for more events, ms",
     )
     kafka_wait_ms_max: int = setting(
         "FAIRPIXEL_INGEST_KAFKA_WAIT_MS_MAX",

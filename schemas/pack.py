@@ -35,7 +35,7 @@ class PackLimits:
 
     event_count_max: int = 500
     size_bytes_max: int = 900_000  # before compression; a message may have 1,000,000
-    age_ms_max: int = 10
+    age_ms_max: int = 25
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,9 +91,9 @@ class Stage:
         one.connection_made(wire)
         return wire, one
 
-    def _remember(self, row: Row, on_kept: Any = None) -> Any:
+    def _remember(self, row: Row, patient: bool, on_kept: Any = None) -> Any:
         self.rows.append(row)
-        return self._add(row, on_kept)
+        return self._add(row, patient, on_kept)
 
     async def answers(self, count: int) -> list[bytes]:
         """The answers, each whole, once there are so many."""

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.pack import close_pack, count_accepted
+from ingest.packer import ENOUGH_EVENTS
 from schemas.drops import DropReason
 from schemas.identity import partition_of
 from schemas.pack import PackLimits, Refusal
@@ -61,10 +62,70 @@ def test_packs_that_wait_for_nothing_leave_together() -> None:
         await until(lambda: len(sent.packs) == 1)
         one.add(row(ids[2].pop()))  # waits for the one before it
         one.add(row(ids[0].pop()))
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
         one.add(row(ids[1].pop()))
         await until(lambda: len(sent.packs) > 1)
         assert [pack.partition for pack in sent.packs] == [2, 0, 1]  # in one turn of the loop
+
+    run(journey)
+
+
+def test_hits_nobody_waits_for_share_a_pack_for_longer() -> None:
+    async def journey() -> None:
+        sent, kept = Sent(), []
+        one = packer(sent, limits=PackLimits(age_ms_max=500))
+        for number in range(4):
+            one.put(row(str(number)), kept.append, patient=True)
+            await asyncio.sleep(0.004)
+        assert sent.packs == []
+        await until(lambda: sent.packs)
+        assert [pack.event_count for pack in sent.packs] == [4]
+        sent.settle_all()
+        assert kept == [True] * 4
+
+    run(journey)
+
+
+def test_a_sender_that_waits_takes_the_patient_ones_along() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, limits=PackLimits(age_ms_max=10_000))
+        one.add(row("a"), patient=True)
+        await asyncio.sleep(0.01)
+        one.add(row("b"))
+        assert [pack.event_count for pack in sent.packs] == [2]  # at once, as the pack is old enough
+        one.add(row("c"))
+        one.add(row("d"), patient=True)
+        sent.settle_all()
+        await until(lambda: len(sent.packs) == 2)
+        assert sent.packs[1].event_count == 2
+
+    run(journey)
+
+
+def test_a_patient_pack_with_enough_events_waits_no_longer() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, limits=PackLimits(age_ms_max=10_000))
+        one.add(row("first"), patient=True)
+        await asyncio.sleep(0.01)
+        for number in range(ENOUGH_EVENTS - 1):
+            assert sent.packs == []
+            one.add(row(str(number)), patient=True)
+        assert [pack.event_count for pack in sent.packs] == [ENOUGH_EVENTS]
+
+    run(journey)
+
+
+def test_patient_packs_of_several_partitions_leave_together() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, partitions=2, limits=PackLimits(age_ms_max=500))
+        for number in range(8):
+            one.add(row(str(number)), patient=True)
+            await asyncio.sleep(0.001)
+        await until(lambda: sent.packs)
+        assert sorted(pack.partition for pack in sent.packs) == [0, 1]
 
     run(journey)
 
