@@ -36,6 +36,7 @@ WORDS = (
 
 # Of any length, as the steps' own has no need to be short: this one meets short texts alone.
 _MAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+", re.ASCII)
+_ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")  # of JSON: \u0000@a.example is no address
 _CHECKED_MAX = 300  # characters
 
 
@@ -57,7 +58,7 @@ def fuzz(data: bytes) -> None:
         return
     assert not _MAIL.search(scrubbed), "a mail address is left"
     for kept in alone:
-        assert not _MAIL.search(kept), "a mail address is left in properties"
+        assert not _MAIL.search(_ESCAPE.sub(" ", kept)), "a mail address is left in properties"
     neighbours = ["4111 1111", text, "+43 660", text[1:], "@x.example", text]
     assert scrub_all(neighbours) == [scrub_text(one) for one in neighbours], "a neighbour changes a text"
     assert [one or "" for one in scrub_all_properties(["{}", *properties])] == ["{}", *alone]
