@@ -44,6 +44,7 @@ class _Open:
 
     done: asyncio.Future[bool]
     ripe_at: float  # by the loop's clock
+    ends_at: float  # the same: it closes whatever it would wait for
     rows: list[Row] = field(default_factory=list)
     waiting: list[OnKept] = field(default_factory=list)
     size_bytes: int = 0
@@ -129,6 +130,7 @@ class Packer:
         if count >= self._limits.event_count_max:
             self._close(partition)
         elif pack.is_resting and not pack.is_patient:
+            pack.is_resting, pack.ripe_at = False, self._loop.time()
             self._ripen(partition, pack)
         return pack
 
@@ -161,29 +163,31 @@ class Packer:
         return bool(self._refusals)
 
     def _begin(self, partition: int) -> _Open:
-        age_s = min(AGE_MS_MIN, self._limits.age_ms_max) / 1000
-        pack = self._open[partition] = _Open(self._loop.create_future(), self._loop.time() + age_s)
-        pack.timer = self._loop.call_later(age_s, self._ripen, partition, pack)
+        now, age_ms_max = self._loop.time(), self._limits.age_ms_max
+        ripe_at = now + min(AGE_MS_MIN, age_ms_max) / 1000
+        pack = self._open[partition] = _Open(self._loop.create_future(), ripe_at, now + age_ms_max / 1000)
+        pack.timer = self._loop.call_at(ripe_at, self._ripen, partition, pack)
         return pack
 
     def _ripen(self, partition: int, pack: _Open) -> None:
         if self._open[partition] is not pack:
             return
-        age_ms_max = self._limits.age_ms_max
-        if pack.is_patient and pack.rows and not pack.is_resting and age_ms_max > AGE_MS_MIN:
-            pack.is_resting = True
-            self._wait(partition, pack, age_ms_max - AGE_MS_MIN)
-        elif not self._in_flight[partition] or pack.is_due:
+        if pack.ripe_at >= pack.ends_at:
             self._close_together(partition)
-        else:
+        elif pack.is_patient and pack.rows:
+            pack.is_resting = True
+            self._wait_until_end(partition, pack)
+        elif self._in_flight[partition]:
             pack.is_due = True
-            self._wait(partition, pack, max(0, age_ms_max - AGE_MS_MIN))
+            self._wait_until_end(partition, pack)
+        else:
+            self._close_together(partition)
 
-    def _wait(self, partition: int, pack: _Open, more_ms: float) -> None:
+    def _wait_until_end(self, partition: int, pack: _Open) -> None:
         if pack.timer is not None:
             pack.timer.cancel()
-        pack.ripe_at = self._loop.time() + more_ms / 1000
-        pack.timer = self._loop.call_later(more_ms / 1000, self._ripen, partition, pack)
+        pack.ripe_at = pack.ends_at
+        pack.timer = self._loop.call_at(pack.ends_at, self._ripen, partition, pack)
 
     def _close_together(self, ripe: int) -> None:
         """Close a pack, and with it those of the other partitions that are nearly as old and need not wait either: one

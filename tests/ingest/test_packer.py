@@ -103,6 +103,41 @@ def test_a_sender_that_waits_takes_the_patient_ones_along() -> None:
     run(journey)
 
 
+def test_a_patient_pack_that_must_hurry_still_waits_for_the_one_before_it() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, limits=PackLimits(age_ms_max=500))
+        one.add(row("a"))
+        await until(lambda: len(sent.packs) == 1)  # and is not acknowledged
+        one.add(row("b"), patient=True)
+        await asyncio.sleep(0.02)
+        for name in "cde":
+            one.add(row(name))
+        assert len(sent.packs) == 1
+        sent.settle_all()
+        assert [pack.event_count for pack in sent.packs] == [1, 4]
+
+    run(journey)
+
+
+def test_no_pack_becomes_older_than_it_may() -> None:
+    async def journey() -> None:
+        sent = Sent()
+        one = packer(sent, limits=PackLimits(age_ms_max=100))
+        one.add(row("a"))
+        await until(lambda: len(sent.packs) == 1)  # and is never acknowledged
+        start = asyncio.get_running_loop().time()
+        one.add(row("b"), patient=True)
+        ends_at = one._open[0].ends_at
+        assert ends_at <= start + 0.11
+        await asyncio.sleep(0.02)
+        one.add(row("c"))
+        assert one._open[0].ripe_at == ends_at
+        await until(lambda: len(sent.packs) == 2)
+
+    run(journey)
+
+
 def test_a_patient_pack_with_enough_events_waits_no_longer() -> None:
     async def journey() -> None:
         sent = Sent()
