@@ -49,7 +49,7 @@ Item = Mapping[str, Any]
 NOT_SIGNED = Rejection(
     "signature_refused",
     "The signature does not fit.",
-    'Give the site the key the mail service shows: see "A mail team" in README.md',
+    'Give the site the key the mail service shows: see "Webhooks" in docs/mail.md',
 )
 NOT_A_LIST = Rejection("unreadable_body", "The body cannot be read.", "body: expected a JSON list of events")
 NOT_A_FORM = Rejection(

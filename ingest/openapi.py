@@ -30,8 +30,8 @@ the same again, with the same ids, after the seconds of `Retry-After`: a repeat 
 
 A **public key** stands in a page and may say what happened. The **secret key** belongs to a backend and may
 also say who: address, agent, and times that are taken as they are. Compatible clients need a new host and key,
-nothing else: their addresses are listed by protocol at the end, and how their fields become ours stands in the
-tables of `ingest/README.md`.
+nothing else: their addresses are listed by protocol at the end, and how their fields become ours is described
+in `docs/protocols`.
 """
 
 
@@ -89,7 +89,7 @@ def _operation() -> Part:
             "metrics",
             "Numbers in Prometheus form",
             {
-                "200": ("see the README's table", {"text/plain": {"schema": {"type": "string"}}}),
+                "200": ("docs/metrics.md explains each", {"text/plain": {"schema": {"type": "string"}}}),
                 "403": ("asked from another machine", {JSON: {"schema": ref("Error")}}),
             },
         ),
@@ -137,7 +137,7 @@ def _compatible(routes: Iterable[Route]) -> Part:
                     "tags": ["compatible"],
                     "operationId": f"{route.protocol}{number}{method.capitalize()}",
                     "summary": f"{route.protocol}: as its clients send it",
-                    "description": f"How it becomes our event: ingest/README.md, table {route.protocol}.{bare}",
+                    "description": f"How it becomes our event: docs/protocols/{route.protocol}.md.{bare}",
                     "parameters": [
                         {
                             "name": name,

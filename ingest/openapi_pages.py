@@ -246,6 +246,6 @@ def _webhook(service: str, method: str) -> Part:
         },
     }
     if method == "POST":
-        operation["description"] = "What becomes of its fields stands in ingest/README.md."
+        operation["description"] = "What becomes of its fields is described in docs/mail.md."
         operation["responses"] |= errors("400", "401", "408", "413", "429", "503")
     return operation

@@ -104,3 +104,35 @@ ALERTS_JUDGED_AGE = Metric(
 ALL_METRICS: tuple[Metric, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Metric)
 )
+
+# What somebody who runs the platform does about each; docs/metrics.md shows it beside the meaning.
+WHAT_TO_DO: dict[str, str] = {
+    INGEST_HITS.name: "a rising share of 4xx: look at `fairpixel_ingest_refused_total`; of 503: at the spool",
+    INGEST_EVENTS.name: "nothing; a sudden fall is what alerts look for",
+    INGEST_REFUSED.name: "look the reason up in docs/reasons.md; `unknown_key` and `invalid` are a client's"
+    " configuration, `unavailable` is ours",
+    INGEST_PACKS.name: "a rising number for the spool: Kafka does not acknowledge in time; see its log",
+    INGEST_SPOOL_PACKS.name: "above 0 for minutes: bring Kafka back; it empties by itself",
+    INGEST_SPOOL_BYTES.name: "make sure the disk has room up to FAIRPIXEL_INGEST_SPOOL_BYTES_MAX for each worker",
+    INGEST_SPOOL_FILL.name: "alert above 0.8: bring Kafka back before it is 1",
+    INGEST_WAITING.name: "near FAIRPIXEL_INGEST_WAITING_EVENTS_MAX: Kafka and the disk are too slow for the load",
+    INGEST_DIRECT_LAG.name: "rising: add workers of the edge; producers wait for nothing, but the topic keeps 48 h",
+    STREAMS_PACKS.name: "`dead` above 0: `fairpixel replay` lists them; `repeat` is a pack that came twice: nothing",
+    STREAMS_EVENTS.name: "nothing; docs/reasons.md explains each, and `fairpixel ledger` counts them by minute",
+    STREAMS_LAG.name: "rising: start more streams workers, up to one a partition; it must be 0 long before 48 h",
+    STREAMS_MASKED_WHOLE.name: "rising: somebody sends very large texts; find the site by flag 1024 in its rows",
+    STREAMS_REFUSED.name: "above 0: find out who may write to events.clean.v1, take that right away,"
+    " run `fairpixel ledger`",
+    STREAMS_STEP_SECONDS.name: "nothing; says which step to look at when streams is slow",
+    SINKS_BLOCKS.name: "`repeated` after a crash is right; `left` often: two loaders take partitions from each other",
+    SINKS_PACKS.name: "`dead` or `refused` above 0: see the loader's log and `fairpixel replay`",
+    SINKS_REFUSED.name: "above 0: find out who may write to events.clean.v1 or join the loader's group, take that right"
+    " away, run `fairpixel ledger`",
+    SINKS_ROWS.name: "nothing",
+    SINKS_LAG.name: "rising: see `/healthz` of the loader, which says what it waits for",
+    SINKS_LINK_OPEN.name: "alert above 60: see the loader's log for `link_open`, then run `fairpixel ledger`",
+    ALERTS_OPEN.name: "see what the webhook was told",
+    ALERTS_SENT.name: "`refused` or `given_up` above 0: the receiver of this route takes no alerts; try its address",
+    ALERTS_JUDGED_AGE.name: "a minute and a few seconds is ordinary; rising: the watcher's `/healthz` says what it"
+    " waits for",
+}

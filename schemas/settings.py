@@ -1,4 +1,4 @@
-"""Settings from the environment: read once, frozen, each with a sentence that the README's table repeats."""
+"""Settings from the environment: read once, frozen, each with a sentence that docs/settings.md repeats."""
 
 from __future__ import annotations
 

@@ -1,25 +1,28 @@
-"""Tables of both READMEs, made from the code they describe; `python -m tests.house.tables` writes them there."""
+"""Tables of the pages in docs, made from the code they describe; `python -m tests.house.tables` writes them there."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 
 import ingest.protocols
+from ingest.cloudevents import CONTEXT_EXTENSIONS, EXTENSIONS
+from ingest.codes import CODE_MEANING
+from ingest.protocol import Route
+from ingest.routes import ROUTES
 from schemas.config import explain_config
 from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING, REFUSAL_REASON_MEANING
 from schemas.kafka_acls import all_rules
-from schemas.metrics import ALL_METRICS
+from schemas.metrics import ALL_METRICS, WHAT_TO_DO
 from schemas.settings import FromEnv, documented_fields
 from schemas.topics import all_topics
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
-KAFKA_ACLS = ROOT / "docs" / "kafka-acls.md"
-INGEST_README = ROOT / "ingest" / "README.md"
+DOCS = ROOT / "docs"
 SETTINGS_MODULES = ("schemas.settings", "ingest.settings", "streams.settings", "sinks.settings")
 
 
@@ -44,16 +47,9 @@ def settings_classes() -> Iterator[type[FromEnv]]:
                 yield value
 
 
-def build_tables() -> dict[str, str]:
-    """Each table by the name it has in the README."""
+def build_settings_tables() -> dict[str, str]:
+    """For docs/settings.md."""
     return {
-        "topics": table(
-            ("topic", "what is in it", "partitions (embedded)", "kept for"),
-            (
-                (f"`{t.name}`", t.purpose, t.partitions, f"{int(t.config['retention.ms']) // 3_600_000} h")
-                for t in all_topics()
-            ),
-        ),
         "settings": table(
             ("variable", "default", "meaning"),
             (
@@ -70,34 +66,100 @@ def build_tables() -> dict[str, str]:
             ("key in fairpixel.toml", "default", "meaning"),
             ((f"`{key}`", f"`{default}`", meaning) for key, default, meaning in explain_config()),
         ),
-        "metrics": table(
-            ("metric", "kind", "labels", "meaning"),
-            ((f"`{m.name}`", m.kind, ", ".join(m.labels), m.meaning) for m in ALL_METRICS),
-        ),
-        "drop reasons": table(
-            ("reason", "meaning"),
-            ((f"`{reason}`", meaning) for reason, meaning in DROP_REASON_MEANING.items()),
-        ),
-        "refusal reasons": table(
-            ("reason", "meaning"),
-            ((f"`{reason}`", meaning) for reason, meaning in REFUSAL_REASON_MEANING.items()),
-        ),
-        "dead reasons": table(
-            ("reason", "meaning"),
-            ((f"`{reason}`", meaning) for reason, meaning in DEAD_REASON_MEANING.items()),
-        ),
     }
 
 
-def build_mapping_tables() -> dict[str, str]:
-    """What each compatible protocol's words become, by the name of its table in ingest/README.md."""
+def build_operations_tables() -> dict[str, str]:
+    """For docs/operations.md."""
     return {
-        f"mapping_{one.name}": table(
-            ("our field", "from"),
-            ((f"`{field}`", words) for field, words in module.MAPPING.items()),
+        "topics": table(
+            ("topic", "what is in it", "partitions (embedded)", "kept for"),
+            (
+                (f"`{t.name}`", t.purpose, t.partitions, f"{int(t.config['retention.ms']) // 3_600_000} h")
+                for t in all_topics()
+            ),
         )
+    }
+
+
+def build_metrics_tables() -> dict[str, str]:
+    """For docs/metrics.md."""
+    return {
+        "metrics": table(
+            ("metric", "kind", "labels", "meaning", "what to do"),
+            (
+                (f"`{m.name}`", m.kind, ", ".join(m.labels), m.meaning, WHAT_TO_DO[m.name])
+                for m in ALL_METRICS
+            ),
+        )
+    }
+
+
+def build_reasons_tables() -> dict[str, str]:
+    """For docs/reasons.md."""
+    return {
+        name: table(("reason", "meaning"), ((f"`{reason}`", meaning) for reason, meaning in meanings.items()))
+        for name, meanings in (
+            ("drop reasons", DROP_REASON_MEANING),
+            ("refusal reasons", REFUSAL_REASON_MEANING),
+            ("dead reasons", DEAD_REASON_MEANING),
+        )
+    }
+
+
+def compatible_protocols() -> dict[str, ModuleType]:
+    """The module of each compatible protocol, by its name."""
+    return {
+        one.name: module
         for one in iter_modules(ingest.protocols.__path__)
         if {"MAPPING", "ROUTES"} <= vars(module := import_module(f"ingest.protocols.{one.name}")).keys()
+    }
+
+
+def build_protocol_tables(name: str, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Where a compatible protocol is served, and what its words become; for its page."""
+    routes: dict[str, list[Route]] = {}
+    for route in ROUTES:
+        if route.protocol == name:
+            routes.setdefault(route.path, []).append(route)
+    paths: dict[tuple[str, bool], list[str]] = {}  # (methods, also bare) -> paths
+    for path, same in routes.items():
+        methods = dict.fromkeys(method for route in same for method in route.methods)
+        paths.setdefault((", ".join(sorted(methods)), any(route.bare for route in same)), []).append(path)
+    return {
+        "paths": table(
+            ("method", f"paths behind `/{name}`", "also without the prefix"),
+            (
+                (methods, ", ".join(f"`{path}`" for path in served), "yes" if bare else "no")
+                for (methods, bare), served in paths.items()
+            ),
+        ),
+        "fields": table(("our field", "from"), ((f"`{field}`", words) for field, words in mapping.items())),
+    }
+
+
+def build_extension_tables() -> dict[str, str]:
+    """For docs/protocols/cloudevents.md."""
+    return {
+        "extensions": table(
+            ("extension", "our field"),
+            (
+                *((f"`{name}`", f"`{field}`") for name, field in EXTENSIONS.items()),
+                *(
+                    (f"`{name}`", f"`context.{field}`, secret key only")
+                    for name, field in CONTEXT_EXTENSIONS.items()
+                ),
+            ),
+        )
+    }
+
+
+def build_code_tables() -> dict[str, str]:
+    """For docs/protocols/README.md."""
+    return {
+        "codes": table(
+            ("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODE_MEANING.items())
+        )
     }
 
 
@@ -114,16 +176,32 @@ def build_kafka_tables() -> dict[str, str]:
     }
 
 
+def build_pages() -> dict[Path, dict[str, str]]:
+    """Every page with tables that are made from code, and its tables by name."""
+    return {
+        DOCS / "kafka-acls.md": build_kafka_tables(),
+        DOCS / "metrics.md": build_metrics_tables(),
+        DOCS / "operations.md": build_operations_tables(),
+        DOCS / "reasons.md": build_reasons_tables(),
+        DOCS / "settings.md": build_settings_tables(),
+        DOCS / "protocols" / "README.md": build_code_tables(),
+        DOCS / "protocols" / "cloudevents.md": build_extension_tables(),
+        **{
+            DOCS / "protocols" / f"{name}.md": build_protocol_tables(name, module.MAPPING)
+            for name, module in compatible_protocols().items()
+        },
+    }
+
+
 def fill(text: str, tables: dict[str, str]) -> str:
     """Replace what stands between `<!-- table: NAME -->` and `<!-- end -->` for each table."""
     for name, content in tables.items():
         pattern = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-        assert pattern.search(text), f"the README has no place for the table {name!r}"
+        assert pattern.search(text), f"the page has no place for the table {name!r}"
         text = pattern.sub(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(fill(README.read_text("utf-8"), build_tables()), "utf-8")
-    KAFKA_ACLS.write_text(fill(KAFKA_ACLS.read_text("utf-8"), build_kafka_tables()), "utf-8")
-    INGEST_README.write_text(fill(INGEST_README.read_text("utf-8"), build_mapping_tables()), "utf-8")
+    for page, tables_of_page in build_pages().items():
+        page.write_text(fill(page.read_text("utf-8"), tables_of_page), "utf-8")

@@ -73,7 +73,7 @@ def test_opens_and_clicks_are_counted_once_with_their_verdict(platform: Platform
         assert (row["ip_network"], row["browser"], row["os"]) == ("", "", "")
         assert "r-1" not in json.dumps(row)
     (sql,) = re.findall(
-        r"```sql\n(SELECT JSONExtract.*?)```", (REPO / "README.md").read_text("utf-8"), re.DOTALL
+        r"```sql\n(SELECT JSONExtract.*?)```", (REPO / "docs" / "mail.md").read_text("utf-8"), re.DOTALL
     )
     (mailing,) = [row for row in platform.query(sql) if row["mailing"] == message]
     assert (mailing["opened"], mailing["clicked"], mailing["machines"]) == (2, 1, 1)
