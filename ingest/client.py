@@ -71,7 +71,7 @@ def client_ip(
     header: the one header our proxies write, X-Forwarded-For or Forwarded (RFC 7239), in lower case. Only that one is
     read: whatever the proxies do not write is the client's own.
 
-    Counted from the right: whatever stands further left is the client's own claim (wire.md, A0). A list that is
+    Counted from the right: whatever stands further left is the client's own claim (docs/operations.md). A list that is
     shorter than the number of proxies did not pass through all of them: then the peer stands.
     """
     if not trusted_proxies:

@@ -23,7 +23,7 @@ LANGUAGE_LENGTH_MAX = 200  # characters
 SIGNALS_LENGTH_MAX = 24_000  # of all signals of an event as they are kept
 PURPOSES_MAX = 100  # of a choice said as an object; more are unclear
 CONSENT_LENGTH_MAX = 8_000  # characters; consent strings of today have at most about 3,000
-# Fields that tell machines apart rather than say what happened (design.md, section 5).
+# Fields that tell machines apart rather than say what happened (docs/privacy.md).
 FINGERPRINTING = frozenset({"canvas", "fonts", "plugins", "battery"})
 KINDS: Mapping[str, str] = {"page_view": "page", "purchase": "purchase"}
 CURRENCY = re.compile(r"[A-Za-z]{3}")

@@ -144,8 +144,8 @@ class Intake:
         return bool(origin) and sender.trust == PUBLIC and not sender.may_come_from(_text(origin))
 
     def refuse_origin(self, sender: Sender, now_ms: int) -> asyncio.Future[bool]:
-        """Count an event of a foreign page. A decision, not an error (wire.md, A0): its sender is answered as any other
-        once the count is kept."""
+        """Count an event of a foreign page. A decision, not an error (docs/protocols/README.md): its sender is answered
+        as any other once the count is kept."""
         reason = RefusalReason.ORIGIN_REFUSED
         self.counts.refused[reason] += 1
         return self.packer.refuse_aloud(now_ms // 60_000 * 60, sender.site, reason)

@@ -1,7 +1,7 @@
 """Opens and clicks of mails: who probably fetched the pixel or the link, and the row that is made of it.
 
 Values in, values out; the only memory is `Looks`, which is bounded and handed in. The agent is read here and goes no
-further: a row of a mail has neither address nor agent (wire.md, A12).
+further: a row of a mail has neither address nor agent (docs/mail.md).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def judge(
     head_seen: bool = False,
     machine_flag: bool = False,
 ) -> Judgement:
-    """The verdict of wire.md, A12.
+    """The verdict of docs/mail.md.
 
     kind: OPEN or CLICK of mail_links: proxies fetch pictures, never links. since_sent_ms: None where nobody knows.
     links_seen: different links of this mail within BURST_MS, this one included. head_seen: a HEAD request for one

@@ -100,5 +100,6 @@ def gif_answer(status: int = 200) -> Answer:
 
 
 def error_answer(why: Rejection, status: int, headers: HeaderList | None = None) -> Answer:
-    """An error as JSON with `code`, `message` and `detail`: rudder-py retries a 400 without `code` (wire.md, B)."""
+    """An error as JSON with `code`, `message` and `detail` (docs/protocols/README.md): rudder-py retries a 400 without
+    `code`."""
     return json_answer(why._asdict(), status, headers)

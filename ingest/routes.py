@@ -1,4 +1,4 @@
-"""All paths of compatible clients on one page, and who owns a path that two protocols use (wire.md, A0)."""
+"""All paths of compatible clients in one place, and who owns a path that two protocols use (docs/protocols)."""
 
 from __future__ import annotations
 

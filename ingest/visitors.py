@@ -1,7 +1,7 @@
 """Which visitor an event of a page belongs to, and what its answer does to the cookie. Pure rules over values.
 
 There is a visitor only where the event's own choice grants measurement, however the site's default stands; a choice
-that denies it ends the cookie (design.md, section 5).
+that denies it ends the cookie (docs/consent.md).
 """
 
 from __future__ import annotations

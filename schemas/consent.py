@@ -2,7 +2,7 @@
 
 Signals, strongest first: the explicit choice on the event, then `Sec-GPC: 1` and `DNT: 1`, then the site's default.
 Between signals of the same strength the most restrictive wins, and a signal that is present but not understood
-is unclear: it can take data away, never give any (design.md, section 5).
+is unclear: it can take data away, never give any (docs/consent.md).
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _without_choice(opted_out: bool, policy: ConsentPolicy) -> tuple[Measurement
 def parse_choice(text: str) -> tuple[Purpose, ...] | None:
     """The purposes of `consent=`: `all`, `none`, or names by comma; None when it is absent or not understood.
 
-    One unknown name makes the whole choice not understood, unless measurement is missing from it anyway.
+    One unknown name makes the whole choice not understood.
     """
     words = [word.strip().lower() for word in text.split(",") if word.strip()]
     match words:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Disposition(StrEnum):
-    """The one recorded outcome of an event (design.md, section 3)."""
+    """The one recorded outcome of an event (docs/events.md)."""
 
     STORED = "stored"
     STORED_ANONYMOUS = "stored_anonymous"

@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas.drops import DropReason
 
-EVENT_ID_LENGTH_MAX = 200  # characters; a longer id is replaced by its hash (design.md, section 3)
+EVENT_ID_LENGTH_MAX = 200  # characters; a longer id is replaced by its hash (docs/events.md)
 NAME_LENGTH_MAX = 200  # characters
 TEXT_LENGTH_MAX = 4_000  # characters of url, referrer, title, user agent; the rest is cut off
 PROPERTIES_SIZE_MAX = 32_000  # characters of JSON text; a larger event is `oversize`

@@ -1,4 +1,4 @@
-"""Which clean packs are accepted: one pure rule, used by streams and by the loader (design.md, section 4)."""
+"""Which clean packs are accepted: one pure rule, used by streams and by the loader (docs/delivery.md)."""
 
 from __future__ import annotations
 

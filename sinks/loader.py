@@ -1,6 +1,6 @@
 """Read, intend, insert, commit: every accepted clean pack reaches ClickHouse once, whatever dies in between.
 
-design.md, section 4, border 5. The order of effects is the promise: the intent stands in the group (and in `positions`)
+docs/delivery.md, border 5. The order of effects is the promise: the intent stands in the group (and in `positions`)
 before the insert begins, and nothing of a later block is written before the insert is acknowledged. So whoever finds an
 intent repeats exactly that block under the same token, and ClickHouse ignores what it has already.
 """

@@ -47,7 +47,7 @@ FILESYSTEM = b"filesystem_error"
 # The tables are gone, as after a new data folder: the next start makes them.
 SCHEMA_MISSING_CODES = frozenset({60, 81})  # UNKNOWN_TABLE, UNKNOWN_DATABASE
 
-# Every setting a repeated insert rests on; design.md, section 4, border 5, and the table in sinks/README.md.
+# Every setting a repeated insert rests on; docs/delivery.md, border 5, and the table in sinks/README.md.
 INSERT_SETTINGS = {
     "async_insert": "0",
     "insert_deduplicate": "1",

@@ -12,7 +12,7 @@ from ingest.protocols.segment import SEGMENT, read_calls
 
 
 def read_batch(ask: Ask) -> Reading:
-    """`writeKey`, or a key in HTTP Basic, is Segment's; anything else PostHog's (wire.md, A0)."""
+    """`writeKey`, or a key in HTTP Basic, is Segment's; anything else PostHog's (docs/protocols/segment.md)."""
     return read_calls(SEGMENT, "", "", ask) if _is_segments(ask) else read_v0(ask)
 
 

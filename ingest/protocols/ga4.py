@@ -1,4 +1,4 @@
-"""GA4 Measurement Protocol: `POST /mp/collect`, and `/debug/mp/collect`, which stores nothing (wire.md, A4).
+"""GA4 Measurement Protocol: `POST /mp/collect`, and `/debug/mp/collect`, which stores nothing (docs/protocols/ga4.md).
 
 `/mp/collect` answers 200 and nothing else, whatever it was sent: what is not taken is counted. `api_secret` is the
 site's secret key, so every event is a backend's. What the debug door finds fatal is what this one refuses.

@@ -1,4 +1,4 @@
-"""What GA4's Measurement Protocol allows, and what its debug door says of the rest (wire.md, A4).
+"""What GA4's Measurement Protocol allows, and what its debug door says of the rest (docs/protocols/ga4.md).
 
 A fatal problem ends an event, or all of a request's where it names no event. The others are shown to developers only:
 a long parameter is worth keeping here.

@@ -1,4 +1,4 @@
-"""Matomo trackers: `GET|POST /matomo.php` and `/piwik.php`, one event or many (wire.md, A5 and B).
+"""Matomo trackers: `GET|POST /matomo.php` and `/piwik.php`, one event or many (docs/protocols/matomo.md).
 
 No client of Matomo sends anything twice, and none sends an id: ours is made of what the event says.
 """
@@ -25,7 +25,7 @@ from ingest.row import Row
 from ingest.sites import SECRET, Sender
 
 PROTOCOL = "matomo"
-UNTRUSTED_AGE_MS_MAX = 86_400_000  # an older `cdt` needs `token_auth` (wire.md, A5)
+UNTRUSTED_AGE_MS_MAX = 86_400_000  # an older `cdt` needs `token_auth` (docs/protocols/matomo.md)
 PARAM_COUNT_MAX = 500
 BULK_PARAM_COUNT_MAX = 200_000  # of all requests of a body: 200,000 x 1.5 µs = 0.3 s beside the loop
 FORM_BYTES_MAX = 256_000  # of a body that is one event
@@ -75,7 +75,7 @@ MISSING = Rejection(
 
 
 def read(ask: Ask) -> Reading:
-    """One event, or a bulk body: which of them the body says (wire.md, A0)."""
+    """One event, or a bulk body: which of them the body says (docs/protocols/matomo.md)."""
     if ask.body.lstrip()[:1] in (b"{", b"["):
         return _read_bulk(ask)
     reading = Reading(gif_answer())
@@ -247,7 +247,7 @@ def _time(text: str, secret: bool, now_ms: int) -> int:
 def _derive_id(ask: Ask, sender: Sender, params: Mapping[str, str], index: int) -> str | None:
     """An id made of the event, where anything tells it from the next one like it.
 
-    A visitor alone does not: there the second of receipt does (wire.md, A5), and the place in a bulk body.
+    A visitor alone does not: there the second of receipt does (docs/protocols/matomo.md), and the place in a bulk body.
     """
     said: dict[str, Any] = {name: value for name, value in params.items() if value and name not in NOT_SAID}
     if not any(name in said for name in TELLS_APART) and not said.keys() >= CLOCK:

@@ -1,4 +1,4 @@
-"""What one request of a Matomo tracker says happened, by the parameters it has (wire.md, A5)."""
+"""What one request of a Matomo tracker says happened, by the parameters it has (docs/protocols/matomo.md)."""
 
 from __future__ import annotations
 

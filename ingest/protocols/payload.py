@@ -39,7 +39,7 @@ def chosen(item: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
 def load_json(text: bytes | str, field: str) -> Any:
     """JSON as values that can be written again. Raises Unacceptable.
 
-    json.dumps of Python writes NaN, Infinity and lone surrogates, which are no JSON (wire.md, B): they are read as
+    json.dumps of Python writes NaN, Infinity and lone surrogates, which are no JSON: they are read as
     null and as `?`, so that one odd number does not cost its whole batch (of up to 300,000 bytes).
     """
     try:
@@ -90,6 +90,6 @@ def join_signals(query: Mapping[str, str], said: Mapping[str, str]) -> str:
 def is_browser(ask: Ask) -> bool:
     """Whether the request's own User-Agent is that of a browser: all of them begin with Mozilla/, and Opera once did.
 
-    Libraries of backends send their name or nothing (wire.md, B).
+    Libraries of backends send their name or nothing.
     """
     return ask.client.user_agent.startswith(("Mozilla/", "Opera/"))

@@ -1,4 +1,4 @@
-"""Plausible's script and events API: `POST /api/event` (wire.md, A6).
+"""Plausible's script and events API: `POST /api/event` (docs/protocols/plausible.md).
 
 Sent once, as text/plain, and the answer is not looked at: 202 `ok` stays as it is there. An event that is left out is
 answered 202 too, with `x-plausible-dropped` and the reason.

@@ -1,4 +1,4 @@
-"""PostHog's capture API, v0 and v1, and what its browser SDK asks for before it starts (wire.md, A7)."""
+"""PostHog's capture API, v0 and v1, and what its browser SDK asks for before it starts (docs/protocols/posthog.md)."""
 
 from __future__ import annotations
 

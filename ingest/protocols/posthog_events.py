@@ -29,7 +29,8 @@ CLIENT_LIBRARIES = frozenset({
     "web", "js", "posthog-js", "posthog-js-lite", "posthog-ios", "posthog-android", "posthog-react-native",
     "posthog-flutter",
 })  # fmt: skip
-# Ids that stand for nobody, in lower case: PostHog refuses them (wire.md, A7), as all visitors would become one.
+# Ids that stand for nobody, in lower case: PostHog refuses them, as all visitors would become one
+# (docs/protocols/posthog.md).
 NOBODY = frozenset({
     "", "0", "-1", "null", "undefined", "none", "nan", "nil", "anonymous", "guest", "true", "false", "id",
     "distinct_id", "distinctid", "email", "not_authenticated", "[object object]", "unknown", "$posthog_cookieless",

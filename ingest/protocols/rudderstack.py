@@ -1,4 +1,4 @@
-"""RudderStack's gateway: Segment's envelope under paths and answers of its own (wire.md, A2)."""
+"""RudderStack's gateway: Segment's envelope under paths and answers of its own (docs/protocols/rudderstack.md)."""
 
 from __future__ import annotations
 

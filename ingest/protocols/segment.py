@@ -1,4 +1,4 @@
-"""Segment's tracking API: its paths, keys and answers (wire.md, A1); RudderStack's has the same envelope."""
+"""Segment's tracking API: paths, keys and answers (docs/protocols/segment.md); RudderStack's has the same envelope."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snowplow trackers: `POST /com.snowplowanalytics.snowplow/tp2`, `GET /i` and `/ice.png` (wire.md, A3 and B).
+"""Snowplow trackers: `POST /com.snowplowanalytics.snowplow/tp2`, `GET /i` and `/ice.png` (docs/protocols/snowplow.md).
 
 Every answer is 200: trackers send a 404 or 413 again for ever and block their queue with it. What is not taken is
 counted. `SP-Anonymous` means no address, no cookie and no identifier, whatever the payload holds.

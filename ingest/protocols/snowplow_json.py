@@ -18,7 +18,7 @@ CONTEXT_COUNT_MAX = 200  # contexts of an event; beyond it the event is refused
 # Advertising identifiers tell machines apart; the session's context fills columns of its own.
 LEFT_OUT = frozenset({"openIdfa", "androidIdfa", "appleIdfa", "appleIdfv"})
 COLUMN_CONTEXTS = frozenset({"client_session"})
-# Consent written down without a purpose: known to be there, not understood (design.md, section 5).
+# Consent written down without a purpose: known to be there, not understood (docs/consent.md).
 UNCLEAR_CONTEXTS = frozenset({"consent_document", "gdpr"})
 
 

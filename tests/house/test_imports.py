@@ -1,4 +1,4 @@
-"""Imports point the right way, and clients of the outside world stay in their seams (style.md)."""
+"""Imports point the right way, and clients of the outside world stay in their seams (.github/CONTRIBUTING.md)."""
 
 import ast
 from collections.abc import Iterator
