@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.steps.bots import is_named_bot, score_bot
+from streams.steps.bots import _named, is_named_bot, score_bot
 from streams.steps.devices import read_agent
 from tests.fuzz.pieces import take_text
 from tests.streams.make import CHROME
@@ -35,5 +35,6 @@ def fuzz(data: bytes) -> None:
     is_named_bot(text)
     agent = read_agent(text)
     assert all(isinstance(one, str) for one in agent)
+    _named.make_room()  # as for each batch
     score, _ = score_bot("pixel", text, 0)
     assert 0 <= score <= 100
