@@ -38,7 +38,7 @@ def test_each_request_of_a_page_is_kept(tmp_path: Path) -> None:
         for _, command in COMMANDS:
             status, body = run(command, edge)
             assert 200 <= status < 300, (command, status, body)
-        edge.kill()
+        edge.stop()  # in order, so that nobody holds the spool any more
         kept = {event.protocol for event in edge.spooled()}
     assert kept == {NAMED_OTHERWISE.get(page, page) for page, _ in COMMANDS}
 
