@@ -15,7 +15,7 @@ CODE_MEANING: Mapping[str, str] = {
     "unreadable_body": "nothing of the body can be read",
     "body_too_large": "the body is larger than the bounds, as sent or after decompression, or holds too many events",
     "body_broken_off": "the body did not arrive whole, or not in time",
-    "unknown_encoding": "a Content-Encoding other than gzip or deflate",
+    "unknown_encoding": "a Content-Encoding other than gzip, deflate or zstd",
     "unknown_format": "a format of CloudEvents other than JSON",
     "unlisted_schema": "a Snowplow payload under a schema that is not its own",
     "recording_refused": "recordings of what people do on a page are not taken",
