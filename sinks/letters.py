@@ -27,7 +27,7 @@ class Letters(Protocol):
 
 
 class KafkaLetters:
-    """Dead letters on Kafka; the producer is made at the first letter, for there is hardly ever one."""
+    """Dead letters on Kafka; each has a producer of its own, for there is hardly ever one."""
 
     def __init__(self, kafka: KafkaAccess, topic: str = DEAD) -> None:
         self._kafka = kafka
