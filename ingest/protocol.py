@@ -54,6 +54,7 @@ class Reading:
     answer: Answer
     rows: list[tuple[Sender, Row]] = field(default_factory=list)
     refusals: list[tuple[str, Rejection]] = field(default_factory=list)  # site ("" for none), why
+    on_kept: Callable[[int], None] | None = None  # told when every row is kept (ms since 1970)
 
 
 Read = Callable[[Ask], Reading]

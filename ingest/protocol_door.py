@@ -78,6 +78,8 @@ class ProtocolDoor:
             if not await all_kept(packs):
                 raise Unacceptable(*answers.SPOOL_FULL)
             intake.counts.events[route.protocol] += accepted
+            if reading.on_kept is not None:
+                reading.on_kept(int(time.time() * 1000))
             return reading.answer
         except Unacceptable as problem:
             intake.refuse(problem.rejection, sender.site if sender else "", now_ms)

@@ -6,7 +6,8 @@ answered 202 too, with `x-plausible-dropped` and the reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_network
 from types import MappingProxyType
@@ -75,12 +76,20 @@ def read(ask: Ask, resent: Resent | None = None) -> Reading:
             reading.refusals.append((sender.site, problem.rejection))
     if not reading.rows and (wrong := [why for site, why in reading.refusals if site]):
         return Reading(_refused(wrong[0]), refusals=reading.refusals)
+    if resent is not None:
+        sites = {sender.site for sender, _ in reading.rows}
+        reading = replace(reading, on_kept=partial(_answered, resent, ask, sites))
     reasons = {why.code for _, why in reading.refusals}
     if any(_is_foreign(ask, sender) for sender, _ in reading.rows):
         reasons.add("origin_refused")
     if reasons:
-        return Reading(text_answer("ok", 202, _dropped(reasons)), reading.rows, reading.refusals)
+        return replace(reading, answer=text_answer("ok", 202, _dropped(reasons)))
     return reading
+
+
+def _answered(resent: Resent, ask: Ask, sites: Iterable[str], now_ms: int) -> None:
+    for site in sites:
+        resent.answered(ask, site, PROTOCOL, now_ms)
 
 
 def read_health(ask: Ask) -> Reading:

@@ -1,7 +1,8 @@
 """Ids for events that come without one: what a browser sends again by itself is the same event.
 
 Chromium repeats a request, a POST too, when its kept connection breaks before an answer (measured by tests/sdks: the
-repeat follows within milliseconds, byte for byte). A client without ids would be counted twice.
+repeat follows within milliseconds, byte for byte), and again when that one breaks. A client without ids would be
+counted twice. So a moment is counted from the last answer, which may have taken long, and not from the first request.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections import OrderedDict
 from ingest.protocol import Ask
 from ingest.protocols.payload import derive_id
 
-MOMENT_MS = 2_000  # twice the longest wait for an answer; later than this it is something that happened again
+MOMENT_MS = 2_000  # after an answer; later than this it is something that happened again
+UNANSWERED_MS_MAX = 30_000  # a request is under way for so long at most, and what was refused may come again
 REMEMBERED_MAX = 20_000  # events of a moment; the oldest is forgotten first. About 200 bytes each: 4 MB
 FETCH = b"sec-fetch-mode"  # every browser sends it and no page can
 
@@ -21,24 +23,35 @@ class Resent:
 
     def __init__(self, remembered_max: int = REMEMBERED_MAX) -> None:
         self._remembered_max = remembered_max
-        self._ids: OrderedDict[str, tuple[int, str]] = OrderedDict()  # content -> first seen in ms, id
+        # content -> (until when in ms it is the same event, id)
+        self._ids: OrderedDict[str, tuple[int, str]] = OrderedDict()
 
     def id_of(self, ask: Ask, site: str, protocol: str) -> str | None:
-        """The id of this browser's event; the same for the same bytes within a moment. None: no browser sent it.
+        """The id of this browser's event; the same for the same bytes until a moment after they were answered. None: no
+        browser sent it.
 
         Made of the content and the moment of receipt, so that other workers nearly always find the same one.
         """
         if FETCH not in ask.headers:
             return None
-        secret, client = ask.sites.id_secret(site), ask.client
-        content = [site, ask.body.hex(), client.ip, client.user_agent]
-        key = derive_id(secret, protocol, content)
-        seen_ms, known = self._ids.get(key, (0, ""))
-        if known and 0 <= ask.now_ms - seen_ms <= MOMENT_MS:
+        content = _content(ask, site)
+        key = derive_id(ask.sites.id_secret(site), protocol, content)
+        until_ms, known = self._ids.get(key, (0, ""))
+        if ask.now_ms <= until_ms <= ask.now_ms + UNANSWERED_MS_MAX:
             return known
-        made = derive_id(secret, protocol, [*content, ask.now_ms // MOMENT_MS])
-        self._ids[key] = (ask.now_ms, made)
+        made = derive_id(ask.sites.id_secret(site), protocol, [*content, ask.now_ms // MOMENT_MS])
+        self._ids[key] = (ask.now_ms + UNANSWERED_MS_MAX, made)
         self._ids.move_to_end(key)
         if len(self._ids) > self._remembered_max:
             self._ids.popitem(last=False)
         return made
+
+    def answered(self, ask: Ask, site: str, protocol: str, now_ms: int) -> None:
+        """The event of this request is kept and answered: from now on the moment runs."""
+        key = derive_id(ask.sites.id_secret(site), protocol, _content(ask, site))
+        if key in self._ids:
+            self._ids[key] = (now_ms + MOMENT_MS, self._ids[key][1])
+
+
+def _content(ask: Ask, site: str) -> list[str]:
+    return [site, ask.body.hex(), ask.client.ip, ask.client.user_agent]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ingest.protocol import Ask
 from ingest.protocols.plausible import PROTOCOL, read
-from ingest.protocols.resent import MOMENT_MS, Resent
+from ingest.protocols.resent import MOMENT_MS, UNANSWERED_MS_MAX, Resent
 from ingest.row import EVENT_ID
 from tests.ingest.protocols.laws import as_json
 from tests.ingest.protocols.recorded import ask
@@ -36,8 +36,30 @@ def test_the_same_after_a_moment_from_another_client_or_with_another_body_is_ano
         replace(first, body=as_json(VIEW | {"u": "https://shop.example/b"})),
         replace(first, client=first.client._replace(user_agent="Mozilla/5.0 (other)")),
     ]
-    ids = [id_at(resent, one, now) for one in others] + [id_at(resent, first, now + MOMENT_MS + 1)]
+    ids = [id_at(resent, one, now) for one in others]
+    resent.answered(first, "shop", PROTOCOL, now)
+    ids.append(id_at(resent, first, now + MOMENT_MS + 1))
     assert len(set(ids)) == len(ids)
+
+
+def test_the_moment_begins_with_each_answer_however_late_it_comes() -> None:
+    resent, first = Resent(), view()
+    now = first.now_ms
+    ids = [id_at(resent, first, now), id_at(resent, first, now + 2_900)]  # still under way
+    resent.answered(first, "shop", PROTOCOL, now + 3_000)
+    ids.append(id_at(resent, first, now + 4_900))  # the answer was lost; so is the next one
+    resent.answered(first, "shop", PROTOCOL, now + 6_500)
+    ids.append(id_at(resent, first, now + 8_400))
+    assert len(set(ids)) == 1
+    resent.answered(first, "shop", PROTOCOL, now + 8_500)
+    assert id_at(resent, first, now + 8_501 + MOMENT_MS) != ids[0]
+
+
+def test_a_request_that_is_never_answered_is_forgotten() -> None:
+    resent, first = Resent(), view()
+    before = id_at(resent, first, first.now_ms)
+    assert id_at(resent, first, first.now_ms + UNANSWERED_MS_MAX) == before
+    assert id_at(resent, first, first.now_ms + UNANSWERED_MS_MAX + 1) != before
 
 
 def test_without_a_browser_the_edge_makes_an_id_each_time() -> None:
@@ -57,6 +79,15 @@ def test_a_row_of_plausible_takes_it() -> None:
     resent = Resent()
     rows = [read(view(), resent).rows[0][1] for _ in range(2)]
     assert rows[0][EVENT_ID] == rows[1][EVENT_ID]
+
+
+def test_plausible_says_when_its_rows_are_kept() -> None:
+    resent, first = Resent(), view()
+    reading = read(first, resent)
+    assert reading.on_kept is not None
+    reading.on_kept(first.now_ms + 5)
+    (until_ms, _), *_ = resent._ids.values()
+    assert until_ms == first.now_ms + 5 + MOMENT_MS
 
 
 def id_at(resent: Resent, one: Ask, now_ms: int) -> str:
