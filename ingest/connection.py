@@ -59,7 +59,7 @@ HELD_BYTES_MAX = 100_000_000  # of heads that are not whole and of hits that wai
 SURPLUS_MAX = 1_024  # further ones that may wait for their 503; beyond it they are closed at once
 PIPELINED_MAX = 100  # requests that wait for the one before; then the connection ends. 100 x 4 kB = 400 kB
 SWEEP_S = 0.5  # between two looks for connections that are silent for too long
-# Whoever sends its next request as soon after an answer waited for it. A busy loop reads one up to 5 ms late.
+# Whoever sends its next request within so many seconds of an answer waited for it. Not less, as a busy loop reads late.
 GOES_ON_S = 0.01
 
 # `#` would end the query (RFC 3986, section 3.4); a longer query is no hit.

@@ -59,7 +59,7 @@ WORD = r"0-9A-Za-z_\x80-\x8A"  # \w, for a class
 
 def shadow(text: str) -> bytes:
     """The text as far as patterns look at it, one byte a character: ASCII as it is, and what looks like it as what it
-    looks like; of the rest its kind. 2 ns a character, where str.translate takes 40."""
+    looks like; of the rest its kind. 4 ns a character, where str.translate takes 54 or more."""
     if text.isascii():
         return text.encode()
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

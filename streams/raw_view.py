@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 from schemas.bounds import RawEnds, RawMessage
 from schemas.topics import RAW
@@ -16,8 +15,8 @@ CHUNKS_PASSED_MAX = 4  # read over on the way to a later message; what is farthe
 class RawView:
     """A RawReader for one pass over a log, by one thread; raises what its LogReader raises when Kafka does not answer.
 
-    Packs are asked about in the order of their raw messages, so these are read in one go as well: 0.1 ms a message,
-    where each question costs connections of its own (10 ms).
+    Packs are asked about in the order of their raw messages, so these are read in one go as well, where each question
+    about times makes two clients with connections of their own.
     """
 
     def __init__(self, log: LogReader) -> None:
@@ -62,9 +61,10 @@ class RawView:
 
     def _read_on(self) -> bool:
         """The next chunk; False at the end of what was there when reading began."""
-        for chunk in islice(self._chunks, 1):
-            if self._messages:
-                self._start = self._messages[-1].offset + 1
-            self._messages = [RawMessage.of(one.offset, one.time_ms, one.value) for one in chunk]
-            return True
-        return False
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            return False
+        if self._messages:
+            self._start = self._messages[-1].offset + 1
+        self._messages = [RawMessage.of(one.offset, one.time_ms, one.value) for one in chunk]
+        return True
