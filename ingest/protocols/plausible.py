@@ -40,7 +40,7 @@ NAMES: Mapping[str, str] = {"pageview": "page_view"}
 
 MAPPING: Mapping[str, str] = MappingProxyType({
     "event_id": "of an order its property `order_id` or `transaction_id`; the protocol has none, so the edge makes it,"
-    " the same one for what a browser sends again within two seconds of the answer",
+    " the same one for what a browser sends again within five seconds of the answer",
     "site": "`domain` or `d`, else the host of the url; one event for each of a list",
     "name": "`name` or `n`; `pageview` is `page_view`; with `revenue` and an order id `purchase`",
     "source": "`tag` from a browser, else `server`",

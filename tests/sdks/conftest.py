@@ -35,6 +35,7 @@ class Outcome:
     said: list[str]  # what the SDK says it sent: ids, or addresses of pages
     trouble: str  # the end of what the driver said of errors
     network: Counter[str]  # what became of its requests
+    repeats: list[float]  # seconds between a request and the same again, at the edge at most
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class Bench:
         said |= {
             client.name: (pages.get(client.name, []), console) for client in CLIENTS if client.kind == BROWSER
         }
-        outcomes = {one: Outcome(*what, network.happened[one]) for one, what in said.items()}
+        outcomes = {
+            one: Outcome(*what, network.happened[one], network.repeats[one]) for one, what in said.items()
+        }
         return Round(name, self.platform, outcomes)
 
     def _driver(self, client: Client, name: str, way: str) -> Driver:

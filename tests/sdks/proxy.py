@@ -7,6 +7,7 @@ import gzip
 import re
 import socket
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
@@ -49,6 +50,8 @@ class BadNetwork:
     edge: str  # such as http://127.0.0.1:8000
     seed: int = 1
     happened: dict[str, Counter[str]] = field(default_factory=dict)  # client -> what became of its requests
+    # client -> for each request that came again, the seconds between the two, at the edge at most
+    repeats: dict[str, list[float]] = field(default_factory=dict)
 
     def __enter__(self) -> BadNetwork:
         self._loop = asyncio.new_event_loop()
@@ -89,6 +92,8 @@ class BadNetwork:
 
     async def _listen(self, client: str, faults: Faults) -> str:
         happened = self.happened.setdefault(client, Counter())
+        repeats = self.repeats.setdefault(client, [])
+        sent_at: dict[bytes, float] = {}
         rng, faults_of = Random(f"{self.seed}/{client}"), Counter[bytes]()
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -102,7 +107,10 @@ class BadNetwork:
                 return _busy(request, 503 if fault == "unavailable" else 429)
             if fault == "reset":
                 return _hang_up(request)
+            before, sent_at[batch] = sent_at.get(batch), time.monotonic()
             answer = await self._forward(request, body)
+            if before is not None:
+                repeats.append(time.monotonic() - before)
             return _hang_up(request) if fault == "lost" else answer
 
         runner = web.ServerRunner(web.Server(handle, auto_decompress=False, access_log=None))
