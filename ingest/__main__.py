@@ -10,12 +10,12 @@ from socket import socket
 
 from uvicorn import Config
 
-from ingest.connection import CONNECTIONS_MAX, SURPLUS_MAX, Connection
 from ingest.operation import parse_listen
+from ingest.serving.connection import CONNECTIONS_MAX, SURPLUS_MAX, Connection
+from ingest.serving.sockets import BACKLOG, listen, raise_file_limit
+from ingest.serving.tls import build_tls, check_tls
+from ingest.serving.workers import Workers
 from ingest.settings import EdgeSettings
-from ingest.sockets import BACKLOG, listen, raise_file_limit
-from ingest.tls import build_tls, check_tls
-from ingest.workers import Workers
 from schemas.kafka_access import find_access
 from schemas.logs import configure_logs
 from schemas.settings import PlatformSettings, SettingError
@@ -57,7 +57,7 @@ def _config(settings: PlatformSettings, edge: EdgeSettings) -> Config:
         factory=True,
         interface="asgi3",
         workers=edge.workers,
-        loop="ingest.tls:EdgeLoop",
+        loop="ingest.serving.tls:EdgeLoop",
         http=Connection,
         ws="none",
         lifespan="on",

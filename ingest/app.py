@@ -19,30 +19,30 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.config import STARTUP_FAILURE
 
-from ingest.answers import Receive, Scope, Send
-from ingest.clickhouse import ClickHouse
-from ingest.connection import NETWORK_CONNECTIONS_MAX, SWEEP_S, Connections
-from ingest.cores import keep_to_core
 from ingest.counts import Counts, EdgeMetrics, render
-from ingest.delivery import Delivery
-from ingest.direct import Direct
-from ingest.direct_inbox import KafkaInbox
-from ingest.doors import EventsDoor, PixelDoor
-from ingest.intake import Intake, id_maker
+from ingest.direct.endpoint import Direct
+from ingest.direct.inbox import KafkaInbox
+from ingest.endpoints.clickhouse import ClickHouse
+from ingest.endpoints.doors import EventsDoor, PixelDoor
+from ingest.endpoints.intake import Intake, id_maker
+from ingest.endpoints.mail import mail_doors
+from ingest.endpoints.page_paths import page_doors
+from ingest.endpoints.routes import ROUTES, build_doors
+from ingest.endpoints.trace import Traces, read_identity_secret
 from ingest.live import Live
-from ingest.mail_doors import mail_doors
-from ingest.mail_webhooks import webhook_routes
+from ingest.mail.webhooks import webhook_routes
 from ingest.native import both_forms, build_starlette, document_routes, trace_routes
 from ingest.operation import NOT_FROM_HERE, Operators, parse_listen
-from ingest.outbox import KafkaOutbox
-from ingest.packer import Packer
-from ingest.page_doors import page_doors
-from ingest.routes import ROUTES, build_doors
+from ingest.packing.delivery import Delivery
+from ingest.packing.outbox import KafkaOutbox
+from ingest.packing.packer import Packer
+from ingest.packing.spool import Spool, SpoolLimits
+from ingest.packing.spool_files import claim_spool
+from ingest.serving.answers import Receive, Scope, Send
+from ingest.serving.connection import NETWORK_CONNECTIONS_MAX, SWEEP_S, Connections
+from ingest.serving.cores import keep_to_core
 from ingest.settings import EdgeSettings
-from ingest.spool import Spool, SpoolLimits
-from ingest.spool_files import claim_spool
-from ingest.trace import Traces, read_identity_secret
-from ingest.used_links import FORGET_S, UsedLinks
+from ingest.visitors.used_links import FORGET_S, UsedLinks
 from schemas import metrics
 from schemas.config import ConfigError
 from schemas.kafka_access import find_access

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ingest.mail import MailRules, mail_rules
-from ingest.mail_links import link_key
-from ingest.sites import Sites
-from ingest.visitors import VisitorRules, visitor_rules
+from ingest.mail.links import link_key
+from ingest.mail.opens import MailRules, mail_rules
+from ingest.reading.sites import Sites
+from ingest.visitors.rules import VisitorRules, visitor_rules
 from schemas.config import ConfigError, parse_config
 from schemas.logs import get_logger
 from schemas.ring import Key, Ring, RingError

@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from ingest.answers import WRONG_METHOD
-from ingest.doors import read_key
-from ingest.fields import Rejection
-from ingest.openapi import build_openapi
-from ingest.pages import CONTENT_SECURITY_POLICY, docs_page, front_page
-from ingest.sites import Sites
-from ingest.trace import Traces
+from ingest.endpoints.doors import read_key
+from ingest.endpoints.trace import Traces
+from ingest.openapi.document import build_openapi
+from ingest.openapi.html import CONTENT_SECURITY_POLICY, docs_page, front_page
+from ingest.reading.fields import Rejection
+from ingest.reading.sites import Sites
+from ingest.serving.answers import WRONG_METHOD
 from schemas.asyncapi import build_asyncapi
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from ingest.fields import Rejection
+from ingest.reading.fields import Rejection
 from schemas.settings import SettingError
 
 # What proxies write. Somebody on the machine who adds one sees less, and nobody sees more by leaving one out: it is the

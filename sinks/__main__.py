@@ -11,8 +11,8 @@ from schemas.logs import configure_logs
 from schemas.secrets import SecretsError
 from schemas.settings import PlatformSettings, SettingError
 from sinks.app import run
-from sinks.migrate import MigrationError
 from sinks.settings import SinksSettings
+from sinks.warehouse.migrate import MigrationError
 
 
 def main() -> int:

@@ -18,16 +18,16 @@ from schemas.metrics import SINKS_BLOCKS, SINKS_LAG, SINKS_LINK_OPEN, SINKS_PACK
 from schemas.secrets import parse_secrets
 from schemas.settings import PlatformSettings
 from schemas.topics import CLEAN
-from sinks.attempts import ATTEMPTS_MAX, Attempts
-from sinks.inbox import InboxAway, InboxBroken, KafkaInbox
-from sinks.letters import KafkaLetters
-from sinks.loader import LINK_OPEN_S_MAX, Loader
-from sinks.migrate import migrate, read_migrations
+from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
+from sinks.loader.inbox import InboxAway, InboxBroken, KafkaInbox
+from sinks.loader.letters import KafkaLetters
+from sinks.loader.loader import LINK_OPEN_S_MAX, Loader
+from sinks.loader.raw_log import KafkaRaw
+from sinks.loader.watchdog import KafkaEnds, Watchdog
 from sinks.pages import Answer, serve_pages
-from sinks.raw_log import KafkaRaw
 from sinks.settings import SinksSettings
-from sinks.warehouse import HttpWarehouse, WarehouseError
-from sinks.watchdog import KafkaEnds, Watchdog
+from sinks.warehouse.client import HttpWarehouse, WarehouseError
+from sinks.warehouse.migrate import migrate, read_migrations
 
 LIVED_S: Final = 120.0  # a loader that lived so long was not ended by what it fetched first
 

@@ -18,14 +18,14 @@ from schemas.logs import get_logger
 from schemas.settings import PlatformSettings
 from schemas.topics import RAW
 from streams import measures
-from streams.desk import CLOSE_SECONDS_MAX, Desk, Means, RawMessage
 from streams.fault import end_process, where
 from streams.health import serve_health
 from streams.kafka_ready import wait_for_kafka
-from streams.log_reader import KafkaLogReader
-from streams.outbox import KafkaOutbox
+from streams.partition.log_reader import KafkaLogReader
+from streams.partition.outbox import KafkaOutbox
+from streams.partition.processor import CLOSE_SECONDS_MAX, Desk, Means, RawMessage
+from streams.partition.store import SeenLimits
 from streams.policy import Policy
-from streams.seen import SeenLimits
 from streams.settings import StreamsSettings
 from streams.watchdog import Watchdog
 

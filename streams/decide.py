@@ -17,7 +17,7 @@ from schemas.pack import RawPack, decode_raw_pack
 from schemas.ring import Ring
 from schemas.seal import Envelope, open_seal, read_envelope
 from schemas.topics import CLEAN_SIZE_MAX
-from streams.batch import CleanBatch, Sighting
+from streams.columns.batch import CleanBatch, Sighting
 from streams.fault import BrokenMeans, where
 from streams.pipeline import Step, build_pipeline, clean
 from streams.rules import Rules

@@ -21,7 +21,7 @@ from schemas.metrics import (
     STREAMS_STEP_SECONDS,
     Metric,
 )
-from streams.batch import CleanBatch
+from streams.columns.batch import CleanBatch
 from streams.pipeline import Step, step_name
 
 _ID_COLLISION, _MASKED_WHOLE = int(Flag.ID_COLLISION), int(Flag.MASKED_WHOLE)

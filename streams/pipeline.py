@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from streams.batch import CleanBatch
+from streams.columns.batch import CleanBatch
 from streams.rules import Rules
 from streams.steps.anonymous import forget_persons
 from streams.steps.bots import score_bots

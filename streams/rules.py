@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from schemas.config import Config, Site
 from schemas.consent import ConsentPolicy, Measurement
 from schemas.identity import site_secret
-from streams.memo import Memo
+from streams.columns.memo import Memo
 
 CODE_VERSION = "2"  # raise it when a step decides differently
 DAY_MS = 86_400_000

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from schemas.kafka_access import KafkaAccess
 from schemas.topics import CLEAN, RAW
 from streams.health import Health
-from streams.refusals import REFUSALS
+from streams.partition.refusals import REFUSALS
 
 LOOK_EVERY_SECONDS = 1.0
 ANSWER_SECONDS_MAX = 3.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ingest.log_import import Imported
+    from ingest.logs.importer import Imported
 
 GZIP_MAGIC = b"\x1f\x8b"
 LINE_BYTES_MAX = 1_000_000  # a longer line is none of a server's, and few bytes of gzip make one of gigabytes

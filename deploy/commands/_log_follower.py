@@ -16,14 +16,14 @@ from pathlib import Path
 
 from deploy.commands._log_means import Means, find_format
 from deploy.errors import Trouble
-from ingest.access_log import LineReader
 from ingest.live import Live
-from ingest.log_follow import LINES_LOOKED_AT, FollowMeans, LogFollow, Rotation
-from ingest.log_formats import FORMATS, PIXEL_QUEUE
-from ingest.log_formats.pixel_queue import PixelQueueFormat
-from ingest.log_import import Imported, ImportFailed, LogImport
-from ingest.log_position import FollowTaken, PositionFile
-from ingest.outbox import KafkaOutbox
+from ingest.logs.access_log import LineReader
+from ingest.logs.follower import LINES_LOOKED_AT, FollowMeans, LogFollow, Rotation
+from ingest.logs.formats import FORMATS, PIXEL_QUEUE
+from ingest.logs.formats.pixel_queue import PixelQueueFormat
+from ingest.logs.importer import Imported, ImportFailed, LogImport
+from ingest.logs.position import FollowTaken, PositionFile
+from ingest.packing.outbox import KafkaOutbox
 from schemas.kafka_access import find_access
 from schemas.ring import RingError
 

@@ -12,11 +12,11 @@ from deploy.commands._files import read_files
 from deploy.errors import Trouble
 
 if TYPE_CHECKING:
-    from ingest.access_log import LineReader
-    from ingest.log_import import LogImport
-    from ingest.log_rejects import Rejects
-    from ingest.outbox import KafkaOutbox
-    from ingest.sites import Sites
+    from ingest.logs.access_log import LineReader
+    from ingest.logs.importer import LogImport
+    from ingest.logs.rejects import Rejects
+    from ingest.packing.outbox import KafkaOutbox
+    from ingest.reading.sites import Sites
     from schemas.ring import Ring
     from schemas.settings import PlatformSettings
 
@@ -35,7 +35,7 @@ class Means:
     @classmethod
     def read(cls) -> Means:
         """From the environment and the files it names. Raises Trouble."""
-        from ingest.sites import Sites
+        from ingest.reading.sites import Sites
 
         settings, config, secrets = read_files()
         sites = Sites.of(config, secrets.site_secret_keys)
@@ -43,7 +43,7 @@ class Means:
 
     def check_site(self, site: str, format: str) -> str:
         """The site whose unreadable lines are counted; "" for the wire-speed edge's queue, whose lines name theirs."""
-        from ingest.log_formats import PIXEL_QUEUE
+        from ingest.logs.formats import PIXEL_QUEUE
 
         if format == PIXEL_QUEUE:
             return ""
@@ -70,7 +70,7 @@ class Means:
 
     def rejects(self) -> Rejects:
         """The folder of unreadable lines. Raises Trouble."""
-        from ingest.log_rejects import Rejects
+        from ingest.logs.rejects import Rejects
 
         folder = self.settings.data / "ingest" / "rejected"
         try:
@@ -82,7 +82,7 @@ class Means:
 
     def outbox(self) -> tuple[KafkaOutbox, int]:
         """The producer and the number of partitions. Raises Trouble where Kafka does not answer."""
-        from ingest.outbox import KafkaOutbox
+        from ingest.packing.outbox import KafkaOutbox
         from schemas.kafka_access import find_access
 
         outbox = KafkaOutbox(find_access(self.settings, "operator"))
@@ -95,7 +95,7 @@ class Means:
 
     def build_import(self, outbox: KafkaOutbox, partitions: int, site: str, rejects: Rejects) -> LogImport:
         """An import that begins now. Raises Trouble while the ring has no key."""
-        from ingest.log_import import LogImport
+        from ingest.logs.importer import LogImport
         from schemas.ring import RingError
 
         now_ms = time.time_ns() // 1_000_000
@@ -107,8 +107,8 @@ class Means:
 
     def build_reader(self, format: str, site: str, host: str) -> LineReader:
         """A reader of lines of this format, received now."""
-        from ingest.log_formats import FORMATS, PIXEL_QUEUE
-        from ingest.log_formats.pixel_queue import PixelQueueFormat
+        from ingest.logs.formats import FORMATS, PIXEL_QUEUE
+        from ingest.logs.formats.pixel_queue import PixelQueueFormat
 
         now_ms = time.time_ns() // 1_000_000
         if format == PIXEL_QUEUE:
@@ -118,7 +118,7 @@ class Means:
 
 def check_format(format: str) -> str:
     """The format's name; "" is found out from the lines. Raises Trouble for an unknown one."""
-    from ingest.log_formats import FORMATS, PIXEL_QUEUE
+    from ingest.logs.formats import FORMATS, PIXEL_QUEUE
 
     if format and format not in FORMATS and format != PIXEL_QUEUE:
         raise Trouble(
@@ -129,7 +129,7 @@ def check_format(format: str) -> str:
 
 def find_format(first_lines: Sequence[bytes], name: str) -> str:
     """The format of a file. Raises Trouble where no format reads any of its first lines."""
-    from ingest.log_formats import FORMATS, detect
+    from ingest.logs.formats import FORMATS, detect
 
     found = detect(first_lines, time.time_ns() // 1_000_000)
     if found is None:

@@ -87,9 +87,9 @@ def _why_refused(value: bytes) -> str:
     """What the edge would say of the message with today's configuration; "" where it would take it."""
     import time
 
-    from ingest.direct import Dead, read_direct
-    from ingest.direct_inbox import DirectMessage
-    from ingest.sites import Sites
+    from ingest.direct.endpoint import Dead, read_direct
+    from ingest.direct.inbox import DirectMessage
+    from ingest.reading.sites import Sites
     from schemas.config import ConfigError, parse_config
     from schemas.links import Origin
     from schemas.secrets import SecretsError, parse_secrets

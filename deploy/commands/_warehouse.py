@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sinks.warehouse import HttpWarehouse
+    from sinks.warehouse.client import HttpWarehouse
 
 ASK_S_MAX = 120.0  # a ledger over years of rows takes its time
 
@@ -15,7 +15,7 @@ ASK_S_MAX = 120.0  # a ledger over years of rows takes its time
 def connect_reader(environ: Mapping[str, str]) -> HttpWarehouse:
     """ClickHouse for reading: without a login where the embedded one answers, else as FAIRPIXEL_CLICKHOUSE_USER."""
     from deploy.local import Platform
-    from sinks.warehouse import HttpWarehouse
+    from sinks.warehouse.client import HttpWarehouse
 
     settings = Platform.from_env(environ).settings
     if settings.clickhouse_url and settings.clickhouse_password:
@@ -32,7 +32,7 @@ def connect_reader(environ: Mapping[str, str]) -> HttpWarehouse:
 def explain_errors() -> Iterator[None]:
     """Turn what ClickHouse or Kafka refuse into Trouble."""
     from deploy.errors import Trouble
-    from sinks.warehouse import SCHEMA_MISSING_CODES, WarehouseError
+    from sinks.warehouse.client import SCHEMA_MISSING_CODES, WarehouseError
 
     try:
         yield

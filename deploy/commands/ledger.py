@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from sinks.ledger import Database, Report
+    from sinks.warehouse.ledger import Database, Report
 
 
 def run(
@@ -25,7 +25,7 @@ def run(
     from dataclasses import replace
 
     from deploy.commands._warehouse import connect_reader, explain_errors
-    from sinks.ledger import read_ledger
+    from sinks.warehouse.ledger import read_ledger
 
     start = parse_since(since, time.time())
     with explain_errors():
@@ -44,9 +44,9 @@ def _read_sealed(database: Database) -> list[dict[str, Any]]:
     from schemas.kafka_access import find_access
     from schemas.settings import PlatformSettings
     from schemas.topics import RAW
-    from sinks.inbox import InboxAway, find_topic_id, read_range
-    from sinks.raw_log import KafkaRaw
-    from sinks.sealed import MESSAGES_MAX, compare_sealed, loaded_until, read_pack
+    from sinks.loader.inbox import InboxAway, find_topic_id, read_range
+    from sinks.loader.raw_log import KafkaRaw
+    from sinks.warehouse.sealed import MESSAGES_MAX, compare_sealed, loaded_until, read_pack
 
     kafka = find_access(PlatformSettings.from_env(os.environ), "operator")
     packs = []

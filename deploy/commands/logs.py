@@ -19,7 +19,7 @@ from deploy.commands._log_means import Means, check_format, find_format
 from deploy.errors import Trouble
 
 if TYPE_CHECKING:
-    from ingest.log_import import Imported
+    from ingest.logs.importer import Imported
 
 GC_THRESHOLD = 20_000  # objects; a pack's rows are 500
 
@@ -88,9 +88,9 @@ def _in_words(summary: dict[str, Any]) -> str:
 
 
 def _import(files: list[Path], site: str, host: str, format: str) -> tuple[Imported, list[str]]:
-    from ingest.access_log import LineIds
-    from ingest.log_formats import LINES_LOOKED_AT
-    from ingest.log_import import ImportFailed
+    from ingest.logs.access_log import LineIds
+    from ingest.logs.formats import LINES_LOOKED_AT
+    from ingest.logs.importer import ImportFailed
 
     means = Means.read()
     site = means.check_site(site, format)

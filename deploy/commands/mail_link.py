@@ -92,8 +92,8 @@ def _print_links(
 ) -> None:
     from urllib.parse import quote
 
-    from ingest.fields import Unacceptable, parse_time
-    from ingest.mail_links import CLICK, LinkError, MailLink, encode_link, safe_target
+    from ingest.mail.links import CLICK, LinkError, MailLink, encode_link, safe_target
+    from ingest.reading.fields import Unacceptable, parse_time
 
     if bool(recipient) == (recipients is not None):
         raise Trouble("It is not clear for whom.", "Give either --recipient ID or --recipients FILE.")
@@ -123,7 +123,7 @@ def _print_links(
 
 def _load(site: str) -> tuple[bytes, Site, str]:
     """(key of links, the site's policy, the edge's address here). Raises Trouble."""
-    from ingest.mail_links import link_key
+    from ingest.mail.links import link_key
 
     settings, config, secrets = read_files()
     if site not in config.sites:

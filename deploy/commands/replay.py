@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from schemas.dead_letter import DeadLetter
     from schemas.kafka_access import KafkaAccess
     from schemas.ring import Ring
-    from streams.log_reader import LogReader
-    from streams.replay import Found
+    from streams.partition.log_reader import LogReader
+    from streams.partition.replay import Found
 
 
 def run(
@@ -38,8 +38,8 @@ def run(
     from deploy.local import Platform
     from schemas.kafka_access import find_access
     from streams.keyring import read_ring
-    from streams.log_reader import KafkaLogReader
-    from streams.replay import find_letters
+    from streams.partition.log_reader import KafkaLogReader
+    from streams.partition.replay import find_letters
 
     one = partition is not None and offset is not None
     if (partition is None) != (offset is None) or (one and everything) or (file is not None and not one):
@@ -83,7 +83,7 @@ def run(
 def _replay(log: LogReader, kafka: KafkaAccess, found: Found, ring: Ring, file: Path | None) -> str:
     """Put one back on the partition it came from. Raises Trouble when that would be of no use."""
     from schemas.topics import DIRECT
-    from streams.replay import can_go_back, has_rows_already, why_unreadable
+    from streams.partition.replay import can_go_back, has_rows_already, why_unreadable
 
     letter = found.letter
     if letter is None:
@@ -129,7 +129,7 @@ def _print_list(found: list[Found], ring: Ring) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from streams.replay import can_go_back, why_unreadable
+    from streams.partition.replay import can_go_back, why_unreadable
 
     console = Console(width=None if os.isatty(1) else 140)
     if not found:

@@ -60,7 +60,7 @@ def platform_programs(settings: PlatformSettings) -> tuple[Program, ...]:
             environment=(("FAIRPIXEL_STREAMS_INSTANCE", "streams-1"),),
         ),
         _ours("sinks", "sinks", 50, f"{loopback}:{settings.sinks_port}"),
-        _ours("alerts", "sinks.watch", 40, f"{loopback}:{settings.alerts_port}"),
+        _ours("alerts", "sinks.alerts", 40, f"{loopback}:{settings.alerts_port}"),
     )
 
 

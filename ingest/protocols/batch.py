@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ingest.body import split_list
-from ingest.fields import Unacceptable
-from ingest.protocol import Ask, Reading, Route
 from ingest.protocols.envelope import basic_user
 from ingest.protocols.lenient import mapping
-from ingest.protocols.posthog import BUSY_STATUS, read_v0
-from ingest.protocols.segment import SEGMENT, read_calls
+from ingest.protocols.posthog.endpoint import BUSY_STATUS, read_v0
+from ingest.protocols.protocol import Ask, Reading, Route
+from ingest.protocols.segment.endpoint import SEGMENT, read_calls
+from ingest.reading.body import split_list
+from ingest.reading.fields import Unacceptable
 
 
 def read_batch(ask: Ask) -> Reading:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ingest.fields import parse_signals
+from ingest.reading.fields import parse_signals
 from schemas.consent import UNDECODED_SIGNALS, Purpose
 
 # Names as consent managers write them, without case, spaces, - and _.

@@ -10,12 +10,18 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ingest.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE, UNREADABLE_EVENT, UNREADABLE_ITEM
-from ingest.client import Headers
-from ingest.fields import Rejection, Unacceptable, invalid
-from ingest.protocol import Ask, Reading, error_answer
-from ingest.row import Row
-from ingest.sites import Sender
+from ingest.protocols.protocol import Ask, Reading, error_answer
+from ingest.reading.body import (
+    EVENT_COUNT_MAX,
+    INFLATED_BYTES_MAX,
+    TOO_LARGE,
+    UNREADABLE_EVENT,
+    UNREADABLE_ITEM,
+)
+from ingest.reading.client import Headers
+from ingest.reading.fields import Rejection, Unacceptable, invalid
+from ingest.reading.row import Row
+from ingest.reading.sites import Sender
 
 EVENT_SIZE_MAX = 32_768  # bytes of JSON of one event, as Segment and RudderStack have it
 UNKNOWN_KEY = Rejection(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ingest.fields import Unacceptable, parse_currency, parse_time, parse_value
+from ingest.reading.fields import Unacceptable, parse_currency, parse_time, parse_value
 
 NOTHING: Mapping[str, Any] = {}
 

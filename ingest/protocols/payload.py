@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from ingest.body import load
-from ingest.fields import Unacceptable, invalid, parse_signals
-from ingest.protocol import Ask
+from ingest.protocols.protocol import Ask
+from ingest.reading.body import load
+from ingest.reading.fields import Unacceptable, invalid, parse_signals
 from schemas.consent import SIGNALS
 
 ITEM_COUNT_MAX = 5_000  # events of one request, as at the native door

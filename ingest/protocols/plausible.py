@@ -14,15 +14,15 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from ingest.answers import UNKNOWN_KEY, HeaderList
-from ingest.fields import Rejection, Unacceptable, invalid, parse_address, parse_signals
-from ingest.mapping import SERVER, TAG, make_row
-from ingest.pixel import parse_query
-from ingest.protocol import Answer, Ask, Reading, Route, json_answer, text_answer
+from ingest.protocols.mapping import SERVER, TAG, make_row
 from ingest.protocols.payload import is_browser, load_json
+from ingest.protocols.protocol import Answer, Ask, Reading, Route, json_answer, text_answer
 from ingest.protocols.resent import Resent
-from ingest.row import Row
-from ingest.sites import SECRET, Sender
+from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_address, parse_signals
+from ingest.reading.pixel import parse_query
+from ingest.reading.row import Row
+from ingest.reading.sites import SECRET, Sender
+from ingest.serving.answers import UNKNOWN_KEY, HeaderList
 from schemas.consent import SIGNALS
 
 PROTOCOL = "plausible"

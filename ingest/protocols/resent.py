@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from ingest.protocol import Ask
 from ingest.protocols.payload import derive_id
+from ingest.protocols.protocol import Ask
 
 # After an answer; later than this it is something that happened again. The repeat came after 0.1 s on a quiet machine,
 # after 0.5 s on one with four times the work of its cores.

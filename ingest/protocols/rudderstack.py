@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from ingest.mapping import TAG
-from ingest.pixel import parse_query
-from ingest.protocol import Ask, Reading, Route, json_answer, text_answer
 from ingest.protocols.envelope import UNKNOWN_KEY, basic_user, refuse_whole
-from ingest.protocols.segment import MAPPING, Dialect, read_calls, read_pixel
+from ingest.protocols.mapping import TAG
+from ingest.protocols.protocol import Ask, Reading, Route, json_answer, text_answer
+from ingest.protocols.segment.endpoint import MAPPING, Dialect, read_calls, read_pixel
+from ingest.reading.pixel import parse_query
 
 __all__ = ["MAPPING", "ROUTES"]
 

@@ -9,8 +9,8 @@ import orjson
 
 from schemas.consent import Basis
 from schemas.event import SYSTEM
-from streams.batch import CleanBatch, replace
-from streams.joined import Joined, compile_linear
+from streams.columns.batch import CleanBatch, replace
+from streams.columns.joined import Joined, compile_linear
 from streams.steps.consent import is_choice
 
 # What the clean pack has on a person or their way here. The contract basis keeps an order, not who looked at what.

@@ -9,8 +9,8 @@ from ua_parser_rs import UserAgentExtractor
 
 from schemas.drops import DropReason
 from schemas.event import Flag
-from streams.batch import CleanBatch, replace
-from streams.memo import Memo
+from streams.columns.batch import CleanBatch, replace
+from streams.columns.memo import Memo
 from streams.rules import Rules
 from streams.steps.devices import AGENT_LENGTH_MAX
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas.consent import Basis, Purpose, decide
 from schemas.drops import DropReason
 from schemas.event import CONSENT_CHOICE, SYSTEM, Flag
-from streams.batch import CleanBatch, replace
+from streams.columns.batch import CleanBatch, replace
 from streams.rules import Rules
 
 CASES_MAX = 65_536  # 65,536 x about 500 bytes = 32 MB at the most; a site's visitors share few combinations

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from ua_parser import Domain, Parser, loaders
 from ua_parser.regex import Resolver
 
-from streams.batch import CleanBatch, replace
-from streams.memo import Memo
+from streams.columns.batch import CleanBatch, replace
+from streams.columns.memo import Memo
 
 # Characters. The longest agents of real programs have about 400; what is behind is looked at by no pattern.
 AGENT_LENGTH_MAX = 500

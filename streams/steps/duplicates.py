@@ -10,7 +10,7 @@ from schemas.clean_pack import SOURCE_CODE
 from schemas.drops import DropReason
 from schemas.event import Flag
 from schemas.identity import event_keys
-from streams.batch import CleanBatch, Sighting, replace
+from streams.columns.batch import CleanBatch, Sighting, replace
 from streams.rules import Rules
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import re2
 
-from streams.joined import DIGIT, FOREIGN, FOREIGN_DIGIT, FOREIGN_LETTER, WORD, Joined, compile_linear
+from streams.columns.joined import DIGIT, FOREIGN, FOREIGN_DIGIT, FOREIGN_LETTER, WORD, Joined, compile_linear
 
 EMAIL_MASK, PHONE_MASK, CARD_MASK, TOKEN_MASK = "[email]", "[phone]", "[card]", "[token]"
 # 3 to 7 µs a finding. No text of people has as many; one that does is left to whoever masks it whole.

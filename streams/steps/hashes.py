@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 
-from streams.batch import CleanBatch, replace
+from streams.columns.batch import CleanBatch, replace
 from streams.rules import Rules
 
 _BLOCK = 64  # bytes, of SHA-256

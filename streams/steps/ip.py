@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from streams.batch import CleanBatch, replace
-from streams.memo import Memo
+from streams.columns.batch import CleanBatch, replace
+from streams.columns.memo import Memo
 
 
 def truncate_ip(ip: str) -> str:

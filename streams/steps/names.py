@@ -9,7 +9,7 @@ import orjson
 from schemas.drops import DropReason
 from schemas.event import VALUE_E4_MAX
 from schemas.identity import FINGERPRINT_BYTES, event_keys, keyed_hash
-from streams.batch import CleanBatch, replace
+from streams.columns.batch import CleanBatch, replace
 from streams.rules import Rules
 from streams.steps.scrub import is_only_name, scrub_known, those_naming_persons
 

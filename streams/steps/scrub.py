@@ -10,9 +10,9 @@ from urllib.parse import quote, unquote
 import orjson
 
 from schemas.event import Flag
-from streams.batch import CleanBatch, replace
-from streams.joined import Joined, compile_linear
-from streams.memo import Memo
+from streams.columns.batch import CleanBatch, replace
+from streams.columns.joined import Joined, compile_linear
+from streams.columns.memo import Memo
 from streams.steps.findings import ANYTHING, Finding, find_all, find_persons
 
 # The budget of one event: what exceeds it is masked whole, flagged and counted, and never tried again.

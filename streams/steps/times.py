@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.drops import DropReason
 from schemas.event import Flag
-from streams.batch import CleanBatch, replace
+from streams.columns.batch import CleanBatch, replace
 from streams.rules import DAY_MS, Rules
 
 PUBLIC_AGE_MS_MAX = 30 * DAY_MS  # nobody's browser holds an event back for longer

@@ -6,8 +6,8 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus, urlencode
 
-from streams.batch import CleanBatch, replace
-from streams.memo import Memo
+from streams.columns.batch import CleanBatch, replace
+from streams.columns.memo import Memo
 from streams.rules import Rules
 from streams.steps.scrub import scrub_all
 

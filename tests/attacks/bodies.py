@@ -8,7 +8,7 @@ from random import Random
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ingest.body import zstd
+from ingest.reading.body import zstd
 
 PUBLIC = {"Authorization": "Bearer demo"}
 CLOUD = {"ce-specversion": "1.0", "ce-id": "a", "ce-source": "b", "ce-type": "c"}

@@ -11,15 +11,15 @@ from types import SimpleNamespace
 from typing import Any
 
 from ingest.counts import Counts
-from ingest.doors import EventsDoor
-from ingest.intake import Intake
-from ingest.mail import mail_rules
-from ingest.mail_webhooks import webhook_routes
-from ingest.page_doors import page_doors
-from ingest.routes import ROUTES, build_doors
+from ingest.endpoints.doors import EventsDoor
+from ingest.endpoints.intake import Intake
+from ingest.endpoints.page_paths import page_doors
+from ingest.endpoints.routes import ROUTES, build_doors
+from ingest.mail.opens import mail_rules
+from ingest.mail.webhooks import webhook_routes
+from ingest.reading.sites import Sites
 from ingest.settings import EdgeSettings
-from ingest.sites import Sites
-from ingest.visitors import visitor_rules
+from ingest.visitors.rules import visitor_rules
 from schemas.config import parse_config
 from schemas.secrets import Secrets
 from tests.ingest.builders import Sent, packer

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from urllib.parse import quote, quote_plus
 
-from ingest.fields import CONSENT_LENGTH_MAX, LANGUAGE_LENGTH_MAX, SHORT_LENGTH_MAX
-from ingest.pixel import QUERY_LENGTH_MAX
+from ingest.reading.fields import CONSENT_LENGTH_MAX, LANGUAGE_LENGTH_MAX, SHORT_LENGTH_MAX
+from ingest.reading.pixel import QUERY_LENGTH_MAX
 from schemas.event import EVENT_ID_LENGTH_MAX, NAME_LENGTH_MAX, PROPERTIES_SIZE_MAX, TEXT_LENGTH_MAX
 from tests.attacks.pattern_texts import PUMPS, hostile_text
 

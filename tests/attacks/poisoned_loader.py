@@ -6,11 +6,11 @@ import os
 import sys
 from typing import Any
 
-import sinks.block
-import sinks.watchdog
+import sinks.loader.block
+import sinks.loader.watchdog
 
 FATAL, ENDLESS, LATE = b"fatal-event", b"endless-event", b"late-fatal-event"
-read_clean_head, splice = sinks.block.read_clean_head, sinks.block.splice
+read_clean_head, splice = sinks.loader.block.read_clean_head, sinks.loader.block.splice
 
 
 def read_with_the_bug(message: bytes) -> Any:
@@ -28,12 +28,12 @@ def splice_with_the_bug(schema: Any, messages: Any) -> bytes:
 
 
 if __name__ == "__main__":
-    sinks.block.read_clean_head = read_with_the_bug
-    sinks.block.splice = splice_with_the_bug
-    import sinks.examine
+    sinks.loader.block.read_clean_head = read_with_the_bug
+    sinks.loader.block.splice = splice_with_the_bug
+    import sinks.loader.examine
 
-    sinks.examine.splice = splice_with_the_bug
-    sinks.watchdog.LOOK_EVERY_S, sinks.watchdog.CALL_S_MAX = 0.5, 3.0
+    sinks.loader.examine.splice = splice_with_the_bug
+    sinks.loader.watchdog.LOOK_EVERY_S, sinks.loader.watchdog.CALL_S_MAX = 0.5, 3.0
     from sinks.__main__ import main
 
     sys.exit(main())

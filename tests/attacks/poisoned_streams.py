@@ -6,7 +6,7 @@ import os
 import runpy
 
 import streams.decide
-from streams.batch import CleanBatch
+from streams.columns.batch import CleanBatch
 from streams.pipeline import Step, build_pipeline
 from streams.rules import Rules
 from streams.steps.duplicates import LookUp

@@ -24,13 +24,14 @@ from structlog.testing import capture_logs
 from deploy.errors import Trouble
 from deploy.supervisor.client import Supervisor
 from deploy.supervisor.run_folder import RunFolder
-from ingest import connection, heavy
-from ingest.arrival import Arrivals, read_body
-from ingest.body import inflate, load
-from ingest.crossdomain import Use
-from ingest.fields import Unacceptable
-from ingest.heavy import Heavy
-from ingest.used_links import UsedLinks
+from ingest.reading import heavy
+from ingest.reading.body import inflate, load
+from ingest.reading.fields import Unacceptable
+from ingest.reading.heavy import Heavy
+from ingest.serving import connection
+from ingest.serving.arrival import Arrivals, read_body
+from ingest.visitors.crossdomain import Use
+from ingest.visitors.used_links import UsedLinks
 from tests.attacks.bodies import EMPTY, PUBLIC, Hostile, hostile_requests, many
 from tests.attacks.doors import Doors
 from tests.ingest.builders import run

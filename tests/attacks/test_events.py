@@ -22,7 +22,7 @@ from schemas.drops import DeadReason
 from schemas.links import Origin
 from schemas.seal import ENVELOPE, open_seal, read_envelope, seal_pack
 from schemas.topics import CLEAN, CLEAN_SIZE_MAX, DEAD, RAW
-from streams.attempts import Attempts
+from streams.partition.attempts import Attempts
 from tests.attacks.poisoned_streams import ENDLESS, FATAL
 from tests.broker import make_topics_anew
 from tests.processes import await_that

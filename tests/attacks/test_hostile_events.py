@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ingest.body import UNREADABLE_ITEM, inflate
-from ingest.client import read_client
-from ingest.cloudevents import split_body
-from ingest.fields import Unacceptable
-from ingest.parse import Parsed, parse_event
-from ingest.pixel import QUERY_LENGTH_MAX, parse_pixel, parse_query
-from ingest.protocol import Ask
-from ingest.routes import ROUTES
-from ingest.row import Row
-from ingest.sites import Sender, Sites
+from ingest.endpoints.routes import ROUTES
+from ingest.protocols.protocol import Ask
+from ingest.reading.body import UNREADABLE_ITEM, inflate
+from ingest.reading.client import read_client
+from ingest.reading.cloudevents import split_body
+from ingest.reading.fields import Unacceptable
+from ingest.reading.parse import Parsed, parse_event
+from ingest.reading.pixel import QUERY_LENGTH_MAX, parse_pixel, parse_query
+from ingest.reading.row import Row
+from ingest.reading.sites import Sender, Sites
 from schemas.clean_pack import decode_clean_pack
 from schemas.config import parse_config
 from schemas.event import Event

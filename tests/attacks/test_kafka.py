@@ -20,7 +20,7 @@ from deploy.embedded.kafka_config import OPEN_CONNECTIONS_MAX
 from deploy.embedded.kafka_probe import METADATA, Broker, probe
 from deploy.embedded.kafka_wire import SASL_HANDSHAKE, LoginRefused, Wire, text
 from deploy.kafka_access import ensure_access, missing_rules
-from ingest.direct_inbox import KafkaInbox
+from ingest.direct.inbox import KafkaInbox
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_acls import BROKER, PROGRAMS, Rule, all_rules, user_name
 from schemas.topics import CLEAN, DIRECT, RAW, all_topics

@@ -30,7 +30,11 @@ def slow_texts(found: Found) -> list[str]:
 
 def test_the_patterns_of_all_programs_are_found() -> None:
     places = {one.where for one in PATTERNS}
-    assert {"streams.steps.urls._ADDRESS", "streams.steps.findings.NUMBER", "ingest.http1._HEAD"} <= places
+    assert {
+        "streams.steps.urls._ADDRESS",
+        "streams.steps.findings.NUMBER",
+        "ingest.serving.http1._HEAD",
+    } <= places
     assert len(PATTERNS) >= 40
 
 

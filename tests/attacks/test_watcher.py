@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from sinks.alerts import MINUTE
-from sinks.warehouse import HttpWarehouse
-from sinks.watch.store import Store
-from sinks.watch.traffic import build_traffic
+from sinks.alerts.rules import MINUTE
+from sinks.alerts.store import Store
+from sinks.alerts.traffic import build_traffic
+from sinks.warehouse.client import HttpWarehouse
 from tests.sinks.test_watch_parts import NOON, rollup
 
 
 def test_invented_names_beyond_a_number_count_for_their_site_alone(
     warehouse: HttpWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sinks.watch.store.NAMES_MAX", 2)
+    monkeypatch.setattr("sinks.alerts.store.NAMES_MAX", 2)
     steady = [("page_view", "page", "pixel", NOON + n * MINUTE, 10) for n in range(3)]
     steady += [("purchase", "purchase", "server", NOON + n * MINUTE, 1) for n in (0, 2)]
     invented = [(f"n{n}", "custom", "tag", NOON + MINUTE, 1_000) for n in range(50)]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from ingest.log_generation import Generation
+from ingest.logs.generation import Generation
 from tests.ingest.edges import Edge, ends
 from tests.ingest.test_log_formats import LINES
 from tests.processes import await_that

@@ -11,9 +11,9 @@ import pytest
 
 from deploy.commands._log_follower import render_nginx, reopen_nginx
 from deploy.errors import Trouble
-from ingest.answers import GIF_HEADERS
-from ingest.log_formats.pixel_queue import PixelQueueFormat
-from ingest.sites import PUBLIC, Sender
+from ingest.logs.formats.pixel_queue import PixelQueueFormat
+from ingest.reading.sites import PUBLIC, Sender
+from ingest.serving.answers import GIF_HEADERS
 from schemas.event import Event
 from streams.steps.ip import truncate_ip
 from tests.ingest.builders import NOW_MS

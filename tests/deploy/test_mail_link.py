@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from deploy.cli import main
-from ingest.mail_links import CLICK, OPEN, MailLink, decode_link, link_key
+from ingest.mail.links import CLICK, OPEN, MailLink, decode_link, link_key
 
 KEY = link_key(bytes.fromhex("ab" * 32))
 

@@ -10,10 +10,10 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 import ingest.protocols
-from ingest.cloudevents import CONTEXT_EXTENSIONS, EXTENSIONS
-from ingest.codes import CODE_MEANING
-from ingest.protocol import Route
-from ingest.routes import ROUTES
+from ingest.endpoints.routes import ROUTES
+from ingest.protocols.protocol import Route
+from ingest.reading.cloudevents import CONTEXT_EXTENSIONS, EXTENSIONS
+from ingest.reading.codes import CODE_MEANING
 from schemas.config import explain_config
 from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING, REFUSAL_REASON_MEANING
 from schemas.kafka_acls import all_rules
@@ -109,11 +109,11 @@ def build_reasons_tables() -> dict[str, str]:
 
 def compatible_protocols() -> dict[str, ModuleType]:
     """The module of each compatible protocol, by its name."""
-    return {
-        one.name: module
+    modules = {
+        one.name: import_module(f"ingest.protocols.{one.name}{'.endpoint' if one.ispkg else ''}")
         for one in iter_modules(ingest.protocols.__path__)
-        if {"MAPPING", "ROUTES"} <= vars(module := import_module(f"ingest.protocols.{one.name}")).keys()
     }
+    return {name: module for name, module in modules.items() if {"MAPPING", "ROUTES"} <= vars(module).keys()}
 
 
 def build_protocol_tables(name: str, mapping: Mapping[str, str]) -> dict[str, str]:

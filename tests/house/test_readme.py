@@ -7,7 +7,7 @@ import pytest
 
 from deploy.cli import command_names
 from deploy.doctor import CHECKS
-from ingest.log_formats import FORMATS, PIXEL_QUEUE
+from ingest.logs.formats import FORMATS, PIXEL_QUEUE
 from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING, DeadReason, DropReason
 from schemas.metrics import ALL_METRICS, WHAT_TO_DO
 from tests.house.tables import DOCS, ROOT, build_pages, compatible_protocols, fill, settings_classes

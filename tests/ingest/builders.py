@@ -6,14 +6,14 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from ingest.client import Client
-from ingest.fields import Rejection
-from ingest.pack import Pack
-from ingest.packer import Packer
-from ingest.parse import Parsed, parse_event
-from ingest.pixel import parse_pixel, parse_query
-from ingest.row import Row
-from ingest.sites import Sender
+from ingest.packing.pack import Pack
+from ingest.packing.packer import Packer
+from ingest.reading.client import Client
+from ingest.reading.fields import Rejection
+from ingest.reading.parse import Parsed, parse_event
+from ingest.reading.pixel import parse_pixel, parse_query
+from ingest.reading.row import Row
+from ingest.reading.sites import Sender
 from schemas.event import Event
 from schemas.pack import PackLimits, RawPack, decode_raw_pack
 from schemas.ring import Key, Ring

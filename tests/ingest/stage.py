@@ -8,14 +8,14 @@ from typing import Any
 
 from uvicorn.server import ServerState
 
-from ingest.connection import Connection, Connections
 from ingest.counts import Counts
-from ingest.doors import EventsDoor, PixelDoor
-from ingest.intake import Intake
-from ingest.row import Row
+from ingest.endpoints.doors import EventsDoor, PixelDoor
+from ingest.endpoints.intake import Intake
+from ingest.reading.row import Row
+from ingest.reading.sites import Sites
+from ingest.serving.connection import Connection, Connections
 from ingest.settings import EdgeSettings
-from ingest.sites import Sites
-from ingest.visitors import visitor_rules
+from ingest.visitors.rules import visitor_rules
 from schemas.config import parse_config
 from tests.ingest.builders import Sent, packer
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.access_log import CombinedFormat, LineIds, is_page, parse_log_time, split_request
-from ingest.log_import import ImportFailed, LogImport, partition_start
+from ingest.logs.access_log import CombinedFormat, LineIds, is_page, parse_log_time, split_request
+from ingest.logs.importer import ImportFailed, LogImport, partition_start
 from schemas.event import Event
 from schemas.identity import content_id, partition_of
 from schemas.pack import Refusal

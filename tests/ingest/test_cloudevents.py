@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.body import Body
-from ingest.cloudevents import split_body
-from ingest.fields import Rejection, Unacceptable
-from ingest.parse import Parsed, parse_event
-from ingest.sites import Sender
+from ingest.reading.body import Body
+from ingest.reading.cloudevents import split_body
+from ingest.reading.fields import Rejection, Unacceptable
+from ingest.reading.parse import Parsed, parse_event
+from ingest.reading.sites import Sender
 from schemas.event import Event
 from tests.ingest.builders import BROWSER, NOW_MS, PUBLIC, SECRET
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ingest import connection as connection_module
-from ingest.http1 import HEAD_BYTES_MAX, HEADERS_MAX
+from ingest.serving import connection as connection_module
+from ingest.serving.http1 import HEAD_BYTES_MAX, HEADERS_MAX
 from tests.ingest.builders import run
 from tests.ingest.edges import Edge, ends
 from tests.ingest.stage import PIXEL, POST, Stage, split_answers, statuses, without_date

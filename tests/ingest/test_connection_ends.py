@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ingest import connection as connection_module
-from ingest.connection import PIPELINED_MAX
+from ingest.serving import connection as connection_module
+from ingest.serving.connection import PIPELINED_MAX
 from tests.ingest.builders import Sent, packer, row, run
 from tests.ingest.edges import Edge, ends
 from tests.ingest.stage import PIXEL, Stage, Wire, split_answers, statuses

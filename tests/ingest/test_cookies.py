@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import visitors
-from ingest.cookies import (
+from ingest.reading.row import Row
+from ingest.visitors import rules as visitors
+from ingest.visitors.cookies import (
     COOKIE_SECONDS_MAX,
     Visit,
     cookie_name,
@@ -16,8 +17,7 @@ from ingest.cookies import (
     read_visit,
     set_cookie,
 )
-from ingest.row import Row
-from ingest.visitors import CONSENT, VISITOR, cookies_of, host_of, settle, settle_row, visitor_rules
+from ingest.visitors.rules import CONSENT, VISITOR, cookies_of, host_of, settle, settle_row, visitor_rules
 from schemas.config import parse_config
 from schemas.consent import Purpose
 from schemas.event import EVENT_FIELDS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.cores import choose_core
+from ingest.serving.cores import choose_core
 
 
 @pytest.mark.parametrize(("cores", "chosen"), [([0, 1], [0, 1, 0]), ([7, 3, 5], [3, 5, 7]), ([4], [4, 4, 4])])

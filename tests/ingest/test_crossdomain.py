@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.cookies import Visit
-from ingest.crossdomain import (
+from ingest.visitors.cookies import Visit
+from ingest.visitors.crossdomain import (
     RETRY_MS_MAX,
     TOKEN_MS_MAX,
     Use,

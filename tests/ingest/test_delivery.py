@@ -10,11 +10,11 @@ import pytest
 from confluent_kafka import KafkaError
 
 from ingest.counts import Counts
-from ingest.delivery import Delivery
-from ingest.outbox import KafkaOutbox
-from ingest.pack import Pack, close_pack
-from ingest.spool import Spool, SpoolLimits
-from ingest.spool_files import SpoolFiles
+from ingest.packing.delivery import Delivery
+from ingest.packing.outbox import KafkaOutbox
+from ingest.packing.pack import Pack, close_pack
+from ingest.packing.spool import Spool, SpoolLimits
+from ingest.packing.spool_files import SpoolFiles
 from schemas.kafka_access import KafkaAccess
 from schemas.ring import DAY_MS
 from tests.ingest.builders import KEY, RING, row, run
@@ -172,7 +172,7 @@ def test_a_disk_that_takes_nothing_while_kafka_is_away_is_said_until_either_is_b
 
     async def journey(delivery: Delivery) -> None:
         with monkeypatch.context() as full:
-            full.setattr("ingest.spool_files._write_all", refuse)
+            full.setattr("ingest.packing.spool_files._write_all", refuse)
             delivery.send(pack("finds the disk full"), said.append)
             await until(lambda: delivery.warnings)
             delivery.send(pack("refused"), said.append)
@@ -189,7 +189,7 @@ def test_a_disk_that_takes_nothing_while_kafka_is_away_is_said_until_either_is_b
 
 
 def test_what_a_dead_edge_left_is_drained_by_a_live_one(tmp_path: Path) -> None:
-    from ingest.spool_files import Record
+    from ingest.packing.spool_files import Record
 
     left = SpoolFiles(tmp_path / "edge-7")
     left.append([Record(0, 1, pack("left").message)])

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.counts import Counts
-from ingest.direct import Dead, Direct, read_direct
-from ingest.direct_inbox import DirectMessage
-from ingest.intake import Intake, id_maker
+from ingest.direct.endpoint import Dead, Direct, read_direct
+from ingest.direct.inbox import DirectMessage
+from ingest.endpoints.intake import Intake, id_maker
 from ingest.live import Live
-from ingest.row import Row
+from ingest.reading.row import Row
+from ingest.reading.sites import Sites
 from ingest.settings import EdgeSettings
-from ingest.sites import Sites
 from schemas.config import parse_config
 from schemas.dead_letter import DeadLetter
 from schemas.direct import ORIGIN_HEADER, encode_origin
@@ -237,7 +237,7 @@ def test_without_a_key_a_letter_waits_for_one() -> None:
 
 
 def test_after_something_unforeseen_the_same_batch_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.direct.RESTART_S", 0.01)
+    monkeypatch.setattr("ingest.direct.endpoint.RESTART_S", 0.01)
 
     async def journey() -> None:
         edge = Edge(MemoryInbox([message(n) for n in range(20)]))
@@ -261,7 +261,7 @@ def test_a_message_that_defeats_the_program_is_a_dead_letter_and_not_the_end(
             raise ZeroDivisionError
         return read_direct(one, sites, now_ms)
 
-    monkeypatch.setattr("ingest.direct.read_direct", read)
+    monkeypatch.setattr("ingest.direct.endpoint.read_direct", read)
 
     async def journey() -> None:
         edge = Edge(MemoryInbox([message(n) for n in range(3)]))

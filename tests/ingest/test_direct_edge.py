@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from ingest.direct_inbox import GROUP
+from ingest.direct.inbox import GROUP
 from ingest.live import read_ring
 from schemas.dead_letter import DeadLetter
 from schemas.direct import encode_direct_event, open_letter

@@ -7,8 +7,8 @@ import uuid
 
 import pytest
 
-from ingest import direct_inbox
-from ingest.direct_inbox import DirectMessage, KafkaInbox
+from ingest.direct import inbox as direct_inbox
+from ingest.direct.inbox import DirectMessage, KafkaInbox
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
 from schemas.kafka_access import KafkaAccess
@@ -103,7 +103,7 @@ def test_a_letter_is_buried_with_its_origin(kafka: str) -> None:
 
 
 def test_without_kafka_every_call_returns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.direct_inbox.BURY_S_MAX", 0.2)
+    monkeypatch.setattr("ingest.direct.inbox.BURY_S_MAX", 0.2)
     inbox = KafkaInbox(KafkaAccess(f"127.0.0.1:{free_port()}"))
     began = time.monotonic()
     letter = DeadLetter(DeadReason.NOT_AN_EVENT, DIRECT, Origin("t", 0, 0), b"sealed")

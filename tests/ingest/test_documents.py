@@ -14,13 +14,13 @@ import schemathesis
 from fastavro import parse_schema
 
 from ingest.app import Edge
-from ingest.codes import CODE_MEANING
-from ingest.intake import Intake
+from ingest.endpoints.intake import Intake
+from ingest.endpoints.routes import ROUTES
 from ingest.live import Live
-from ingest.mail_webhooks import webhook_routes
-from ingest.openapi import build_openapi
-from ingest.pages import docs_page
-from ingest.routes import ROUTES
+from ingest.mail.webhooks import webhook_routes
+from ingest.openapi.document import build_openapi
+from ingest.openapi.html import docs_page
+from ingest.reading.codes import CODE_MEANING
 from ingest.settings import EdgeSettings
 from schemas.asyncapi import build_asyncapi
 from schemas.settings import PlatformSettings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.pack import close_pack
+from ingest.packing.pack import close_pack
 from schemas.avro_codec import HEADER_SIZE
 from schemas.event import EVENT_FIELDS, Event
 from schemas.pack import RAW_PACK_VERSIONS, Refusal

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.client import FORWARDED, client_ip
-from ingest.guard import Buckets, Guard, Rate, network_of
-from ingest.sites import Sender, Sites
+from ingest.endpoints.rate_limits import Buckets, Guard, Rate
+from ingest.reading.client import FORWARDED, client_ip
+from ingest.reading.network import network_of
+from ingest.reading.sites import Sender, Sites
 from schemas.config import ConfigError, parse_config
 
 

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import pytest
 
-from ingest.mail_links import CLICK, OPEN, MailLink, encode_link, link_key
-from ingest.signature import sign
+from ingest.mail.links import CLICK, OPEN, MailLink, encode_link, link_key
+from ingest.reading.signature import sign
 from tests.ingest.edges import SECRET_KEY, Edge, ends
 from tests.processes import await_that
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest.live import Live
-from ingest.sites import Sites
+from ingest.reading.sites import Sites
 from schemas.config import ConfigError, parse_config
 from schemas.ring import Key, RingError
 from schemas.settings import PlatformSettings

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.access_log import CombinedFormat, LineIds
-from ingest.log_follow import FollowMeans, LogFollow, Rotation
-from ingest.log_import import ImportFailed, LogImport
-from ingest.log_position import FollowTaken, PositionFile
+from ingest.logs.access_log import CombinedFormat, LineIds
+from ingest.logs.follower import FollowMeans, LogFollow, Rotation
+from ingest.logs.importer import ImportFailed, LogImport
+from ingest.logs.position import FollowTaken, PositionFile
 from tests.ingest.builders import KEY, NOW_MS, open_pack
 from tests.ingest.test_access_log import LINE, SECRET, FakeOutbox
 

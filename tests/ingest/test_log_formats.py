@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.access_log import SKIPPED, LineReader
-from ingest.log_formats import FORMATS, detect
-from ingest.log_formats.json_line import time_of
-from ingest.log_formats.pixel_queue import PixelQueueFormat
-from ingest.sites import PUBLIC, SECRET, Sender
+from ingest.logs.access_log import SKIPPED, LineReader
+from ingest.logs.formats import FORMATS, detect
+from ingest.logs.formats.json_line import time_of
+from ingest.logs.formats.pixel_queue import PixelQueueFormat
+from ingest.reading.sites import PUBLIC, SECRET, Sender
 from schemas.event import Event, Flag
 from tests.ingest.builders import NOW_MS
 from tests.ingest.test_pixel import assert_survives_a_pack

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.access_log import CombinedFormat, LineIds
-from ingest.log_import import Imported, ImportFailed, LogImport
-from ingest.log_rejects import Rejects
+from ingest.logs.access_log import CombinedFormat, LineIds
+from ingest.logs.importer import Imported, ImportFailed, LogImport
+from ingest.logs.rejects import Rejects
 from schemas.pack import Refusal
 from schemas.ring import Ring
 from schemas.seal import read_envelope

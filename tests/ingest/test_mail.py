@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ingest.mail import (
+from ingest.mail.links import CLICK, OPEN
+from ingest.mail.opens import (
     BURST_LINKS,
     BURST_MS,
     HEAD_MS,
@@ -19,7 +20,6 @@ from ingest.mail import (
     judge,
     make_mail_row,
 )
-from ingest.mail_links import CLICK, OPEN
 from schemas.event import Event, Flag
 from tests.ingest.builders import NOW_MS
 from tests.ingest.test_mail_links import CLICKED, KEY, OPENED

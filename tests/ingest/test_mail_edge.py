@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from ingest.mail_links import CLICK, OPEN, MailLink, encode_link, link_key
+from ingest.mail.links import CLICK, OPEN, MailLink, encode_link, link_key
 from tests.ingest.edges import Edge, ends
 from tests.ingest.test_mail_webhooks import OPENED as SENDGRID_OPENED
 from tests.ingest.test_mail_webhooks import PRIVATE_KEY, PUBLIC_KEY

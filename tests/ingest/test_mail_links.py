@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.mail_links import (
+from ingest.mail.links import (
     CLICK,
     OPEN,
     LinkError,

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.client import Client
-from ingest.mail import MailRules
-from ingest.mail_webhooks import webhook_routes
-from ingest.protocol import Ask, Reading
-from ingest.sites import Sites
+from ingest.mail.opens import MailRules
+from ingest.mail.webhooks import webhook_routes
+from ingest.protocols.protocol import Ask, Reading
+from ingest.reading.client import Client
+from ingest.reading.sites import Sites
 from schemas.config import parse_config
 from schemas.event import Event
 from tests.ingest.builders import BROWSER, NOW_MS

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ingest.openapi import build_openapi
+from ingest.openapi.document import build_openapi
 from tests.ingest.clickhouse import FakeClickHouse
 from tests.ingest.edges import SECRET_KEY, Edge, ends
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 
-from ingest.openapi import build_openapi
+from ingest.openapi.document import build_openapi
 from tests.ingest.clickhouse import FakeClickHouse
 from tests.ingest.edges import SECRET_KEY, Edge
 

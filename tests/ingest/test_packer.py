@@ -5,8 +5,8 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.pack import close_pack, count_accepted
-from ingest.packer import ENOUGH_EVENTS
+from ingest.packing.pack import close_pack, count_accepted
+from ingest.packing.packer import ENOUGH_EVENTS
 from schemas.drops import DropReason
 from schemas.identity import partition_of
 from schemas.pack import PackLimits, Refusal

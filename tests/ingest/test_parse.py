@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.body import BODY_BYTES_MAX, UNREADABLE_ITEM, inflate, split_events, split_list
-from ingest.fields import SIGNALS_LENGTH_MAX, Rejection, Unacceptable, parse_address
-from ingest.parse import Parsed, parse_event
+from ingest.reading.body import BODY_BYTES_MAX, UNREADABLE_ITEM, inflate, split_events, split_list
+from ingest.reading.fields import SIGNALS_LENGTH_MAX, Rejection, Unacceptable, parse_address
+from ingest.reading.parse import Parsed, parse_event
 from schemas.consent import UNDECODED_SIGNALS, ConsentPolicy, Measurement, Purpose, decide
 from schemas.event import Event, Flag
 from tests.ingest.builders import BROWSER, NOW_MS, PUBLIC, SECRET, event

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ingest import connection
+from ingest.serving import connection
 from tests.ingest.builders import run
 from tests.ingest.stage import PIXEL, POST, Stage
 

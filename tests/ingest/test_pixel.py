@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.client import Client, client_ip, read_client
-from ingest.fields import Rejection
-from ingest.pixel import GIF, parse_pixel, parse_query
-from ingest.row import row_size_max
+from ingest.reading.client import Client, client_ip, read_client
+from ingest.reading.fields import Rejection
+from ingest.reading.pixel import GIF, parse_pixel, parse_query
+from ingest.reading.row import row_size_max
 from schemas.event import EVENT_FIELDS, Event, EventBatch, Flag
 from schemas.pack import Refusal, decode_raw_pack, encode_raw_pack
 from tests.ingest.builders import BROWSER, NOW_MS, PUBLIC, SECRET, pixel
@@ -211,7 +211,7 @@ def test_rows_and_batches_are_the_same_columns(events: list[Event]) -> None:
 
 
 def test_the_place_of_a_value_in_a_row_is_that_of_its_field() -> None:
-    from ingest import row
+    from ingest.reading import row
 
     assert [EVENT_FIELDS[i] for i in (row.EVENT_ID, row.SITE, row.NAME, row.RECEIVED_AT)] == [
         "event_id",

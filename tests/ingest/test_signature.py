@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.fields import Rejection, Unacceptable
-from ingest.signature import EXPIRED, NO_SECRET, UNREADABLE, WINDOW_S, WRONG, check_signature, made_id, sign
+from ingest.reading.fields import Rejection, Unacceptable
+from ingest.reading.signature import (
+    EXPIRED,
+    NO_SECRET,
+    UNREADABLE,
+    WINDOW_S,
+    WRONG,
+    check_signature,
+    made_id,
+    sign,
+)
 
 KEY = "sk-of-a-test"
 NOW_S = 1_790_000_000

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest import spool, spool_files
-from ingest.pack import close_pack
-from ingest.reseal import KEY_AGE_MS_MAX, reseal
-from ingest.spool import Spool, SpoolLimits
-from ingest.spool_files import Record, SpoolFiles, SpoolTaken, adopt_spools, claim_spool
+from ingest.packing import spool, spool_files
+from ingest.packing.pack import close_pack
+from ingest.packing.reseal import KEY_AGE_MS_MAX, reseal
+from ingest.packing.spool import Spool, SpoolLimits
+from ingest.packing.spool_files import Record, SpoolFiles, SpoolTaken, adopt_spools, claim_spool
 from schemas.avro_codec import PackError
 from schemas.drops import DeadReason
 from schemas.ring import DAY_MS, Key, Ring
@@ -150,7 +150,7 @@ def test_a_live_edge_keeps_its_spool_and_a_dead_one_leaves_it(tmp_path: Path) ->
 HOLDER = """
 import sys, time
 from pathlib import Path
-from ingest.spool_files import Record, SpoolFiles
+from ingest.packing.spool_files import Record, SpoolFiles
 files = SpoolFiles(Path(sys.argv[1]))
 n = 0
 while True:

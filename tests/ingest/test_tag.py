@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from ingest.fields import Unacceptable
-from ingest.page_door import read_json
-from ingest.tag import NAMES, SOURCES, build_scripts
+from ingest.endpoints.page import read_json
+from ingest.reading.fields import Unacceptable
+from ingest.tag.endpoint import NAMES, SOURCES, build_scripts
 from tests.ingest.edges import SECRET_KEY, Edge, ends
 
 ORIGIN = "https://shop.example"

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deploy.supervisor.ask import ask
-from ingest.tls import check_tls
+from ingest.serving.tls import check_tls
 from schemas.settings import PlatformSettings, SettingError
 from tests.ingest.edges import Edge
 from tests.processes import REPO, await_that, free_port

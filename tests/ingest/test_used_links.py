@@ -13,10 +13,10 @@ import pytest
 from confluent_kafka import TopicPartition
 from structlog.testing import capture_logs
 
-from ingest.cookies import Visit, set_cookie
-from ingest.crossdomain import RETRY_MS_MAX, Use
-from ingest.used_links import TELL_MS_MIN, UsedLinks
-from ingest.visitors import visitor_rules
+from ingest.visitors.cookies import Visit, set_cookie
+from ingest.visitors.crossdomain import RETRY_MS_MAX, Use
+from ingest.visitors.rules import visitor_rules
+from ingest.visitors.used_links import TELL_MS_MIN, UsedLinks
 from schemas.config import parse_config
 from schemas.consent import Purpose
 from tests.ingest.edges import IDENTITY_SECRET, Edge, ends

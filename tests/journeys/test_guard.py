@@ -9,7 +9,7 @@ import urllib.request
 import uuid
 from email.message import Message
 
-from ingest.signature import sign
+from ingest.reading.signature import sign
 from tests.platform import Platform, await_that
 
 SITE, SLOW = "fenced", "slow"

@@ -20,13 +20,13 @@ from schemas.links import Origin, Position, Verdict, accept
 from schemas.ring import Key
 from schemas.seal import seal_pack
 from schemas.topics import CLEAN, RAW
-from streams import chain as chain_module
-from streams import tail as tail_module
-from streams.chain import Chain, ForeignWrite
-from streams.memory import Memory
-from streams.raw_view import RawView
-from streams.seen import Mark
-from streams.tail import Watch, read_tail
+from streams.partition import chain as chain_module
+from streams.partition import recovery as tail_module
+from streams.partition.chain import Chain, ForeignWrite
+from streams.partition.memory import Memory
+from streams.partition.raw_view import RawView
+from streams.partition.recovery import Watch, read_tail
+from streams.partition.store import Mark
 from tests.streams.memory_log import MemoryLogs, MemorySeen
 
 WINDOW_MS = 24 * 3_600_000

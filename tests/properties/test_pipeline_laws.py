@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.clean_pack import decode_clean_pack
 from schemas.consent import Basis
 from schemas.event import Event, Flag
-from streams.batch import COLUMNS, CleanBatch
+from streams.columns.batch import COLUMNS, CleanBatch
 from streams.pipeline import build_pipeline
 from streams.steps.anonymous import PERSONAL
 from streams.steps.bots import score_bot

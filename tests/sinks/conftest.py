@@ -13,8 +13,8 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.topics import CLEAN
-from sinks.migrate import migrate, read_migrations
-from sinks.warehouse import HttpWarehouse, WarehouseError
+from sinks.warehouse.client import HttpWarehouse, WarehouseError
+from sinks.warehouse.migrate import migrate, read_migrations
 from tests.broker import make_topics_anew
 from tests.processes import REPO, await_that, free_port
 

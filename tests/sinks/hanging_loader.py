@@ -12,8 +12,8 @@ from typing import Any
 
 from confluent_kafka import Consumer
 
-import sinks.inbox
-import sinks.watchdog
+import sinks.loader.inbox
+import sinks.loader.watchdog
 
 _never = threading.Event()
 
@@ -38,8 +38,8 @@ class HangingConsumer(Consumer):
 
 
 if __name__ == "__main__":
-    sinks.inbox.Consumer = HangingConsumer  # type: ignore[misc]
-    sinks.watchdog.LOOK_EVERY_S, sinks.watchdog.STALL_S_MAX = 0.5, 4.0
+    sinks.loader.inbox.Consumer = HangingConsumer  # type: ignore[misc]
+    sinks.loader.watchdog.LOOK_EVERY_S, sinks.loader.watchdog.STALL_S_MAX = 0.5, 4.0
     from sinks.__main__ import main
 
     sys.exit(main())

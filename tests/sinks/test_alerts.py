@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from sinks.alerts import (
+from sinks.alerts.delivery.message import body_of, title_of
+from sinks.alerts.loop import untold
+from sinks.alerts.memory import Memory, decode_memory, encode_memory
+from sinks.alerts.rules import (
     MINUTE,
     OPEN_ALERTS_MAX,
     SETTLED_MINUTES,
@@ -19,9 +22,6 @@ from sinks.alerts import (
     Transition,
     advance,
 )
-from sinks.watch.loop import untold
-from sinks.watch.memory import Memory, decode_memory, encode_memory
-from sinks.watch.message import body_of, title_of
 
 NOON = 1_800_000_000 // MINUTE * MINUTE
 

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from sinks.alerts import Direction, Kind
+from sinks.alerts.rules import Direction, Kind
 from tests.sinks.traffic_maker import judged, noisy, sites_of
 
 HISTORY = 120  # minutes
@@ -14,7 +14,7 @@ HISTORY = 120  # minutes
 def test_steady_noisy_traffic_raises_nothing() -> None:
     """480,000 minutes of (site, name) pairs: noise up to four times Poisson's variance, days that swing by 60 %.
 
-    A month of 200 pairs is 8.6 million; longer runs of the same maker gave the figures in sinks/watch/judge.py.
+    A month of 200 pairs is 8.6 million; longer runs of the same maker gave the figures in sinks/alerts/judge.py.
     What this test alone shows: at twenty times the budget (20 a month of 200 pairs) it would fail in two runs of three.
     """
     rng = np.random.default_rng(5)

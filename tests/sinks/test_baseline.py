@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sinks.baseline import (
+from sinks.alerts.baseline import (
     HISTORY_MINUTES_MIN,
     expect_counts,
     expect_rates,

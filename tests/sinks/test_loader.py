@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from schemas.clean_pack import read_clean_head
 from schemas.drops import DeadReason
 from schemas.links import accept
-from sinks.block import BlockLimits, Note
-from sinks.loader import Loader
+from sinks.loader.block import BlockLimits, Note
+from sinks.loader.loader import Loader
 from tests.fakes import Effects, FakeClock, FakeInbox, FakeLetters, FakeLog, FakeRaw, FakeWarehouse, Killed
 from tests.sinks.packs import NOW_MS, Chain
 

@@ -8,26 +8,26 @@ from typing import Any
 
 import pytest
 
-import sinks.block
-import sinks.container
-import sinks.examine
-import sinks.loader
-import sinks.way_back
+import sinks.loader.block
+import sinks.loader.container
+import sinks.loader.examine
+import sinks.loader.loader
+import sinks.loader.way_back
 from schemas.clean_pack import read_clean_head
 from schemas.drops import DeadReason
-from sinks.attempts import Attempts
-from sinks.loader import Loader
+from sinks.loader.attempts import Attempts
+from sinks.loader.loader import Loader
 from tests.fakes import Killed
 from tests.sinks.test_loader import Stage, chain_of
 
 PLACES = {
-    "judging": [(sinks.block, "read_clean_head")],
+    "judging": [(sinks.loader.block, "read_clean_head")],
     "any reading": [
-        (sinks.block, "read_clean_head"),
-        (sinks.loader, "read_clean_head"),
-        (sinks.way_back, "read_clean_head"),
+        (sinks.loader.block, "read_clean_head"),
+        (sinks.loader.loader, "read_clean_head"),
+        (sinks.loader.way_back, "read_clean_head"),
     ],
-    "splicing": [(sinks.block, "splice"), (sinks.examine, "splice")],
+    "splicing": [(sinks.loader.block, "splice"), (sinks.loader.examine, "splice")],
 }
 
 
@@ -92,7 +92,7 @@ def test_a_pack_that_ends_whoever_looks_for_the_way_back_is_passed(
     stage = Stage(*packs, folder=tmp_path)
     stage.run()
     stage.warehouse.positions.clear()
-    break_for(monkeypatch, packs[1], (sinks.way_back, "read_clean_head"))
+    break_for(monkeypatch, packs[1], (sinks.loader.way_back, "read_clean_head"))
     live(stage)
     assert stage.loaded == list(range(4))
     assert stage.letters.letters == []
@@ -108,7 +108,7 @@ def test_an_error_nobody_expects_is_counted_like_the_end_of_the_process(
             raise ZeroDivisionError
         return read_clean_head(message)
 
-    monkeypatch.setattr(sinks.block, "read_clean_head", read)
+    monkeypatch.setattr(sinks.loader.block, "read_clean_head", read)
     stage = Stage(*packs, folder=tmp_path)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):

@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, TopicPartition
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason, DropReason
 from schemas.topics import DEAD
-from sinks.warehouse import HttpWarehouse, WarehouseError
+from sinks.warehouse.client import HttpWarehouse, WarehouseError
 from tests.processes import REPO, await_that, free_port
 from tests.sinks.conftest import PASSWORD, ClickHouse, publish
 from tests.sinks.packs import IDENTITY, Chain

@@ -12,9 +12,9 @@ from schemas.clean_pack import CLEAN_PACK, CleanHead, CleanPack, encode_clean_pa
 from schemas.drops import DropReason
 from schemas.identity import event_key
 from schemas.links import Origin
-from sinks.container import splice
-from sinks.migrate import Migration, MigrationError, migrate, read_migrations, split_statements
-from sinks.warehouse import BlockUnreadable, HttpWarehouse
+from sinks.loader.container import splice
+from sinks.warehouse.client import BlockUnreadable, HttpWarehouse
+from sinks.warehouse.migrate import Migration, MigrationError, migrate, read_migrations, split_statements
 from tests.sinks.packs import IDENTITY, NOW_MS, RAW_TOPIC_ID, Chain, accepted_of
 
 TABLES = ("events", "rollup_minute", "drops", "drops_minute", "sightings", "accepted", "refusals", "progress")

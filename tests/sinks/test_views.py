@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from schemas.clean_pack import CLEAN_PACK
-from sinks.container import splice
-from sinks.warehouse import HttpWarehouse
+from sinks.loader.container import splice
+from sinks.warehouse.client import HttpWarehouse
 from tests.sinks.packs import Chain
 from tests.sinks.test_schema import sighting_pack
 

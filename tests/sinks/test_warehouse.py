@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sinks.warehouse import BlockUnreadable, HttpWarehouse, WarehouseAway
+from sinks.warehouse.client import BlockUnreadable, HttpWarehouse, WarehouseAway
 
 AVRO = b"Code: 1001. DB::Exception: avro::Exception: EOF reached. (STD_EXCEPTION)"
 DISK = (

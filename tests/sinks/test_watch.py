@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sinks.alerts import MINUTE, Kind, State, Transition
-from sinks.watch.loop import LATE_MS, Watcher
+from sinks.alerts.loop import LATE_MS, Watcher
+from sinks.alerts.rules import MINUTE, Kind, State, Transition
 from tests.sinks.watch_fakes import Effects, FakeEdge, FakeKeeper, FakePager, FakeTopic, Killed
 
 NOON = 1_800_000_000 // MINUTE * MINUTE

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sinks.closing import (
+from sinks.alerts.closing import (
     SPOOL_GONE_MS,
     Snapshot,
     SpoolReading,

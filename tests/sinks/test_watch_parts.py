@@ -16,16 +16,16 @@ from confluent_kafka import Producer
 
 from schemas.kafka_access import KafkaAccess
 from schemas.topics import RAW
-from sinks.alerts import MINUTE, Book
-from sinks.migrate import read_migrations, split_statements
-from sinks.pager import Delivery, Outcome, Webhook, route_name
-from sinks.warehouse import HttpWarehouse, WarehouseError
-from sinks.watch.loop import Watcher
-from sinks.watch.memory import Memory
-from sinks.watch.outside import HttpEdge, KafkaAway, KafkaRawTopic
-from sinks.watch.routes import Webhooks
-from sinks.watch.season import DAYS
-from sinks.watch.store import Store
+from sinks.alerts.delivery.pager import Delivery, Outcome, Webhook, route_name
+from sinks.alerts.delivery.routes import Webhooks
+from sinks.alerts.loop import Watcher
+from sinks.alerts.memory import Memory
+from sinks.alerts.outside import HttpEdge, KafkaAway, KafkaRawTopic
+from sinks.alerts.rules import MINUTE, Book
+from sinks.alerts.season import DAYS
+from sinks.alerts.store import Store
+from sinks.warehouse.client import HttpWarehouse, WarehouseError
+from sinks.warehouse.migrate import read_migrations, split_statements
 from tests.embedded.clickhouse.conftest import PASSWORD, Server
 from tests.processes import await_that, free_port
 from tests.sinks.test_alerts import fall, opened
@@ -197,7 +197,7 @@ def test_the_raw_topic_says_its_ends(kafka: str) -> None:
 
 
 def test_a_broker_that_is_away_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinks.watch.outside.ANSWER_SECONDS_MAX", 0.5)
+    monkeypatch.setattr("sinks.alerts.outside.ANSWER_SECONDS_MAX", 0.5)
     with pytest.raises(KafkaAway):
         KafkaRawTopic(KafkaAccess(f"127.0.0.1:{free_port()}")).ends()
 

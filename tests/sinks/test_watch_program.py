@@ -1,4 +1,4 @@
-"""`python -m sinks.watch` as a process: it waits for what is not there yet, says so, and stops when asked."""
+"""`python -m sinks.alerts` as a process: it waits for what is not there yet, says so, and stops when asked."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from sinks.watch.health import STUCK_MS, Health
-from sinks.watch.loop import Standing
+from sinks.alerts.health import STUCK_MS, Health
+from sinks.alerts.loop import Standing
 from tests.processes import REPO, await_that, free_port
 
 
@@ -38,7 +38,7 @@ def test_without_kafka_and_clickhouse_it_waits_says_so_and_stops_on_sigterm(tmp_
         "FAIRPIXEL_CLICKHOUSE_PASSWORD": "correct horse",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "sinks.watch"], cwd=REPO, env=environ, stderr=subprocess.PIPE
+        [sys.executable, "-m", "sinks.alerts"], cwd=REPO, env=environ, stderr=subprocess.PIPE
     )
     try:
         await_that(lambda: b"does not answer" in ask(port, "/healthz")[1], 20, "it says what it waits for")
@@ -65,7 +65,7 @@ def test_a_missing_secret_is_said_and_ends_the_program(tmp_path: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if name != "FAIRPIXEL_CLICKHOUSE_PASSWORD"}
     environ |= {"FAIRPIXEL_DATA": str(tmp_path), "FAIRPIXEL_ALERTS_PORT": str(free_port())}
     done = subprocess.run(
-        [sys.executable, "-m", "sinks.watch"],
+        [sys.executable, "-m", "sinks.alerts"],
         cwd=REPO,
         env=environ,
         capture_output=True,

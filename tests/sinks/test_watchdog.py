@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from sinks.inbox import InboxAway
-from sinks.watchdog import (
+from sinks.loader.inbox import InboxAway
+from sinks.loader.watchdog import (
     CALL_S_MAX,
     LOOK_EVERY_S,
     STALL_S_MAX,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from sinks.alerts import Finding
-from sinks.baseline import Floats
-from sinks.watch.judge import judge_minute
-from sinks.watch.traffic import Traffic, usable_minutes
+from sinks.alerts.baseline import Floats
+from sinks.alerts.judge import judge_minute
+from sinks.alerts.rules import Finding
+from sinks.alerts.traffic import Traffic, usable_minutes
 
 
 def noisy(rng: np.random.Generator, mean: Floats, dispersion: float | Floats = 1.0) -> Floats:

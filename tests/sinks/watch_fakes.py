@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sinks.alerts import MINUTE, Finding, Transition
-from sinks.closing import Watermarks
-from sinks.pager import Delivery, Outcome
-from sinks.watch.memory import Memory, decode_memory, encode_memory
-from sinks.watch.message import row_of
-from sinks.watch.season import DAYS, Day, as_day, day_span
-from sinks.watch.traffic import Lane
+from sinks.alerts.closing import Watermarks
+from sinks.alerts.delivery.message import row_of
+from sinks.alerts.delivery.pager import Delivery, Outcome
+from sinks.alerts.memory import Memory, decode_memory, encode_memory
+from sinks.alerts.rules import MINUTE, Finding, Transition
+from sinks.alerts.season import DAYS, Day, as_day, day_span
+from sinks.alerts.traffic import Lane
 
 Effects = list[tuple[str, Any]]
 

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from ingest.sockets import raise_file_limit
+from ingest.serving.sockets import raise_file_limit
 from schemas import topics
 from streams.keyring import keep_ring
 from tests.platform import Platform, await_that

@@ -12,7 +12,7 @@ from schemas.links import Origin, Position
 from schemas.pack import encode_raw_pack
 from schemas.ring import Key, Ring
 from schemas.seal import Accepted, seal_pack
-from streams.batch import CleanBatch
+from streams.columns.batch import CleanBatch
 from streams.decide import Decided, Place, decide, open_with
 from streams.pipeline import build_pipeline, clean
 from streams.rules import Rules, build_rules

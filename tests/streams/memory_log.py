@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from schemas.clean_pack import CleanHead
 from schemas.topics import CLEAN, DEAD, RAW
-from streams.log_reader import Record
-from streams.seen import PACK_WINDOW_MS, Mark
+from streams.partition.log_reader import Record
+from streams.partition.store import PACK_WINDOW_MS, Mark
 from streams.steps.duplicates import Known
 
 CHUNK = 7  # small, so that chunk borders are met often

@@ -4,7 +4,7 @@ import pytest
 
 from schemas.drops import DropReason
 from schemas.event import Event, Flag
-from streams.batch import CleanBatch
+from streams.columns.batch import CleanBatch
 from tests.streams.make import cleaned, page_view, purchase
 
 PERSONAL = ("visitor", "user", "session", "ip_network", "query", "utm_source")

@@ -10,7 +10,7 @@ from schemas.event import Flag
 from schemas.links import Origin, Position
 from schemas.ring import Key
 from schemas.seal import Accepted
-from streams.batch import CleanBatch
+from streams.columns.batch import CleanBatch
 from streams.decide import drop_largest
 from streams.fault import BrokenMeans
 from tests.streams.make import KEY, NOW, batch_of, cleaned, decided, page_view, purchase, sealed

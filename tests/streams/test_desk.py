@@ -16,9 +16,9 @@ from schemas.dead_letter import DeadLetter, Headers
 from schemas.links import accept
 from schemas.topics import CLEAN, DEAD, RAW
 from streams.decide import open_with
-from streams.desk import Desk, Means, RawMessage
-from streams.outbox import Delivered, DeliveryError, OnDelivery
-from streams.seen import SeenLimits
+from streams.partition.outbox import Delivered, DeliveryError, OnDelivery
+from streams.partition.processor import Desk, Means, RawMessage
+from streams.partition.store import SeenLimits
 from tests.streams.make import RING, page_view, rules, sealed
 from tests.streams.memory_log import MemoryLogs
 
@@ -258,7 +258,7 @@ def test_a_disk_that_fails_is_the_end_of_the_worker(tmp_path: Path, monkeypatch:
         raise OSError("no space")
 
     async def story(office: Office) -> None:
-        monkeypatch.setattr("streams.seen.Seen.remember", full)
+        monkeypatch.setattr("streams.partition.store.Seen.remember", full)
         await office.desk.take(office.arrive(pack(1)))
         await settle()
 

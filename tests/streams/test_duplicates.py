@@ -3,7 +3,7 @@
 from schemas.clean_pack import SOURCE_CODE
 from schemas.drops import DropReason
 from schemas.event import Flag
-from streams.batch import CleanBatch
+from streams.columns.batch import CleanBatch
 from streams.steps.duplicates import Known
 from tests.streams.make import NOW, cleaned, page_view, purchase
 

@@ -13,8 +13,8 @@ import pytest
 from schemas.clean_pack import CleanHead, CleanPack, encode_clean_pack
 from schemas.links import Origin
 from schemas.topics import CLEAN, DEAD
-from streams.replay import find_letters, has_rows_already, why_unreadable
-from streams.seen import PACK_WINDOW_MS
+from streams.partition.replay import find_letters, has_rows_already, why_unreadable
+from streams.partition.store import PACK_WINDOW_MS
 from tests.broker import make_topics_anew
 from tests.processes import REPO
 from tests.streams.make import RING, page_view, sealed

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.event import Flag
-from streams.joined import _kind, shadow
+from streams.columns.joined import _kind, shadow
 from streams.steps.scrub import (
     is_only_name,
     names_person,

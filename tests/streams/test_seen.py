@@ -13,7 +13,7 @@ from rocksdict import Cache
 
 from schemas.clean_pack import CleanHead
 from schemas.links import Origin, Position
-from streams.seen import PACK_WINDOW_MS, Mark, Seen, SeenLimits
+from streams.partition.store import PACK_WINDOW_MS, Mark, Seen, SeenLimits
 from streams.steps.duplicates import Known
 from tests.processes import REPO, await_that
 
@@ -110,7 +110,7 @@ def test_what_a_killed_worker_wrote_is_kept(tmp_path: Path) -> None:
 def test_expired_entries_leave_the_disk_by_themselves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.seen.SeenLimits.ttl_s", 2)
+    monkeypatch.setattr("streams.partition.store.SeenLimits.ttl_s", 2)
     seen = Seen.open(tmp_path, LIMITS)
     for number in range(20):
         keys = [os.urandom(16) for _ in range(1_000)]

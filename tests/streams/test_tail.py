@@ -12,10 +12,10 @@ from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
 from schemas.links import Origin, Position
 from schemas.topics import CLEAN, DEAD, RAW
-from streams import tail as tail_module
-from streams.chain import next_raw_after
-from streams.seen import PACK_WINDOW_MS, Mark
-from streams.tail import Tail, read_tail
+from streams.partition import recovery as tail_module
+from streams.partition.chain import next_raw_after
+from streams.partition.recovery import Tail, read_tail
+from streams.partition.store import PACK_WINDOW_MS, Mark
 from tests.streams.memory_log import CHUNK, MemoryLogs, MemorySeen
 
 WINDOW_MS = 24 * 3_600_000

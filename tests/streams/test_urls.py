@@ -4,7 +4,7 @@ import pytest
 
 from schemas.config import parse_config
 from schemas.event import EventBatch
-from streams.batch import CleanBatch, replace
+from streams.columns.batch import CleanBatch, replace
 from streams.rules import build_rules
 from streams.steps.urls import (
     QUERIES_MAX,

@@ -6,9 +6,9 @@ import gzip
 import sys
 import zlib
 
-from ingest.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, inflate, split_events, split_list
-from ingest.cloudevents import split_body
-from ingest.fields import Unacceptable
+from ingest.reading.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, inflate, split_events, split_list
+from ingest.reading.cloudevents import split_body
+from ingest.reading.fields import Unacceptable
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -7,7 +7,7 @@ from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from ingest.connection import PIPELINED_MAX
+from ingest.serving.connection import PIPELINED_MAX
 from tests.ingest.stage import PIXEL, POST, Stage, split_answers, statuses, without_date
 
 LENGTH_MAX = 4_000

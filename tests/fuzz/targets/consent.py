@@ -7,7 +7,7 @@ from zlib import crc32
 
 import orjson
 
-from ingest.fields import SIGNALS_LENGTH_MAX, parse_signals
+from ingest.reading.fields import SIGNALS_LENGTH_MAX, parse_signals
 from schemas.consent import SIGNALS, UNDECODED_SIGNALS, Basis, ConsentPolicy, Measurement, Purpose, decide
 from tests.fuzz.pieces import text_of
 

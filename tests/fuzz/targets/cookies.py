@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from ingest.answers import HeaderList
-from ingest.client import client_ip, read_client
-from ingest.cookies import Visit, delete_cookie, read_visit, set_cookie
-from ingest.crossdomain import decode_token
-from ingest.doors import read_key
-from ingest.fields import Unacceptable
-from ingest.guard import network_of
-from ingest.mail_links import decode_link, safe_target
-from ingest.signature import check_signature
-from ingest.visitors import cookies_of, host_of
+from ingest.endpoints.doors import read_key
+from ingest.mail.links import decode_link, safe_target
+from ingest.reading.client import client_ip, read_client
+from ingest.reading.fields import Unacceptable
+from ingest.reading.network import network_of
+from ingest.reading.signature import check_signature
+from ingest.serving.answers import HeaderList
+from ingest.visitors.cookies import Visit, delete_cookie, read_visit, set_cookie
+from ingest.visitors.crossdomain import decode_token
+from ingest.visitors.rules import cookies_of, host_of
 from schemas.consent import Purpose
 
 LENGTH_MAX = 2_000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ingest.fields import Rejection
-from ingest.parse import parse_event
+from ingest.reading.fields import Rejection
+from ingest.reading.parse import parse_event
 from schemas.avro_codec import PackError
 from schemas.direct import DIRECT_EVENT, decode_direct_event, encode_direct_event, read_origin
 from schemas.links import Origin

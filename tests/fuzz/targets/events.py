@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ingest.body import UNREADABLE_ITEM, split_events
-from ingest.fields import Rejection, Unacceptable
-from ingest.parse import parse_event
+from ingest.reading.body import UNREADABLE_ITEM, split_events
+from ingest.reading.fields import Rejection, Unacceptable
+from ingest.reading.parse import parse_event
 from tests.fuzz.pieces import check_rows
 from tests.ingest.builders import BROWSER, NOW_MS, PUBLIC, SECRET
 

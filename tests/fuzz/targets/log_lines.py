@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import orjson
 
-from ingest.access_log import LineReader
-from ingest.log_formats import FORMATS, detect
-from ingest.log_formats.pixel_queue import PixelQueueFormat
-from ingest.sites import Sites
+from ingest.logs.access_log import LineReader
+from ingest.logs.formats import FORMATS, detect
+from ingest.logs.formats.pixel_queue import PixelQueueFormat
+from ingest.reading.sites import Sites
 from schemas.config import parse_config
 from schemas.event import EVENT_FIELDS
 from tests.fuzz.pieces import check_rows, stretch

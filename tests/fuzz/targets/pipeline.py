@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ingest.body import UNREADABLE_ITEM, split_events
-from ingest.fields import Unacceptable
-from ingest.parse import Parsed, parse_event
+from ingest.reading.body import UNREADABLE_ITEM, split_events
+from ingest.reading.fields import Unacceptable
+from ingest.reading.parse import Parsed, parse_event
 from schemas.clean_pack import decode_clean_pack
 from schemas.event import Event
 from tests.fuzz.targets import events

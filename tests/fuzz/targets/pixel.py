@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ingest.fields import Rejection
-from ingest.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
+from ingest.reading.fields import Rejection
+from ingest.reading.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
 from tests.fuzz.pieces import check_rows, stretch
 from tests.ingest.builders import BROWSER, NOW_MS, PUBLIC, SECRET
 

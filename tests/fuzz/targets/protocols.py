@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ingest.client import Client
-from ingest.fields import Unacceptable
-from ingest.protocol import Ask
-from ingest.routes import ROUTES
-from ingest.sites import Sites
+from ingest.endpoints.routes import ROUTES
+from ingest.protocols.protocol import Ask
+from ingest.reading.client import Client
+from ingest.reading.fields import Unacceptable
+from ingest.reading.sites import Sites
 from schemas.config import parse_config
 from tests.fuzz.pieces import check_rows
 from tests.ingest.builders import NOW_MS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from ingest.fields import parse_address
-from ingest.guard import network_of
+from ingest.reading.fields import parse_address
+from ingest.reading.network import network_of
 from streams.steps.ip import truncate_ip, truncate_ip_fast
 from streams.steps.urls import channel_of, keep_query, read_place, referrer_host_of
 from tests.fuzz.pieces import take_text

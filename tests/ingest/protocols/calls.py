@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from hypothesis import strategies as st
 
-from ingest.protocol import Reading
-from ingest.routes import ROUTES
+from ingest.endpoints.routes import ROUTES
+from ingest.protocols.protocol import Reading
 from schemas.event import Event
 from tests.ingest.protocols.recorded import read
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ingest.body import inflate
-from ingest.fields import Unacceptable
-from ingest.protocol import Reading
+from ingest.protocols.protocol import Reading
+from ingest.reading.body import inflate
+from ingest.reading.fields import Unacceptable
 from schemas.event import EVENT_FIELDS
 from tests.ingest.protocols.recorded import NOW_MS
 from tests.ingest.test_pixel import assert_survives_a_pack

@@ -15,20 +15,20 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from hashlib import sha256
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
 
-from ingest.body import inflate
-from ingest.client import read_client
-from ingest.pixel import GIF
-from ingest.protocol import Answer, Ask, Reading, Route
-from ingest.row import Row
-from ingest.sites import PUBLIC, SECRET, Sender, Sites
+from ingest.protocols.protocol import Answer, Ask, Reading, Route
+from ingest.reading.body import inflate
+from ingest.reading.client import read_client
+from ingest.reading.pixel import GIF
+from ingest.reading.row import Row
+from ingest.reading.sites import PUBLIC, SECRET, Sender, Sites
 from schemas.event import Event
+from tests.house.tables import compatible_protocols
 
 FOLDER = Path(__file__).parent / "golden"
 NOW_MS = 1_763_800_000_000  # 2025-11-22T08:26:40Z
@@ -54,13 +54,13 @@ def cases(protocol: str) -> list[Path]:
 
 def routes_of(protocol: str) -> tuple[Route, ...]:
     """What the protocol's module serves."""
-    routes: tuple[Route, ...] = import_module(f"ingest.protocols.{protocol}").ROUTES
+    routes: tuple[Route, ...] = compatible_protocols()[protocol].ROUTES
     return routes
 
 
 def mapping_of(protocol: str) -> Mapping[str, str]:
     """The protocol's table: field of our event -> their words for it."""
-    mapping: Mapping[str, str] = import_module(f"ingest.protocols.{protocol}").MAPPING
+    mapping: Mapping[str, str] = compatible_protocols()[protocol].MAPPING
     return mapping
 
 

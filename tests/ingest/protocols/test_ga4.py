@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.answers import SPOOL_FULL
-from ingest.body import TOO_LARGE
-from ingest.protocol import Ask, Reading
-from ingest.protocols.ga4 import ROUTES
-from ingest.sites import PUBLIC, Sender
+from ingest.protocols.ga4.endpoint import ROUTES
+from ingest.protocols.protocol import Ask, Reading
+from ingest.reading.body import TOO_LARGE
+from ingest.reading.sites import PUBLIC, Sender
+from ingest.serving.answers import SPOOL_FULL
 from schemas.consent import Basis, ConsentPolicy, Measurement, decide
 from schemas.event import Event, Flag
 from tests.ingest.protocols.laws import BODIES, VALUES, as_json, check_reading

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.pixel import GIF
-from ingest.protocol import Ask, Reading
-from ingest.protocols.matomo import ROUTES
-from ingest.sites import PUBLIC, SECRET, Sender
+from ingest.protocols.matomo.endpoint import ROUTES
+from ingest.protocols.protocol import Ask, Reading
+from ingest.reading.pixel import GIF
+from ingest.reading.sites import PUBLIC, SECRET, Sender
 from schemas.event import Event, Flag
 from tests.ingest.protocols.laws import BODIES, TEXTS, VALUES, as_json, check_reading
 from tests.ingest.protocols.recorded import NOW_MS, SECRET_KEY, SITES, ask, read

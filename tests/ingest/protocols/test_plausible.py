@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.protocol import Ask, Reading
 from ingest.protocols.plausible import ROUTES
-from ingest.sites import PUBLIC, Sender
+from ingest.protocols.protocol import Ask, Reading
+from ingest.reading.sites import PUBLIC, Sender
 from schemas.event import Event
 from tests.ingest.protocols.laws import BODIES, TEXTS, VALUES, as_json, check_reading
 from tests.ingest.protocols.recorded import SECRET_KEY, SITES, ask, read

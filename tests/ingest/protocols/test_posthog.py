@@ -14,11 +14,11 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.answers import SPOOL_FULL, Limited
-from ingest.body import GZIP_MAGIC, INFLATED_BYTES_MAX, ZSTD_MAGIC, inflate
-from ingest.fields import Unacceptable
-from ingest.protocol_door import refuse
-from ingest.protocols.posthog import ROUTES
+from ingest.endpoints.compatible import refuse
+from ingest.protocols.posthog.endpoint import ROUTES
+from ingest.reading.body import GZIP_MAGIC, INFLATED_BYTES_MAX, ZSTD_MAGIC, inflate
+from ingest.reading.fields import Unacceptable
+from ingest.serving.answers import SPOOL_FULL, Limited
 from tests.ingest.protocols.calls import SECRET, codes, events, objects, post, values
 from tests.ingest.test_pixel import assert_survives_a_pack
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ingest.protocol import Ask
 from ingest.protocols.plausible import PROTOCOL, read
+from ingest.protocols.protocol import Ask
 from ingest.protocols.resent import MOMENT_MS, UNANSWERED_MS_MAX, Resent
-from ingest.row import EVENT_ID
+from ingest.reading.row import EVENT_ID
 from tests.ingest.protocols.laws import as_json
 from tests.ingest.protocols.recorded import ask
 

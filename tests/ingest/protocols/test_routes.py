@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from ingest.intake import Intake
-from ingest.routes import ROUTES, build_doors
+from ingest.endpoints.intake import Intake
+from ingest.endpoints.routes import ROUTES, build_doors
 
 EXACT, TEMPLATES = build_doors(cast(Intake, None))  # no door is opened
 CALLS = ("identify", "track", "page", "screen", "group", "alias")

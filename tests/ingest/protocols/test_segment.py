@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.body import GZIP_MAGIC, TOO_LARGE, ZSTD_MAGIC
-from ingest.fields import Unacceptable
-from ingest.protocol_door import refuse
+from ingest.endpoints.compatible import refuse
 from ingest.protocols.categories import consent_signals
-from ingest.protocols.segment import ROUTES
+from ingest.protocols.segment.endpoint import ROUTES
+from ingest.reading.body import GZIP_MAGIC, TOO_LARGE, ZSTD_MAGIC
+from ingest.reading.fields import Unacceptable
 from tests.ingest.protocols.calls import SECRET, basic, codes, events, objects, post, values
 from tests.ingest.protocols.recorded import PUBLIC_KEYS
 from tests.ingest.test_pixel import assert_survives_a_pack

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.answers import SPOOL_FULL
-from ingest.body import TOO_LARGE
-from ingest.fields import Rejection
-from ingest.protocol import Reading
-from ingest.protocols.snowplow import KEYS, ROUTES
+from ingest.protocols.protocol import Reading
+from ingest.protocols.snowplow.endpoint import KEYS, ROUTES
+from ingest.reading.body import TOO_LARGE
+from ingest.reading.fields import Rejection
+from ingest.serving.answers import SPOOL_FULL
 from schemas.event import Event
 from tests.ingest.protocols.laws import BODIES, TEXTS, VALUES, as_json, check_reading
 from tests.ingest.protocols.recorded import SECRET_KEY, read

@@ -1,0 +1,1 @@
+"""The topic that producers write to themselves."""

@@ -1,0 +1,282 @@
+"""The hot doors, plain ASGI callables in front of Starlette: the pixel and the native events."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from ingest.endpoints.intake import Intake, all_kept
+from ingest.reading.body import (
+    TOO_LARGE,
+    UNREADABLE_EVENT,
+    UNREADABLE_ITEM,
+    Body,
+)
+from ingest.reading.client import Asker, Client, Headers
+from ingest.reading.cloudevents import split_body
+from ingest.reading.fields import Rejection, Unacceptable
+from ingest.reading.heavy import PAUSE_EVENTS, Turn
+from ingest.reading.parse import Parsed, parse_event
+from ingest.reading.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
+from ingest.reading.signature import HEADER as SIGNATURE
+from ingest.reading.signature import made_id
+from ingest.reading.sites import Sender
+from ingest.serving import answers
+from ingest.serving.answers import KEPT, GifAnswer, HeaderList, Receive, Scope, Send, why_headers
+from ingest.serving.arrival import read_body
+from ingest.visitors.rules import settle_row
+
+PIXEL_ALLOWED = (b"allow", b"GET, HEAD, OPTIONS")
+POST_ALLOWED = (b"allow", b"POST, HEAD, OPTIONS")
+_NOTHING: HeaderList = []  # never changed
+
+
+OnAnswer = Callable[[GifAnswer], None]
+
+
+class PixelDoor:
+    """`GET /p.gif`: one event a request; whatever happens, the body is a GIF of 43 bytes."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._hits = intake.counts.hits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request by ASGI."""
+        if scope["method"] != "GET":
+            await self._other_method(scope["method"], dict(scope["headers"]), send)
+            return
+        answered: asyncio.Future[GifAnswer] = asyncio.get_running_loop().create_future()
+
+        def answer(one: GifAnswer) -> None:
+            if not answered.done():  # the request's task may have been ended
+                answered.set_result(one)
+
+        asker = self._intake.asker(scope["client"][0], scope["headers"])
+        self.take(scope["query_string"], asker, answer, patient=scope.get(answers.PATIENT, False))
+        status, more = await answered
+        await answers.send_gif(send, status, None, more)
+
+    def take(self, query: bytes, asker: Asker, answer: OnAnswer, *, patient: bool = False) -> None:
+        """One hit. `answer` is called once, at once or later; with 200 only when Kafka or the spool has the event.
+
+        patient: nobody is known to wait for it.
+        """
+        now_ms = int(time.time() * 1000)
+        is_long = len(query) > QUERY_LENGTH_MAX
+        params = parse_query(b"" if is_long else query)
+        intake = self._intake
+        sender = intake.sites.find(find_key(params))
+        cors = intake.cors(sender, asker.origin) if asker.origin else _NOTHING
+        if wait_s := intake.wait_of(asker.client, sender):
+            site, retry = sender.site if sender is not None else "", answers.retry_after(wait_s)
+            self._refuse(answer, 429, answers.RATE_LIMITED, site, now_ms, cors + retry)
+            return
+        if sender is None:
+            why, status = (TOO_LARGE, 413) if is_long else (answers.UNKNOWN_KEY, 401)
+            self._refuse(answer, status, why, "", now_ms, cors)
+            return
+        row = parse_pixel(params, sender, asker.client, now_ms, intake.make_id())
+        if isinstance(row, Rejection):
+            status = 413 if row.code == "oversize" else 400
+            self._refuse(answer, status, row, sender.site, now_ms, cors)
+            return
+        if intake.is_full:
+            self._refuse(answer, 503, answers.SPOOL_FULL, sender.site, now_ms, cors + answers.RETRY)
+            return
+        if asker.origin and intake.is_foreign(sender, asker.origin):
+            count_kept = intake.refuse_origin(sender, now_ms)
+            settled = partial(self._settled, answer, sender.site, now_ms, cors, 0)
+            count_kept.add_done_callback(lambda done: settled(done.result()))
+            return
+        if asker.cookies:  # else nobody is known, and there is nothing to end
+            row, ended = settle_row(intake.live.visitors[sender.site], row, asker.cookies, now_ms)
+            cors = cors + ended
+        intake.packer.put(row, partial(self._settled, answer, sender.site, now_ms, cors, 1), patient=patient)
+
+    def _settled(
+        self, answer: OnAnswer, site: str, now_ms: int, cors: HeaderList, event_count: int, kept: bool
+    ) -> None:
+        if not kept:
+            self._refuse(answer, 503, answers.SPOOL_FULL, site, now_ms, cors + answers.RETRY)
+            return
+        self._intake.counts.events["pixel"] += event_count
+        self._hits["pixel", 200] += 1
+        answer(GifAnswer(200, cors) if cors else KEPT)
+
+    def _refuse(
+        self, answer: OnAnswer, status: int, why: Rejection, site: str, now_ms: int, more: HeaderList
+    ) -> None:
+        self._hits["pixel", status] += 1
+        self._intake.refuse(why, site, now_ms)
+        answer(GifAnswer(status, more + why_headers(why)))
+
+    async def _other_method(self, method: str, headers: Headers, send: Send) -> None:
+        if method == "HEAD":  # scanners look without opening: no event
+            await answers.send_empty(send, 200, answers.GIF_HEADERS)
+        elif method == "OPTIONS":
+            await answers.send_empty(send, 204, self._intake.preflight(headers, PIXEL_ALLOWED[1]))
+        else:
+            await answers.send_gif(send, 405, answers.WRONG_METHOD, [PIXEL_ALLOWED])
+
+
+class _Post(NamedTuple):
+    """One request to the events door, opened."""
+
+    sender: Sender
+    client: Client
+    origin: bytes | None
+    taken: Body
+    turn: Turn
+    digest: str  # of its signature; "" for none
+    patient: bool  # nobody is known to wait for the answer
+    now_ms: int
+    cors: HeaderList
+
+
+class EventsDoor:
+    """`POST /v1/events`: one event, a list or NDJSON; each has its own answer, whatever its neighbours are."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._counts = intake.counts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; an event is `accepted` only once Kafka or the spool has it."""
+        headers: Headers = dict(scope["headers"])
+        if scope["method"] == "OPTIONS":
+            await answers.send_empty(send, 204, self._intake.preflight(headers, POST_ALLOWED[1]))
+            return
+        if scope["method"] == "HEAD":  # a look whether the door is there
+            await answers.send_empty(send, 200, [*answers.JSON_HEADERS, POST_ALLOWED])
+            return
+        if scope["method"] != "POST":
+            await answers.send_error(send, 405, answers.WRONG_METHOD, [POST_ALLOWED])
+            return
+        now_ms = int(time.time() * 1000)
+        client = self._intake.client(scope, headers)
+        query = scope["query_string"]
+        key = read_key(headers, query.encode() if isinstance(query, str) else query)
+        sender = self._intake.sites.find(key)
+        cors = self._intake.cors(sender, headers.get(b"origin"))
+        turn = None
+        try:
+            body = await read_body(receive, self._intake.arrivals, client.network)
+            known = None if SIGNATURE in headers else sender  # a signed body counts for who signed it
+            if wait_s := self._intake.wait_of(client, known):  # before anything is inflated or parsed
+                raise answers.Limited(wait_s)
+            if key and sender is None:
+                raise Unacceptable(*answers.UNKNOWN_KEY)
+            digest = ""
+            if sender is not None:
+                sender, digest = self._intake.trust_signed(sender, headers, body, now_ms)
+            turn = await self._intake.open_body(headers, body, client, flat=True)
+            taken = await turn.run(split_body, headers, turn.content)
+            if sender is None:
+                sender, digest = self._find_sender(headers, body, taken, now_ms)
+            self._intake.charge(sender, len(taken.events) - 1)
+            cors = self._intake.cors(sender, headers.get(b"origin"))  # now that it is known for certain
+            patient = scope.get(answers.PATIENT, False)
+            await self._take(
+                _Post(sender, client, headers.get(b"origin"), taken, turn, digest, patient, now_ms, cors),
+                send,
+            )
+        except Unacceptable as problem:
+            why = problem.rejection
+            self._intake.refuse(why, sender.site if sender else "", now_ms)
+            await self._answer_error(send, why, cors + answers.retry_headers(problem))
+        finally:
+            if turn is not None:
+                turn.end()
+
+    def _find_sender(self, headers: Headers, body: bytes, taken: Body, now_ms: int) -> tuple[Sender, str]:
+        """(whom a body with the key inside speaks for, the digest of its signature or ""). Raises Unacceptable."""
+        intake = self._intake
+        named = intake.sites.find(taken.key)
+        if named is None:
+            raise Unacceptable(*answers.UNKNOWN_KEY)
+        sender, digest = intake.trust_signed(named, headers, body, now_ms)
+        if not digest and (wait_s := intake.wait_of_sender(sender)):
+            raise answers.Limited(wait_s)
+        return sender, digest
+
+    async def _take(self, post: _Post, send: Send) -> None:
+        intake, sender = self._intake, post.sender
+        if intake.is_full:
+            await self._answer_full(post, len(post.taken.events), send)
+            return
+        foreign = intake.is_foreign(sender, post.origin)
+        results: list[dict[str, Any]] = []
+        packs: list[asyncio.Future[bool]] = []
+        for index, parsed in enumerate(await post.turn.run(_parse_all, post, intake.make_id)):
+            if index % PAUSE_EVENTS == PAUSE_EVENTS - 1:
+                await asyncio.sleep(0)
+            if isinstance(parsed, Rejection):
+                intake.refuse(parsed, sender.site, post.now_ms)
+                results.append({"index": index, "status": "rejected", **parsed._asdict()})
+                continue
+            row, warning = parsed
+            packs.append(
+                intake.refuse_origin(sender, post.now_ms)
+                if foreign
+                else intake.packer.add(row, patient=post.patient)
+            )
+            result = {"id": row[0], "status": "accepted"}
+            if warning:
+                result["detail"] = warning
+            results.append(result)
+        post.turn.end()
+        if not await all_kept(packs):
+            await self._answer_full(post, sum(not pack.result() for pack in packs), send)
+            return
+        if not foreign:
+            self._counts.events["events"] += len(packs)
+        self._counts.hits["events", 200] += 1
+        answer: dict[str, Any] = {"results": results}
+        if post.taken.warnings:
+            answer["detail"] = "; ".join(post.taken.warnings)
+        await answers.send_json(send, 200, answer, post.cors)
+
+    async def _answer_full(self, post: _Post, event_count: int, send: Send) -> None:
+        self._intake.refuse(answers.SPOOL_FULL, post.sender.site, post.now_ms, event_count)
+        await self._answer_error(send, answers.SPOOL_FULL, post.cors + answers.RETRY)
+
+    async def _answer_error(self, send: Send, why: Rejection, headers: HeaderList) -> None:
+        status = answers.status_of(why)
+        self._counts.hits["events", status] += 1
+        await answers.send_error(send, status, why, headers)
+
+
+def _parse_all(post: _Post, make_id: Callable[[], str]) -> list[Parsed | Rejection]:
+    found: list[Parsed | Rejection] = []
+    for index, item in enumerate(post.taken.events):
+        if item is UNREADABLE_ITEM:
+            found.append(UNREADABLE_EVENT)
+            continue
+        made = made_id(post.digest, index) if post.digest else make_id()
+        found.append(parse_event(item, post.sender, post.client, post.now_ms, post.taken.sent_at, made))
+    return found
+
+
+def read_key(headers: Headers, query: bytes) -> str:
+    """The site key of a POST: Bearer, Basic (as user or password), or `k=` in the address; "" for none."""
+    scheme, _, rest = headers.get(b"authorization", b"").decode("latin-1").strip().partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return rest.strip()
+        case "basic":
+            try:
+                user, _, password = (
+                    base64.b64decode(rest, validate=True).decode("utf-8", "replace").partition(":")
+                )
+            except (binascii.Error, ValueError):
+                return "?"
+            return user or password
+    if key := headers.get(b"x-write-key", b"").decode("latin-1"):
+        return key
+    return find_key(parse_query(query)) if query and len(query) <= QUERY_LENGTH_MAX else ""

@@ -1,0 +1,209 @@
+"""What all doors share: the sites, the open packs and the counts; the one way in for an event, and for a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ingest.counts import Counts
+from ingest.endpoints.rate_limits import Guard
+from ingest.live import Live
+from ingest.packing.packer import Packer
+from ingest.reading.body import INFLATED_BYTES_MAX, TOO_LARGE, UNREADABLE
+from ingest.reading.client import Asker, Client, Headers, client_ip, read_client
+from ingest.reading.fields import Rejection, Unacceptable
+from ingest.reading.heavy import Heavy, Turn
+from ingest.reading.signature import HEADER as SIGNATURE
+from ingest.reading.signature import REJECTIONS as SIGNATURE_REJECTIONS
+from ingest.reading.signature import check_signature
+from ingest.reading.sites import PUBLIC, Sender, Sites
+from ingest.serving.answers import METHODS, HeaderList, Limited, cors_headers, preflight_headers
+from ingest.serving.arrival import Arrivals
+from ingest.settings import EdgeSettings
+from ingest.visitors.rules import cookies_of
+from schemas.drops import RefusalReason
+
+MakeId = Callable[[], str]
+
+CHARGED_BYTES = (
+    4_000  # of a body, inflated, for which its network gives a request: about as dear to read as one
+)
+
+
+class Intake:
+    """One edge process's way in, handed to each door."""
+
+    def __init__(
+        self, live: Live, packer: Packer, counts: Counts, settings: EdgeSettings, make_id: MakeId
+    ) -> None:
+        """make_id: an id nobody else makes, for events whose sender gave none."""
+        self.live = live
+        self.packer = packer
+        self.counts = counts
+        self.make_id = make_id
+        self.guard = Guard(settings.network_rate_max, settings.rate_burst_seconds)
+        self.arrivals = Arrivals(settings.body_seconds_max)
+        self.heavy = Heavy()
+        self.trusted_proxies = settings.trusted_proxies
+        self._proxy_header = settings.proxy_header.lower().encode()
+        self._events_max = settings.waiting_events_max
+
+    @property
+    def sites(self) -> Sites:
+        """The sites as they stand now."""
+        return self.live.sites
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many events wait for Kafka or the spool that no more are taken: 503."""
+        return self.packer.waiting_events >= self._events_max
+
+    def client(self, scope: dict[str, Any], headers: Headers) -> Client:
+        """What a request says of its sender, address by the trusted proxies included."""
+        return self._client(scope["client"][0], scope["headers"], headers)
+
+    def asker(self, peer: str, header_list: HeaderList) -> Asker:
+        """The same with what else a pixel's head says."""
+        headers = dict(header_list)
+        cookies = b""
+        # A link of any page leads a person here with their cookie; a picture is no page, so it says nothing then.
+        if b"cookie" in headers and headers.get(b"sec-fetch-dest") != b"document":
+            cookies = cookies_of(header_list)
+        return Asker(self._client(peer, header_list, headers), headers.get(b"origin"), cookies)
+
+    def _client(self, peer: str, header_list: HeaderList, headers: Headers) -> Client:
+        if self.trusted_proxies:
+            peer = client_ip(peer, header_list, self.trusted_proxies, self._proxy_header)
+        return read_client(headers, peer)
+
+    def wait_of(self, client: Client, sender: Sender | None) -> float:
+        """Take one request of the client's network, and one event of the sender where it is known already: 0.0 where
+        they may, else the seconds to wait. To be asked before a body is parsed."""
+        now = time.monotonic()
+        wait = self.guard.wait_of_network(client.network, now)
+        if not wait and sender is not None and sender.events_per_second_max:
+            wait = self.guard.wait_of_keys(sender.bucket, sender.events_per_second_max, now)
+        return wait
+
+    async def open_body(
+        self, headers: Headers, body: bytes, client: Client, query: bytes = b"", *, flat: bool = False
+    ) -> Turn:
+        """A body inflated and charged to its network, before anything of it is parsed. Raises Unacceptable.
+
+        query: of an address that may hold events; flat: see `Turn.open`. End the turn in any case.
+        """
+        turn, size = Turn(self.heavy, client.network), len(body)
+        try:
+            await turn.open(
+                body, headers.get(b"content-encoding", b"").decode("latin-1"), len(query), flat=flat
+            )
+            size = len(turn.content)
+        except BaseException as problem:
+            turn.end()
+            if isinstance(problem, Unacceptable) and problem.rejection in (TOO_LARGE, UNREADABLE):
+                size = INFLATED_BYTES_MAX  # whatever became of it, so much was inflated
+            raise
+        finally:
+            self.charge_bytes(client, size)
+        return turn
+
+    def charge_bytes(self, client: Client, size: int) -> None:
+        """Take as many requests of a client's network as a body of so many bytes is worth; it is let in whole."""
+        if size >= CHARGED_BYTES:
+            self.guard.charge_network(client.network, size // CHARGED_BYTES, time.monotonic())
+
+    def wait_of_sender(self, sender: Sender) -> float:
+        """The same for a sender that only the body named."""
+        return self.guard.wait_of_keys(sender.bucket, sender.events_per_second_max, time.monotonic())
+
+    def charge(self, sender: Sender, count: int) -> None:
+        """Take further events of a request that was let in; the next one of its keys waits for them."""
+        if sender.events_per_second_max:
+            self.guard.charge_keys(sender.bucket, sender.events_per_second_max, count, time.monotonic())
+
+    def trust_signed(self, sender: Sender, headers: Headers, body: bytes, now_ms: int) -> tuple[Sender, str]:
+        """(who a signed body speaks for, the digest its events' ids are made from); unsigned: (sender, "").
+
+        Takes one event of the signer. Raises Unacceptable where the signature is wrong, old or unreadable, and Limited.
+        """
+        value = headers.get(SIGNATURE)
+        if value is None:
+            return sender, ""
+        secret_key, signer = self.sites.secret_of(sender.site)
+        digest = check_signature(value, secret_key, body, now_ms)
+        if wait_s := self.wait_of_sender(signer):
+            raise Limited(wait_s)
+        return signer, digest
+
+    def is_foreign(self, sender: Sender, origin: bytes | None) -> bool:
+        """Whether a page of an origin that the site did not declare is sending."""
+        return bool(origin) and sender.trust == PUBLIC and not sender.may_come_from(_text(origin))
+
+    def refuse_origin(self, sender: Sender, now_ms: int) -> asyncio.Future[bool]:
+        """Count an event of a foreign page. A decision, not an error (docs/protocols/README.md): its sender is answered
+        as any other once the count is kept."""
+        reason = RefusalReason.ORIGIN_REFUSED
+        self.counts.refused[reason] += 1
+        return self.packer.refuse_aloud(now_ms // 60_000 * 60, sender.site, reason)
+
+    def cors(self, sender: Sender | None, origin: bytes | None) -> HeaderList:
+        """Headers that let a page of a declared origin read the answer; where nobody knows the sender, and for a
+        preflight, any site's declaration will do: a page must be able to read what is wrong with its key."""
+        if not origin:
+            return []
+        asked = sender.may_come_from if sender is not None else self.sites.is_origin_declared
+        return cors_headers(origin, asked(_text(origin)))
+
+    def preflight(self, headers: Headers, allow: bytes = METHODS) -> HeaderList:
+        """The headers that answer OPTIONS; it carries no key, so any site's declaration will do.
+
+        allow: the methods the address takes.
+        """
+        origin = headers.get(b"origin")
+        declared = origin is not None and self.sites.is_origin_declared(_text(origin))
+        return preflight_headers(origin, declared, headers.get(b"access-control-request-headers"), allow)
+
+    def refuse(self, why: Rejection, site: str, now_ms: int, count: int = 1) -> None:
+        """Count what is not taken; the count travels in the next pack."""
+        reason = refusal_reason(why)
+        self.counts.refused[reason] += count
+        self.packer.refuse(now_ms // 60_000 * 60, site, reason, count)
+
+
+def _text(origin: bytes | None) -> str:
+    return (origin or b"").decode("latin-1")
+
+
+async def all_kept(packs: Iterable[asyncio.Future[bool]]) -> bool:
+    """Whether every pack of a request is kept; packs are few and shared, so each is awaited once."""
+    kept = True
+    for done in set(packs):
+        kept &= await done
+    return kept
+
+
+def refusal_reason(why: Rejection) -> str:
+    """The disposition a rejection is counted under: the codes are many, the reasons few."""
+    return _REASONS.get(why.code, RefusalReason.INVALID)
+
+
+_REASONS: dict[str, RefusalReason] = {
+    "oversize": RefusalReason.OVERSIZE,
+    "body_too_large": RefusalReason.OVERSIZE,
+    "unknown_key": RefusalReason.UNKNOWN_KEY,
+    "rate_limited": RefusalReason.RATE_LIMITED,
+    "unavailable": RefusalReason.UNAVAILABLE,
+    **dict.fromkeys(
+        (*SIGNATURE_REJECTIONS, "damaged_link", "signature_refused"), RefusalReason.BAD_SIGNATURE
+    ),
+}
+
+
+def id_maker() -> MakeId:
+    """Makes ids nobody else makes: 96 random bits of this process and a number; uuid4 costs ten times as much."""
+    numbers, start = itertools.count(), os.urandom(12).hex()
+    return lambda: f"{start}{next(numbers):x}"

@@ -1,0 +1,1 @@
+"""Server logs: import, following, positions and formats."""

@@ -1,0 +1,1 @@
+"""Opens, clicks and the webhooks of mail services."""

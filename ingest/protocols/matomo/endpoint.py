@@ -1,0 +1,257 @@
+"""Matomo trackers: `GET|POST /matomo.php` and `/piwik.php`, one event or many (docs/protocols/matomo.md).
+
+No client of Matomo sends anything twice, and none sends an id: ours is made of what the event says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from ingest.protocols.lenient import money
+from ingest.protocols.mapping import PIXEL, SERVER, make_row
+from ingest.protocols.matomo.events import say
+from ingest.protocols.payload import ITEM_COUNT_MAX, derive_id, is_browser, load_json
+from ingest.protocols.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer, json_answer
+from ingest.reading.body import TOO_LARGE
+from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_signals, parse_time
+from ingest.reading.pixel import QUERY_LENGTH_MAX, parse_query
+from ingest.reading.row import Row
+from ingest.reading.sites import SECRET, Sender
+from ingest.serving.answers import why_headers
+
+PROTOCOL = "matomo"
+UNTRUSTED_AGE_MS_MAX = 86_400_000  # an older `cdt` needs `token_auth` (docs/protocols/matomo.md)
+PARAM_COUNT_MAX = 500
+BULK_PARAM_COUNT_MAX = 200_000  # of all requests of a body: 200,000 x 1.5 µs = 0.3 s beside the loop
+FORM_BYTES_MAX = 256_000  # of a body that is one event
+UNIX_SECONDS = re.compile(r"\d{1,11}")
+# What the answer looks like and who asks is no part of the event.
+NOT_SAID = frozenset({"token_auth", "send_image", "apiv", "cdo", "queuedtracking"})
+# Each of these tells two hits of one visitor apart.
+TELLS_APART = ("rand", "r", "pv_id", "cdt")
+CLOCK = frozenset({"h", "m", "s"})  # hour, minute, second where the visitor is
+PLACE = ("country", "region", "city", "lat", "long")
+
+MAPPING: Mapping[str, str] = MappingProxyType({
+    "event_id": "`ec_id` of an order; else a hash of all parameters, with the second of receipt where a visitor is all"
+    " that tells hits apart; made by the edge where nothing does",
+    "site": "`idsite`, a public key of the site",
+    "name": "`page_view`; `purchase` (`idgoal=0` with `ec_id`), `cart_update` (without), `goal`, the event's `e_a`,"
+    " `site_search`, `download`, `outlink`, `content_impression`, `content_interaction`, `ping`",
+    "source": "`server` with `token_auth` or from no browser, else `pixel`",
+    "trust": "`token_auth`, the site's secret key",
+    "occurred_at": "`cdt`; without `token_auth` at most a day old",
+    "ip": "`cip`, with `token_auth`",
+    "user_agent": "`ua`",
+    "language": "`lang`",
+    "url": "`url`",
+    "referrer": "`urlref`",
+    "title": "`action_name`",
+    "visitor_id": "`cid`, else `_id`",
+    "user_id": "`uid`",
+    "consent": "`consent`, `gdpr`, `gpp`, `gcs`, `gcd` and the like",
+    "screen": "`res`",
+    "value_e4": "`revenue`, `e_v`",
+    "properties": "the rest of `e_*`, `ec_*`, `c_*`, `search*`; `link`, `download`, `idgoal`, `dimension<n>`, `cvar`,"
+    " `pf_*`; with `token_auth` also `country`, `region`, `city`, `lat`, `long`",
+})  # fmt: skip
+
+TOO_LONG = Rejection(
+    "oversize",
+    "The event is too large.",
+    f"expected at most {QUERY_LENGTH_MAX:,} bytes of query, {FORM_BYTES_MAX:,} of a form and {PARAM_COUNT_MAX}"
+    " parameters",
+)
+MISSING = Rejection(
+    "missing_field",
+    "The request holds no event.",
+    "idsite and rec: expected ?idsite=<site key>&rec=1&url=...",
+)
+
+
+def read(ask: Ask) -> Reading:
+    """One event, or a bulk body: which of them the body says (docs/protocols/matomo.md)."""
+    if ask.body.lstrip()[:1] in (b"{", b"["):
+        return _read_bulk(ask)
+    reading = Reading(gif_answer())
+    try:
+        if len(ask.query) > QUERY_LENGTH_MAX or len(ask.body) > FORM_BYTES_MAX:
+            raise Unacceptable(*TOO_LONG)
+        params = _params(ask.query) | _params(ask.body.strip())
+    except Unacceptable as problem:
+        return Reading(_refuse(ask, problem.rejection, 413), refusals=[("", problem.rejection)])
+    _take(ask, reading, params, params.get("token_auth", ""))
+    if reading.refusals:
+        return Reading(_refuse(ask, reading.refusals[0][1], 400), refusals=reading.refusals)
+    if params.get("send_image") == "0":
+        return Reading(Answer(204), rows=reading.rows)
+    return reading
+
+
+ROUTES = tuple(
+    Route(PROTOCOL, path, ("GET", "POST"), read, is_pixel=True) for path in ("/matomo.php", "/piwik.php")
+)
+
+
+def _refuse(ask: Ask, why: Rejection, status: int) -> Answer:
+    """A picture for a GET, with the reason in its headers; JSON for a POST."""
+    if ask.method != "GET":
+        return error_answer(why, status)
+    picture = gif_answer(status)
+    return Answer(status, picture.body, [*picture.headers, *why_headers(why)])
+
+
+def _read_bulk(ask: Ask) -> Reading:
+    """`{"requests": ["?idsite=1&rec=1&url=...", ...], "token_auth": ...}`; a request may also be an object."""
+    try:
+        if ask.body.count(b"&") > BULK_PARAM_COUNT_MAX:
+            raise Unacceptable(*TOO_LARGE)
+        requests, token = _split(load_json(ask.body, "body"))
+    except Unacceptable as problem:
+        why = problem.rejection
+        status = 413 if why.code == "body_too_large" else 400
+        answer = json_answer({"status": "error", "tracked": 0, "invalid": 0, **why._asdict()}, status)
+        return Reading(answer, refusals=[("", why)])
+    token = token or parse_query(ask.query[:QUERY_LENGTH_MAX]).get("token_auth", "")
+    reading, refused = Reading(gif_answer()), []
+    for index, request in enumerate(requests):
+        if not _take(ask, reading, request, token, index):
+            refused.append(index)
+    said: dict[str, Any] = {"status": "success", "tracked": len(reading.rows), "invalid": len(refused)}
+    if _is_secret(ask, token):
+        said["invalid_indices"] = refused
+    return Reading(json_answer(said), reading.rows, reading.refusals)
+
+
+def _split(body: object) -> tuple[list[Any], str]:
+    requests = body.get("requests") if isinstance(body, dict) else body
+    token = body.get("token_auth") if isinstance(body, dict) else None
+    if not isinstance(requests, list) or not requests:
+        raise invalid("requests", 'a list of at least one request, such as "?idsite=1&rec=1&url=..."')
+    if len(requests) > ITEM_COUNT_MAX:
+        raise Unacceptable(*TOO_LARGE)
+    return requests, token if isinstance(token, str) else ""
+
+
+def _is_secret(ask: Ask, token: str) -> bool:
+    sender = ask.sites.find(token)
+    return sender is not None and sender.trust == SECRET
+
+
+def _params(query: bytes) -> dict[str, str]:
+    """Raises Unacceptable where there are too many."""
+    if query.count(b"&") >= PARAM_COUNT_MAX:
+        raise Unacceptable(*TOO_LONG)
+    return parse_query(query) if query else {}
+
+
+def _take(ask: Ask, reading: Reading, request: object, token: str, index: int = 0) -> bool:
+    """Put one request into the reading, as a row or as a refusal; whether it is a row."""
+    site = ""
+    try:
+        params = _texts(request)
+        if not params:
+            raise Unacceptable(*MISSING)
+        sender = _find_sender(ask, params, token)
+        site = sender.site
+        reading.rows.append((sender, _read_one(ask, sender, params, index)))
+    except Unacceptable as problem:
+        reading.refusals.append((site, problem.rejection))
+        return False
+    return True
+
+
+def _texts(request: object) -> dict[str, str]:
+    """The parameters as text. Raises Unacceptable."""
+    if isinstance(request, str):
+        head, _, rest = request.partition("?")
+        request = _params((request if "=" in head or not rest else rest).encode())
+    if not isinstance(request, dict):
+        raise invalid("requests", 'query strings such as "?idsite=1&rec=1&url=..."')
+    return {name: _text(value) for name, value in request.items() if value not in (None, "")}
+
+
+def _text(value: object) -> str:
+    """A parameter as text; one of a request that is an object may be a number, a list or an object."""
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        raise invalid("requests", "parameters nested at most 250 deep") from None
+
+
+def _find_sender(ask: Ask, params: Mapping[str, str], token: str) -> Sender:
+    """Whose event it is; with the site's secret key as `token_auth`, a backend's. Raises Unacceptable.
+
+    A token of another site, or of none, says nothing.
+    """
+    sender = ask.sites.find(params.get("idsite", ""))
+    if sender is None:
+        raise Unacceptable(
+            "unknown_key", "The site key is not known here.", "idsite: expected a public key of a site"
+        )
+    trusted = ask.sites.find(params.get("token_auth") or token)
+    return (
+        trusted if trusted is not None and trusted.trust == SECRET and trusted.site == sender.site else sender
+    )
+
+
+def _read_one(ask: Ask, sender: Sender, params: Mapping[str, str], index: int) -> Row:
+    if params.get("rec") != "1":
+        raise Unacceptable(*MISSING)
+    get = params.get
+    secret = sender.trust == SECRET
+    said = say(params)
+    return make_row(
+        ask,
+        sender,
+        protocol=PROTOCOL,
+        source=PIXEL if is_browser(ask) and not secret else SERVER,
+        name=said.name,
+        event_id=said.event_id or _derive_id(ask, sender, params, index),
+        occurred_at=_time(get("cdt", ""), secret, ask.now_ms),
+        ip=get("cip"),
+        user_agent=get("ua"),
+        language=get("lang"),
+        url=get("url"),
+        referrer=get("urlref"),
+        title=get("action_name"),
+        visitor_id=get("cid") or get("_id"),
+        user_id=get("uid"),
+        signals=parse_signals(params),
+        screen=get("res"),
+        value=money(said.value),
+        properties=said.properties | ({name: params[name] for name in PLACE if get(name)} if secret else {}),
+    )
+
+
+def _time(text: str, secret: bool, now_ms: int) -> int:
+    """`cdt` in ms: seconds since 1970, or a date and time in UTC; 0 where it is not to be believed."""
+    if not text:
+        return 0
+    try:
+        ms = int(text) * 1_000 if UNIX_SECONDS.fullmatch(text) else parse_time(text, "cdt")
+    except Unacceptable:
+        if secret:
+            raise
+        return 0
+    return ms if secret or 0 <= now_ms - ms <= UNTRUSTED_AGE_MS_MAX else 0
+
+
+def _derive_id(ask: Ask, sender: Sender, params: Mapping[str, str], index: int) -> str | None:
+    """An id made of the event, where anything tells it from the next one like it.
+
+    A visitor alone does not: there the second of receipt does (docs/protocols/matomo.md), and the place in a bulk body.
+    """
+    said: dict[str, Any] = {name: value for name, value in params.items() if value and name not in NOT_SAID}
+    if not any(name in said for name in TELLS_APART) and not said.keys() >= CLOCK:
+        if "_id" not in said and "cid" not in said:
+            return None
+        said["second, place"] = [ask.now_ms // 1_000, index]
+    return derive_id(ask.sites.id_secret(sender.site), PROTOCOL, said)

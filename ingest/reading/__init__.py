@@ -1,0 +1,1 @@
+"""A request becomes rows: fields, keys, bodies and the native forms of an event."""

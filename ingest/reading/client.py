@@ -1,0 +1,101 @@
+"""What a request says about its sender: address, agent, language, page, and the flags of its headers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from ingest.reading.network import network_of
+from schemas.event import TEXT_LENGTH_MAX, Flag
+
+X_FORWARDED_FOR, FORWARDED = b"x-forwarded-for", b"forwarded"
+LANGUAGE_LENGTH_MAX = 200  # characters
+GPC, DNT, PREFETCH = int(Flag.GPC), int(Flag.DNT), int(Flag.PREFETCH)
+
+Headers = Mapping[bytes, bytes]  # names in lower case, as ASGI gives them
+
+
+class Client(NamedTuple):
+    """Facts that go into the event as they are."""
+
+    ip: str = ""
+    user_agent: str = ""
+    language: str = ""
+    page: str = ""  # the Referer header
+    flags: int = 0
+    network: str = ""  # its rate is that of all in it
+
+
+class Asker(NamedTuple):
+    """All that the head of a request says beside its address, for a door that needs no more."""
+
+    client: Client = Client()
+    origin: bytes | None = None
+    cookies: bytes = b""
+
+
+def read_client(headers: Headers, ip: str) -> Client:
+    """The client of one request.
+
+    ip: of the client, see `client_ip`.
+    """
+    get = headers.get
+    return Client(
+        ip,
+        get(b"user-agent", b"")[:TEXT_LENGTH_MAX].decode("latin-1"),
+        get(b"accept-language", b"")[:LANGUAGE_LENGTH_MAX].decode("latin-1"),
+        get(b"referer", b"")[:TEXT_LENGTH_MAX].decode("utf-8", "replace"),
+        read_flags(headers),
+        network_of(ip),
+    )
+
+
+def read_flags(headers: Headers) -> int:
+    """Flags (see event.Flag) from `Sec-GPC`, `DNT` and what browsers say of prefetches."""
+    flags = 0
+    if headers.get(b"sec-gpc") == b"1":
+        flags |= GPC
+    if headers.get(b"dnt") == b"1":
+        flags |= DNT
+    for name in (b"sec-purpose", b"purpose", b"x-moz"):
+        if name in headers and b"prefetch" in headers[name].lower():
+            flags |= PREFETCH
+    return flags
+
+
+def client_ip(
+    peer: str, headers: Iterable[tuple[bytes, bytes]], trusted_proxies: int, header: bytes = X_FORWARDED_FOR
+) -> str:
+    """The client's address: the peer, or what the outermost of our own proxies wrote into X-Forwarded-For.
+
+    header: the one header our proxies write, X-Forwarded-For or Forwarded (RFC 7239), in lower case. Only that one is
+    read: whatever the proxies do not write is the client's own.
+
+    Counted from the right: whatever stands further left is the client's own claim (docs/operations.md). A list that is
+    shorter than the number of proxies did not pass through all of them: then the peer stands.
+    """
+    if not trusted_proxies:
+        return peer
+    lists = b",".join(value for name, value in headers if name == header)
+    entries = [entry.strip() for entry in lists.decode("latin-1").split(",") if entry.strip()]
+    if len(entries) < trusted_proxies:
+        return peer
+    entry = entries[-trusted_proxies]
+    return _without_port(entry if header == X_FORWARDED_FOR else _said_for(entry) or peer)
+
+
+def _said_for(element: str) -> str:
+    """The address in one element of Forwarded, such as `for="[2001:db8::1]:4711";proto=https`; "" for none."""
+    for pair in element.split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name.lower() == "for":
+            return value.strip('" ')
+    return ""
+
+
+def _without_port(entry: str) -> str:
+    if entry.startswith("["):
+        return entry[1:].partition("]")[0]
+    if entry.count(":") == 1:
+        return entry.partition(":")[0]
+    return entry

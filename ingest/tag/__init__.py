@@ -1,0 +1,1 @@
+"""The tag and its consent dialog, and how they are served."""

@@ -1,0 +1,1 @@
+"""Watches every closed minute and tells on-call."""

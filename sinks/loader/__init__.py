@@ -1,0 +1,1 @@
+"""Every accepted clean pack reaches ClickHouse once."""

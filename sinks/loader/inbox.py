@@ -1,0 +1,387 @@
+"""Seam: the clean topic, read in a consumer group whose offsets carry notes."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from schemas.kafka_access import KafkaAccess
+from sinks.loader.block import Message
+
+ASK_S_MAX = 10.0
+COMMITTED_TRIES_MAX = 5  # together below the watchdog's limit of a call
+HIGHS_EVERY_S = 0.5
+# The group said: this member does not have the partition (any more). Everything else may work at the next try.
+_REFUSALS = frozenset({
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError._ASSIGNMENT_LOST,
+    KafkaError._FENCED,
+    KafkaError._STATE,
+    KafkaError._NO_OFFSET,
+    KafkaError.INVALID_COMMIT_OFFSET_SIZE,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+})  # fmt: skip
+
+
+# The client unpacks all that one answer of the broker holds before it looks at any limit: 4.2 MB of batches that a
+# neighbour compressed are up to 40 GB (1,000 messages of 3.9 MB of one letter: 400 kB, 6 GB were not enough). An answer
+# holds one batch whatever these say, so with them it is one, or a few small ones.
+CAREFULLY: dict[str, str | int | float | bool] = {
+    "fetch.message.max.bytes": 2_000,
+    "fetch.min.bytes": 1,
+    "queued.max.messages.kbytes": 8_192,
+}
+
+
+class InboxAway(Exception):
+    """Kafka does not answer, or answers with something another try may change."""
+
+
+class InboxBroken(Exception):
+    """The client is beyond repair; the process must start anew."""
+
+
+class Owner(Protocol):
+    """Who is told about partitions; called from inside `poll` and `close`."""
+
+    def gain(self, partition: int, offset: int | None, note: str) -> int:
+        """A partition is ours. offset and note: as last committed (None: never). Returns the offset to read from."""
+
+    def pass_over(self, partition: int, start: int, end: int) -> None:
+        """These offsets hold a batch that no client unpacks; what is behind it comes next."""
+
+    def lose(self, partition: int, *, still_ours: bool) -> None:
+        """A partition goes to somebody else. still_ours: a last commit is still possible."""
+
+
+class Inbox(Protocol):
+    """What the loader needs of the clean topic."""
+
+    @property
+    def topic_id(self) -> str:
+        """The id of the topic; a topic deleted and made again has another one."""
+
+    def poll(self, wait_s: float) -> list[Message]:
+        """The next messages, in order for each partition. Raises InboxBroken."""
+
+    def commit(self, partition: int, offset: int, note: str) -> bool:
+        """Write offset and note; False when the partition is not ours any more. Raises InboxAway."""
+
+    def rewind(self, partition: int, offset: int) -> None:
+        """Read on from `offset`."""
+
+    def hold(self) -> None:
+        """Bring no messages until `release`, and stay a member of the group while polled."""
+
+    def release(self) -> None:
+        """Bring messages again."""
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """First offset still there, and the one behind the last. Raises InboxAway."""
+
+    def read_log(self, partition: int, start: int = 0, end: int | None = None) -> Iterator[Message]:
+        """What is there now from `start` to before `end` (None: to the end), apart from the group. Raises InboxAway."""
+
+
+class KafkaInbox:
+    """The clean topic on Kafka. One thread polls and commits; `high` and `bounds` may be asked from others."""
+
+    def __init__(self, kafka: KafkaAccess, group: str, topic: str, *, careful: bool = False) -> None:
+        """careful: little at a time, as CAREFULLY says. Raises InboxAway when the topic's id cannot be found out."""
+        self._kafka = kafka
+        self._topic = topic
+        self._careful = careful
+        self._topic_id = find_topic_id(kafka, topic)
+        self._owner: Owner | None = None
+        self._ours: set[int] = set()
+        self._held = False
+        self._highs: dict[int, int] = {}
+        self._highs_at = 0.0
+        self.passed_over = (
+            -1,
+            -1,
+            -1,
+        )  # partition, and a batch that cannot be read: first offset, and behind it
+        self._given: list[int] | None = None  # by the group, and not begun yet
+        self._consumer = Consumer({
+            **kafka.client(),
+            "group.id": group,
+            "client.id": f"sinks-{uuid.uuid4().hex[:8]}",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": 6_000,
+            "heartbeat.interval.ms": 1_500,
+            "max.poll.interval.ms": 120_000,  # the longest call between two polls is an insert of 30 s
+            "fetch.message.max.bytes": 4_200_000,
+            "fetch.min.bytes": 100_000,  # or 50 ms: small packs share an answer of the broker
+            "fetch.wait.max.ms": 50,
+            "queued.max.messages.kbytes": 65_536,  # what arrives while a block is inserted; 32 MB cost a fifth
+            "reconnect.backoff.max.ms": 1_000,
+            "topic.metadata.refresh.interval.ms": 30_000,
+            "isolation.level": "read_committed",
+            "log_level": 2,  # our own lines say when Kafka is away; the client would say it 20 times a second
+            **(CAREFULLY if careful else {}),
+        })  # fmt: skip
+
+    @property
+    def topic_id(self) -> str:
+        return self._topic_id
+
+    def subscribe(self, owner: Owner) -> None:
+        """Join the group; `owner` hears of partitions inside `poll`."""
+        self._owner = owner
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lost
+        )
+
+    def poll(self, wait_s: float) -> list[Message]:
+        first = self._consumer.poll(
+            wait_s
+        )  # returns with the first message, where consume waits for all or the time
+        messages = []
+        for one in [first, *self._consumer.consume(1_000, 0)] if first is not None else []:
+            error = one.error()
+            if error is None:
+                messages.append(_message(one))
+            elif error.fatal():
+                raise InboxBroken(error.name())
+            elif error.code() == KafkaError._BAD_COMPRESSION:
+                self._pass_over(int(one.partition() or 0), int(one.offset() or 0))
+        if self._given is not None:
+            self._begin(self._given)
+        if self._highs_at + HIGHS_EVERY_S < time.monotonic():
+            self._highs_at = time.monotonic()
+            self._note_highs()
+        return messages
+
+    def _pass_over(self, partition: int, offset: int) -> None:
+        """Read on behind a batch that unpacks to more than the client takes at once, 100 MB: it can never be read."""
+        if partition not in self._ours:
+            return
+        try:
+            end = find_batch_end(self._kafka, self._topic, partition, offset)
+            self._consumer.seek(TopicPartition(self._topic, partition, end))
+        except (KafkaException, InboxAway):
+            return  # the client says it again
+        if self.passed_over != (partition, offset, end):
+            self.passed_over = (partition, offset, end)
+            assert self._owner is not None
+            self._owner.pass_over(partition, offset, end)
+
+    def commit(self, partition: int, offset: int, note: str) -> bool:
+        if partition not in self._ours:
+            return False
+        try:
+            done = self._consumer.commit(
+                offsets=[TopicPartition(self._topic, partition, offset, metadata=note)], asynchronous=False
+            )
+        except KafkaException as raised:
+            return self._refused(raised.args[0])
+        return all(one.error is None or self._refused(one.error) for one in done)
+
+    def rewind(self, partition: int, offset: int) -> None:
+        try:
+            self._consumer.seek(TopicPartition(self._topic, partition, offset))
+        except KafkaException as raised:
+            raise InboxBroken(raised.args[0].name()) from None
+
+    def hold(self) -> None:
+        self._held = True
+        self._consumer.pause(self._partitions())
+
+    def release(self) -> None:
+        self._held = False
+        self._consumer.resume(self._partitions())
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        try:
+            return self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), timeout=ASK_S_MAX
+            )
+        except (KafkaException, RuntimeError) as raised:
+            raise InboxAway(str(raised.args[0])) from None
+
+    def high(self, partition: int) -> int:
+        """The offset behind the last message, as last heard of; -1: unknown."""
+        return self._highs.get(partition, -1)
+
+    def read_log(self, partition: int, start: int = 0, end: int | None = None) -> Iterator[Message]:
+        low, high = self.bounds(partition)
+        high = high if end is None else min(end, high)
+        yield from read_range(
+            self._kafka, self._topic, partition, max(start, low), high, careful=self._careful
+        )
+
+    def close(self) -> None:
+        """Leave the group; the owner is told of its partitions first."""
+        self._consumer.close()
+
+    def _partitions(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in self._ours]
+
+    def _note_highs(self) -> None:
+        """Remember what the last fetches said: the client's own memory blocks when another thread asks it."""
+        for partition in self._ours:
+            found = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            if found and found[1] >= 0:
+                self._highs[partition] = found[1]
+
+    def _refused(self, error: KafkaError) -> bool:
+        if error.code() in _REFUSALS:
+            return False
+        raise InboxAway(error.name())
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Nothing is read yet: the way back may take long and may fail, and a callback must do neither.
+        consumer.assign([])
+        self._given = [one.partition for one in partitions]
+
+    def _begin(self, given: list[int]) -> None:
+        assert self._owner is not None
+        self._given = None
+        starts = []
+        for one in _committed(self._consumer, self._topic, given):
+            known = one.offset if one.offset >= 0 else None
+            starts.append(
+                TopicPartition(
+                    self._topic, one.partition, self._owner.gain(one.partition, known, one.metadata or "")
+                )
+            )
+        self._ours = set(given)
+        self._consumer.assign(starts)
+        if starts:  # a pause outlives the loss of a partition, so one that comes back is released by name
+            (self._consumer.pause if self._held else self._consumer.resume)(starts)
+
+    def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._let_go(partitions, still_ours=True)
+        consumer.unassign()
+
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._let_go(partitions, still_ours=False)
+        consumer.unassign()
+
+    def _let_go(self, partitions: list[TopicPartition], *, still_ours: bool) -> None:
+        assert self._owner is not None
+        self._given = None
+        for one in partitions:
+            self._owner.lose(one.partition, still_ours=still_ours)
+            self._ours.discard(one.partition)
+
+
+def read_range(
+    kafka: KafkaAccess, topic: str, partition: int, low: int, high: int, *, careful: bool = False
+) -> Iterator[Message]:
+    """The messages of a partition from `low` to before `high`, apart from any group. Raises InboxAway."""
+    if low >= high:
+        return
+    consumer = Consumer({
+        **kafka.client(),
+        "group.id": "fairpixel-reader",  # required by the client; nothing is ever committed
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",
+        "fetch.message.max.bytes": 4_200_000,
+        "queued.max.messages.kbytes": 32_768,
+        "log_level": 2,  # our own lines say when Kafka is away; the client would say it 20 times a second
+        **(CAREFULLY if careful else {}),
+    })  # fmt: skip
+    try:
+        consumer.assign([TopicPartition(topic, partition, low)])
+        at = low
+        while at < high:
+            one = consumer.poll(ASK_S_MAX)
+            error = one.error() if one is not None else None
+            if one is None:
+                raise InboxAway("no answer while reading the log")
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    return
+                if error.code() == KafkaError._BAD_COMPRESSION:
+                    at = find_batch_end(kafka, topic, partition, int(one.offset() or 0))
+                    consumer.assign([TopicPartition(topic, partition, at)])
+                    continue
+                raise InboxAway(error.name())
+            message = _message(one)
+            at = message.offset + 1
+            if message.offset < high:
+                yield message
+    finally:
+        consumer.close()
+
+
+def find_batch_end(kafka: KafkaAccess, topic: str, partition: int, at: int) -> int:
+    """The first offset behind the batch that begins at `at` and cannot be unpacked. Raises InboxAway, KafkaException.
+
+    Brokers give whole batches, whichever of their offsets is asked for: the error then names the batch's beginning.
+    """
+    consumer = Consumer({
+        **kafka.client(),
+        **CAREFULLY,
+        "group.id": "fairpixel-reader",  # required by the client; nothing is ever committed
+        "enable.auto.commit": False,
+        "log_level": 2,
+    })  # fmt: skip
+    try:
+        inside, behind = (
+            at,
+            consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ASK_S_MAX)[1],
+        )
+        while behind - inside > 1:
+            middle = (inside + behind) // 2
+            consumer.assign([TopicPartition(topic, partition, middle)])
+            one = consumer.poll(ASK_S_MAX)
+            if one is None:
+                raise InboxAway("no answer while looking for the end of a batch")
+            error = one.error()
+            if (
+                error is not None
+                and error.code() == KafkaError._BAD_COMPRESSION
+                and int(one.offset() or 0) <= at
+            ):
+                inside = middle
+            else:
+                behind = middle
+        return behind
+    finally:
+        consumer.close()
+
+
+def find_topic_id(kafka: KafkaAccess, topic: str) -> str:
+    """The id Kafka gave the topic. Raises InboxAway."""
+    admin = AdminClient({**kafka.client(), "log_level": 0})
+    try:
+        asked: Any = admin.describe_topics(TopicCollection([topic]), request_timeout=ASK_S_MAX)[topic]
+        return str(asked.result(ASK_S_MAX).topic_id)
+    except (KafkaException, TimeoutError) as raised:
+        admin.poll(0)  # says so where the login is refused
+        raise InboxAway(
+            f"the topic {topic} cannot be found: {raised.args[0] if raised.args else 'no answer'}"
+        ) from None
+
+
+def _message(one: Any) -> Message:
+    return Message(one.partition(), one.offset(), one.value() or b"", one.timestamp()[1])
+
+
+def _committed(consumer: Consumer, topic: str, partitions: list[int]) -> list[TopicPartition]:
+    """What the group knows, asked until Kafka answers: without it no partition may be read. Raises InboxBroken."""
+    for _ in range(COMMITTED_TRIES_MAX if partitions else 0):
+        try:
+            return list(
+                consumer.committed([TopicPartition(topic, one) for one in partitions], timeout=ASK_S_MAX)
+            )
+        except KafkaException as raised:
+            trouble = raised.args[0].name()
+    if partitions:
+        raise InboxBroken(f"committed offsets: {trouble}")
+    return []

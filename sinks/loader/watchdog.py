@@ -1,0 +1,135 @@
+"""Ends a loader that stands still although it could load; the supervisor starts it anew, and nothing is lost by that.
+
+The watchdog asks Kafka with a client of its own. The loader's may be inside a call that never returns (librdkafka's
+`commit` waits without a time limit), and confluent-kafka lets one thread at a time into a consumer: whoever asked that
+client would hang as well.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from schemas.kafka_access import KafkaAccess
+from sinks.loader.inbox import InboxAway, find_topic_id
+
+LOOK_EVERY_S = 2.0
+STALL_S_MAX = 20.0  # packs wait and none is loaded, though nothing is waited for
+CALL_S_MAX = 60.0  # the loader's longest calls are `committed`, 50 s, and an insert with its position, 46 s
+TOPIC_LOOKS = 15  # every so many looks: is it still the same topic?
+ANSWER_S_MAX = 5.0
+UNSEEN_S_MAX = 60.0  # a watchdog that looked no more for so long hangs itself
+
+
+class Look(NamedTuple):
+    """What one look at the loader found."""
+
+    turns: int  # grows while the loader's thread gets from call to call
+    offsets: Mapping[int, int]  # partition -> first offset that is not loaded
+    waits: bool  # for Kafka or ClickHouse, and knows it
+    lag: int | None  # clean packs that wait on our partitions; None: Kafka does not answer
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long nothing has moved (pure). Looks are counted, not seconds: a process that was frozen stood not still."""
+
+    hung: int = 0  # looks since the last turn
+    still: int = 0  # looks since a pack was loaded or nothing had to be
+    _turns: int = -1
+    _offsets: dict[int, int] = field(default_factory=dict)
+
+    def judge(self, look: Look) -> str:
+        """The reason to end the process, or nothing."""
+        self.hung = self.hung + 1 if look.turns == self._turns else 0
+        moved = look.offsets != self._offsets or not look.offsets
+        self._turns, self._offsets = look.turns, dict(look.offsets)
+        self.still = 0 if moved or look.waits or not look.lag else self.still + 1
+        if self.hung * LOOK_EVERY_S >= CALL_S_MAX:
+            return f"a call has not returned for {CALL_S_MAX:.0f} s"
+        if self.still * LOOK_EVERY_S >= STALL_S_MAX:
+            return "packs wait and none is loaded"
+        return ""
+
+
+class Work(Protocol):
+    """What the watchdog sees of the loader, from another thread."""
+
+    @property
+    def turns(self) -> int: ...
+
+    @property
+    def next_offsets(self) -> dict[int, int]: ...
+
+    @property
+    def waits(self) -> bool: ...
+
+
+class KafkaEnds:
+    """The ends of a topic's partitions, and its id, asked of the broker in bounded time."""
+
+    def __init__(self, kafka: KafkaAccess, topic: str) -> None:
+        self._kafka = kafka
+        self._topic = topic
+        self._admin: AdminClient | None = None
+
+    def ends(self, partitions: list[int]) -> dict[int, int]:
+        """Partition -> the offset behind its last message. Raises InboxAway."""
+        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(self._topic, one): latest for one in partitions}
+        self._admin = self._admin or AdminClient({**self._kafka.client(), "log_level": 0})
+        try:
+            asked = self._admin.list_offsets(wanted, request_timeout=ANSWER_S_MAX)
+            return {one.partition: int(end.result(ANSWER_S_MAX * 2).offset) for one, end in asked.items()}
+        except (KafkaException, TimeoutError) as raised:
+            self._admin = None  # the next question begins with a fresh client
+            raise InboxAway(f"Kafka does not answer: {type(raised).__name__}") from None
+
+    def topic_id(self) -> str:
+        """The id of the topic that has this name now. Raises InboxAway."""
+        return find_topic_id(self._kafka, self._topic)
+
+
+class Watchdog:
+    """Looks at the loader from a thread of its own. `highs` and `is_blind` are for the pages."""
+
+    def __init__(self, work: Work, kafka: KafkaEnds, topic_id: str, give_up: Callable[[str], None]) -> None:
+        self._work = work
+        self._kafka = kafka
+        self._topic_id = topic_id
+        self._give_up = give_up
+        self._patience = Patience()
+        self._looked_at = time.monotonic()
+        self.highs: Mapping[int, int] = {}  # partition -> end offset at the last look
+
+    @property
+    def is_blind(self) -> bool:
+        """True when the watchdog itself hangs: then only a new process sees again."""
+        return time.monotonic() - self._looked_at > UNSEEN_S_MAX
+
+    def run(self, stop: threading.Event) -> None:
+        """Look every LOOK_EVERY_S until `stop`."""
+        looks = 0
+        while not stop.wait(LOOK_EVERY_S):
+            looks += 1
+            reason = self._look(ask_topic=looks % TOPIC_LOOKS == 0)
+            self._looked_at = time.monotonic()
+            if reason and not stop.is_set():
+                self._give_up(reason)
+
+    def _look(self, *, ask_topic: bool) -> str:
+        offsets, waits, lag = self._work.next_offsets, self._work.waits, None
+        try:
+            if ask_topic and self._kafka.topic_id() != self._topic_id:
+                return "the clean topic was made anew"
+            self.highs = self._kafka.ends(list(offsets)) if offsets else {}
+            lag = sum(max(0, self.highs[partition] - offset) for partition, offset in offsets.items())
+        except InboxAway:
+            pass  # nobody here can help; a call that hangs is noticed all the same
+        return self._patience.judge(Look(self._work.turns, offsets, waits, lag))

@@ -1,0 +1,114 @@
+"""Finds where to go on with a partition: asks `positions`, the group's note and, where these fail, the log itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Protocol, TypeVar
+
+from schemas.avro_codec import PackError
+from schemas.bounds import SETTLE_S, Bounds
+from schemas.clean_pack import CleanHead, read_clean_head
+from schemas.links import Link, Position, Verdict, find_anchor
+from schemas.logs import get_logger
+from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
+from sinks.loader.block import Message, Note
+from sinks.loader.inbox import Inbox
+from sinks.loader.positions import read_position
+from sinks.loader.resume import BLOCK_OFFSETS_MAX, Committed, Way, back_to, follow
+from sinks.warehouse.client import Warehouse
+
+_T = TypeVar("_T")
+
+log = get_logger()
+
+
+class Ask(Protocol):
+    """Asks a question until somebody answers it."""
+
+    def __call__(self, question: Callable[[], _T]) -> _T: ...
+
+
+class WayBack:
+    """What a loader does first with a partition it was given."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        warehouse: Warehouse,
+        group: str,
+        clock: Callable[[], float],
+        ask: Ask,
+        turn: Callable[[], None],
+    ) -> None:
+        """turn: called from message to message, so that the watchdog sees that something moves."""
+        self._inbox = inbox
+        self._warehouse = warehouse
+        self._group = group
+        self._clock = clock
+        self._ask = ask
+        self._turn = turn
+
+    def find(
+        self, partition: int, offset: int | None, note: Note | None, bounds: Bounds, attempts: Attempts
+    ) -> Way:
+        topic_id = self._inbox.topic_id
+        place = self._ask(lambda: read_position(self._warehouse, self._group, topic_id, partition))
+        low, high = self._ask(lambda: self._inbox.bounds(partition))
+        committed = Committed(offset, note, topic_id, high)
+        if place is None:
+            doubt = committed.doubt()
+            if offset is not None and note is not None and not doubt:
+                if note.last is None or self._ask(lambda: self._is_in_log(partition, note.last, attempts)):
+                    return Way(offset, note)
+                doubt = "note_contradicts"
+            return Way(
+                low, Note(topic_id, self._ask(lambda: self._find_anchor(partition, bounds, attempts))), doubt
+            )
+        way = follow(committed, place)
+        if way.start > place.end and self._ask(
+            lambda: self._is_passed_over(partition, place.end, way, bounds, attempts)
+        ):
+            way = back_to(place, topic_id, "offset_moved")
+        if offset is None:
+            log.warning("position_from_clickhouse", partition=partition, offset=way.start)
+        if way.start > high:
+            log.error("clean_log_shortened", partition=partition, offset=way.start, end=high)
+            return Way(low, Note(topic_id, way.note.last), way.doubt)
+        return way
+
+    def _is_in_log(self, partition: int, wanted: Position | None, attempts: Attempts) -> bool:
+        return any(head.this == wanted for _, head in self._heads(partition, attempts))
+
+    def _is_passed_over(
+        self, partition: int, start: int, way: Way, bounds: Bounds, attempts: Attempts
+    ) -> bool:
+        """Whether a pack that must be loaded lies between the newest block known and the offset of the group."""
+        if way.start - start > BLOCK_OFFSETS_MAX:
+            return True
+        for message, head in self._heads(partition, attempts, start, way.start):
+            seen_at = self._clock() - SETTLE_S  # what was not there in time is not waited for
+            if bounds.judge(way.note.last, head, message.timestamp_ms, seen_at) is Verdict.ACCEPTED:
+                return True
+        return False
+
+    def _find_anchor(self, partition: int, bounds: Bounds, attempts: Attempts) -> Position | None:
+        """What lay before the first pack that is still there; the whole log is read when it names something."""
+        links: list[Link] = []
+        for _, head in self._heads(partition, attempts):
+            links.append(head.as_link)
+            if len(links) == 1 and links[0].before is None:
+                return None
+        return find_anchor(links, bounds.raw_log()) if links else None
+
+    def _heads(
+        self, partition: int, attempts: Attempts, start: int = 0, end: int | None = None
+    ) -> Iterator[tuple[Message, CleanHead]]:
+        """The heads of the packs that are there; what ended too many loaders is not looked at."""
+        for message in self._inbox.read_log(partition, start, end):
+            self._turn()
+            if attempts.ended(message.offset) < ATTEMPTS_MAX:
+                with suppress(PackError):
+                    with attempts.at(message.offset):
+                        head = read_clean_head(message.value)
+                    yield message, head

@@ -1,0 +1,1 @@
+"""Events as columns, and what makes rules on them fast."""

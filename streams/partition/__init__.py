@@ -1,0 +1,1 @@
+"""Everything about one partition between its assignment and its revocation."""

@@ -1,0 +1,378 @@
+"""One partition's desk: takes raw messages in order, decides each once, acknowledges when its clean pack is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from confluent_kafka import KafkaException
+
+from schemas.dead_letter import DeadLetter
+from schemas.drops import DeadReason
+from schemas.logs import get_logger
+from schemas.topics import CLEAN, DEAD, RAW
+from streams import measures
+from streams.decide import Decided, Place, decide, refuse
+from streams.fault import where
+from streams.partition.attempts import ATTEMPTS_MAX, Attempts
+from streams.partition.chain import Chain, ForeignWrite
+from streams.partition.log_reader import LogReader
+from streams.partition.memory import Memory
+from streams.partition.outbox import Delivered, DeliveryError, Outbox
+from streams.partition.recovery import Tail, read_tail
+from streams.partition.store import Mark, Seen, SeenLimits
+from streams.policy import Policy
+from streams.steps.duplicates import Known
+
+RETRY_SECONDS = 1.0
+GAP_MESSAGES_MAX = 1_000  # read at a time
+CLOSE_SECONDS_MAX = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """One message of the raw topic; `ack` marks its offset as decided."""
+
+    offset: int
+    time_ms: int  # LogAppendTime
+    value: bytes
+    ack: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all desks of a worker share."""
+
+    log: LogReader
+    outbox: Outbox
+    policy: Policy
+    folder: Path
+    limits: SeenLimits
+    flight_packs_max: int
+    give_up: Callable[[str], None]  # ends the process: broken infrastructure is never an outcome
+
+    def attempts(self, partition: int) -> Path:
+        """Where it stands which pack is being decided: beside the cache, which may be thrown away at any time."""
+        return self.folder.with_name(f"{self.folder.name}-attempts") / str(partition)
+
+
+class _Closed(Exception):
+    """The partition was taken away while its tail was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cargo:
+    message: RawMessage
+    made: Decided
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What exists between reading the tail and the first foreign write."""
+
+    tail: Tail
+    chain: Chain[_Cargo]
+    memory: Memory
+    attempts: Attempts
+
+
+class Desk:
+    """Everything about one partition between its assignment and its revocation. Runs on one event loop."""
+
+    def __init__(self, partition: int, means: Means, before: asyncio.Task[None] | None = None) -> None:
+        self.partition = partition
+        self._before = before  # the closing of the desk this partition had here before
+        self.means = means
+        self.progress = (
+            0  # grows with all that gets done, also while the tail is read; the watchdog looks at it
+        )
+        self._opened: _Opened | None = None
+        self._seen: Seen | None = None
+        self._closed = False
+        self._stranded: list[RawMessage] | None = (
+            None  # after a foreign write: sent, and not known to be accepted
+        )
+        self._reports_due = 0  # and how many of these the broker has not reported yet
+        self._turn = asyncio.Lock()
+        self._moved = asyncio.Event()
+        self._recovery: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """True when the tail is read and decisions are made."""
+        return self._opened is not None and self._stranded is None
+
+    @property
+    def next_raw(self) -> int:
+        """Raw offsets below this one are decided and kept; 0 before the tail is read."""
+        return self._opened.chain.confirmed_raw if self._opened else 0
+
+    async def open(self) -> None:
+        """Read the tail, so that the first message need not wait for it."""
+        async with self._turn:
+            if self._opened is None:
+                await self._open()
+
+    async def take(self, message: RawMessage) -> None:
+        """Decide one message; returns when it is sent, or known to be decided before."""
+        async with self._turn:
+            await self._take(message)
+
+    async def close(self) -> None:
+        """Wait a moment for what is under way, then give the memory of keys back."""
+        self._closed = True
+        self._moved.set()
+        async with self._turn:
+            with suppress(
+                TimeoutError
+            ):  # a report that comes later finds nothing; the clean log tells the next worker
+                async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                    while self._opened and self._opened.chain.under_way and self._stranded is None:
+                        await self._wait()
+            self._forget()
+            if self._seen:
+                self._seen.close()
+                self._seen = None
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._before:
+            await asyncio.wait([self._before])
+        while not self._closed:
+            try:
+                tail = await loop.run_in_executor(None, self._read)
+            except _Closed:
+                return
+            except KafkaException as error:
+                get_logger().warning("tail_unreadable", partition=self.partition, reason=error.args[0].name())
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if self._closed or self._seen is None:
+                return
+            writer = secrets.token_hex(8)
+            chain = Chain[_Cargo](
+                tail.topic_id, self.partition, writer, tail.last, tail.next_raw, tail.next_clean
+            )
+            attempts = Attempts(self.means.attempts(self.partition), tail.topic_id)
+            self._opened = _Opened(tail, chain, Memory(self._seen), attempts)
+            get_logger().info(
+                "partition_opened",
+                partition=self.partition,
+                next_raw=tail.next_raw,
+                next_clean=tail.next_clean,
+            )
+            return
+
+    def _forget(self) -> None:
+        if self._opened:
+            self._opened.attempts.close()
+        self._opened = None
+
+    def _read(self) -> Tail:
+        """On a thread of its own; nothing else touches the memory of keys meanwhile."""
+        means = self.means
+        while True:
+            if self._seen is None:
+                self._seen = Seen.open(means.folder / str(self.partition), means.limits)
+            tail = read_tail(
+                means.log,
+                self.partition,
+                self._seen,
+                window_ms=means.limits.window_ms,
+                progress=self._progress_or_stop,
+            )
+            if tail is not None:
+                return tail
+            self._seen.destroy()
+            self._seen = None
+
+    async def _take(self, message: RawMessage) -> None:
+        while not self._closed:
+            if self._stranded is not None:
+                await self._begin_again()
+            elif self._opened is None:
+                await self._open()
+            else:
+                chain = self._opened.chain
+                if message.offset < chain.next_raw:
+                    if message.offset < chain.confirmed_raw:
+                        message.ack()
+                    return
+                if message.offset > chain.next_raw:
+                    await self._fill_gap(chain.next_raw, message.offset)
+                elif len(chain.under_way) >= self.means.flight_packs_max:
+                    await self._wait()
+                elif await self._decide(self._opened, message):
+                    return
+
+    async def _decide(self, opened: _Opened, message: RawMessage) -> bool:
+        """Decide and send; False when somebody else wrote before the clean pack was sent."""
+        started = perf_counter()
+        place = opened.chain.place()
+        made = self._judge(opened, place, message)
+        head = made.pack.head
+        if head.dead:
+            await self._send_dead_letter(
+                opened, DeadLetter(DeadReason(head.dead), RAW, place.origin, message.value)
+            )
+            if self._closed or self._stranded is not None:
+                return False
+        opened.memory.hold(head, made.entries)
+        opened.chain.sent(head, _Cargo(message, made))
+        loop = asyncio.get_running_loop()
+
+        def report(result: Delivered | DeliveryError) -> None:  # on the outbox's thread
+            loop.call_soon_threadsafe(self._delivered, opened, result)
+
+        self.means.outbox.send(CLEAN, self.partition, made.value, None, report)
+        measures.pack_decided(made.pack, perf_counter() - started)
+        return True
+
+    def _judge(self, opened: _Opened, place: Place, message: RawMessage) -> Decided:
+        """The decision. One that ended ATTEMPTS_MAX workers in a row is not begun again: what is behind it goes on."""
+        memory, policy, attempts = opened.memory, self.means.policy, opened.attempts
+        ended = attempts.ended(message.offset)
+        if ended >= ATTEMPTS_MAX:
+            get_logger().error(
+                "pack_ends_workers", partition=self.partition, offset=message.offset, times=ended
+            )
+            # To read what stands around it may be what ended them; until it is kept, the verdict may be needed again.
+            with attempts.deciding(message.offset, keep=True):
+                return refuse(message.value, place, policy.rules, blindly=ended > ATTEMPTS_MAX)
+
+        def look_up(keys: Sequence[bytes]) -> Sequence[Known | None]:
+            with attempts.elsewhere():
+                return memory.look_up(keys, message.time_ms)
+
+        def has_pack(pack_id: str) -> bool:
+            with attempts.elsewhere():
+                return memory.has_pack(pack_id, message.time_ms)
+
+        with attempts.deciding(message.offset):
+            return decide(
+                message.value,
+                place,
+                open_pack=policy.open_pack,
+                rules=policy.rules,
+                look_up=look_up,
+                has_pack=has_pack,
+                run=measures.run_steps,
+            )
+
+    async def _send_dead_letter(self, opened: _Opened, letter: DeadLetter) -> None:
+        """Kept before its clean pack is sent, and not sent twice when a crash came between the two."""
+        if letter.origin in opened.tail.dead_origins:
+            return
+        loop = asyncio.get_running_loop()
+        kept: asyncio.Future[Delivered | DeliveryError] = loop.create_future()
+
+        def report(result: Delivered | DeliveryError) -> None:  # on the outbox's thread
+            loop.call_soon_threadsafe(kept.set_result, result)
+
+        letter = letter.shortened()
+        self.means.outbox.send(DEAD, self.partition, letter.value, letter.headers(), report)
+        result = await kept
+        if isinstance(result, DeliveryError):
+            self.means.give_up(f"a dead letter was not delivered: {result}")
+        get_logger().warning(
+            "dead_letter", partition=self.partition, offset=letter.origin.offset, reason=str(letter.reason),
+            left_out_bytes=letter.left_out.size if letter.left_out else 0,
+        )  # fmt: skip
+
+    def _delivered(self, opened: _Opened, result: Delivered | DeliveryError) -> None:
+        """A report from the broker. Nothing may be raised here: an event loop only logs what its callbacks raise."""
+        try:
+            self._take_report(opened, result)
+        except Exception as error:
+            self.means.give_up(where(error))
+
+    def _take_report(self, opened: _Opened, result: Delivered | DeliveryError) -> None:
+        if isinstance(result, DeliveryError):
+            self.means.give_up(f"a clean pack was not delivered: {result}")
+            return
+        self._moved.set()
+        if opened is not self._opened:
+            return
+        if self._stranded is not None:
+            self._reports_due -= 1
+            return
+        try:
+            cargo = opened.chain.confirm(result.offset).cargo
+        except ForeignWrite as error:
+            get_logger().warning("foreign_write", partition=self.partition, reason=str(error))
+            self._stranded = [sent.cargo.message for sent in opened.chain.under_way]
+            self._reports_due = len(self._stranded) - 1
+            self._recovery = asyncio.get_running_loop().create_task(self._recover())
+            return
+        head = cargo.made.pack.head
+        mark = Mark(opened.tail.clean_topic_id, result.offset + 1, head.this)
+        opened.memory.confirm(head, cargo.made.entries, result.time_ms, mark)
+        self._progress()
+        cargo.message.ack()
+
+    async def _recover(self) -> None:
+        """Begin again also when no further message comes."""
+        async with self._turn:
+            if self._stranded is not None and not self._closed:
+                await self._begin_again()
+
+    async def _begin_again(self) -> None:
+        """Under a new writer's name: all that was sent has landed, so the tail tells what of it was accepted."""
+        while self._reports_due and not self._closed:
+            await self._wait()
+        stranded, self._stranded = self._stranded or [], None
+        self._forget()
+        await self._open()
+        for message in stranded:  # those accepted lie before next_raw and are passed over
+            await self._take(message)
+
+    async def _fill_gap(self, start: int, end: int) -> None:
+        """Decide messages the consumer did not bring: somebody moved the group's offset, or clean packs were lost."""
+        loop = asyncio.get_running_loop()
+        end = min(end, start + GAP_MESSAGES_MAX)
+        chunks = self.means.log.read(RAW, self.partition, start, end)
+        try:
+            low, _ = await loop.run_in_executor(None, self.means.log.bounds, RAW, self.partition)
+            if low > start:
+                self._skip_to(min(low, end))
+                return
+            get_logger().warning("gap_filled", partition=self.partition, start=start, end=end)
+            while (chunk := await loop.run_in_executor(None, next, chunks, None)) is not None:
+                for record in chunk:
+                    if self._opened and self._opened.chain.next_raw < record.offset:
+                        self._skip_to(record.offset)
+                    await self._take(RawMessage(record.offset, record.time_ms, record.value, _nothing))
+            if self._opened and self._opened.chain.next_raw == start:
+                self._skip_to(end)
+        except KafkaException as error:
+            get_logger().warning("gap_unreadable", partition=self.partition, reason=error.args[0].name())
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _skip_to(self, offset: int) -> None:
+        if self._opened:
+            get_logger().error(
+                "raw_packs_gone", partition=self.partition, start=self._opened.chain.next_raw, end=offset,
+                advice="the raw topic's retention passed before they were decided; run `fairpixel ledger`",
+            )  # fmt: skip
+            self._opened.chain.next_raw = offset
+
+    async def _wait(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()
+
+    def _progress(self) -> None:
+        self.progress += 1
+
+    def _progress_or_stop(self) -> None:
+        self._progress()
+        if self._closed:
+            raise _Closed
+
+
+def _nothing() -> None:
+    """The consumer never saw this message, so there is no offset to mark."""
