@@ -12,7 +12,7 @@ import psutil
 
 from deploy.embedded import kafka_config
 from deploy.errors import NO_ROOM, Trouble
-from schemas.settings import PlatformSettings
+from runtime.settings import PlatformSettings
 
 FREE_MB_MIN = 1024  # below it a start is refused
 FREE_MB_WORKING = kafka_config.FREE_BYTES_MIN // (1 << 20)  # below it the broker does not start again

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deploy.errors import Trouble
 from deploy.kafka_logins import make_logins, write_private
-from schemas.settings import PlatformSettings, SettingError
+from runtime.settings import PlatformSettings, SettingError
 
 TEMPLATE = Path(__file__).with_name("fairpixel.toml")
 SUBFOLDERS = ("kafka", "clickhouse", "ingest/spool", "streams/seen", "logs", "run", "kafka-logins")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.supervisor.look import Look
-from schemas.settings import PlatformSettings
+from runtime.settings import PlatformSettings
 
 COLOURS = {"ok": "green", "starting": "yellow", "unhealthy": "red", "stopped": "dim"}
 

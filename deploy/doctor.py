@@ -195,7 +195,7 @@ def _private_files(platform: Platform) -> Finding:
 
 
 def _configuration(platform: Platform) -> Finding:
-    from schemas.config import ConfigError, parse_config
+    from runtime.config import ConfigError, parse_config
 
     path = platform.settings.config_path
     if not path.exists():
@@ -229,7 +229,7 @@ def _topics(platform: Platform) -> Finding:
     if platform.supervisor_pid() is None and not platform.settings.kafka_bootstrap:
         return Finding("topics", "ok", "not checked: Kafka does not run")
     from deploy.topics import differences
-    from schemas.kafka_access import find_access
+    from runtime.kafka_access import find_access
     from schemas.topics import all_topics
 
     wrong = differences(find_access(platform.settings, "operator"), all_topics())

@@ -22,9 +22,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from deploy.embedded.kafka_wire import LoginRefused, Wire
 from deploy.errors import Trouble
-from schemas.kafka_access import KafkaAccess, find_login
+from runtime.kafka_access import KafkaAccess, find_login
+from runtime.settings import PlatformSettings
 from schemas.kafka_acls import ANONYMOUS, ANONYMOUS_QUOTAS, PROGRAMS, Rule, principals
-from schemas.settings import PlatformSettings
 
 ASK_S_MAX = 10.0
 ITERATIONS = 4096  # the least Kafka takes: these passwords are 256 random bits, which no guessing reaches

@@ -9,8 +9,8 @@ import os
 import secrets
 from pathlib import Path
 
+from runtime.settings import PlatformSettings
 from schemas.kafka_acls import BROKER, PROGRAMS
-from schemas.settings import PlatformSettings
 
 PASSWORD_BYTES = 32
 

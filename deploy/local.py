@@ -20,7 +20,7 @@ from deploy.supervisor.leftovers import end, find_leftovers
 from deploy.supervisor.look import supervisor_pid
 from deploy.supervisor.programs import Program, platform_programs, supervisor_config
 from deploy.supervisor.run_folder import MARK, SUPERVISOR, RunFolder, holder
-from schemas.settings import PlatformSettings, SettingError
+from runtime.settings import PlatformSettings, SettingError
 
 REPO = Path(__file__).resolve().parent.parent
 SUPERVISOR_START_S_MAX = 15.0

@@ -84,7 +84,7 @@ def _runs_already(platform: Platform, starter: int | None, *, detach: bool, cons
 
 def _prepare(platform: Platform) -> bool:
     """Everything that can go wrong before anything runs; True when the secrets were made now."""
-    from schemas.config import ConfigError, parse_config
+    from runtime.config import ConfigError, parse_config
 
     platform.end_orphans(lambda line: print(line, file=sys.stderr, flush=True))
     require_free_ports(platform.settings)

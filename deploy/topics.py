@@ -23,9 +23,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from deploy.errors import Trouble
 from deploy.kafka_access import ensure_access
-from schemas.kafka_access import KafkaAccess, find_access
+from runtime.kafka_access import KafkaAccess, find_access
+from runtime.settings import PlatformSettings, SettingError
 from schemas.kafka_acls import BROKER, all_rules
-from schemas.settings import PlatformSettings, SettingError
 from schemas.topics import Topic, all_topics
 from sinks.settings import SinksSettings
 

@@ -16,9 +16,9 @@ from ingest.serving.sockets import BACKLOG, listen, raise_file_limit
 from ingest.serving.tls import build_tls, check_tls
 from ingest.serving.workers import Workers
 from ingest.settings import EdgeSettings
-from schemas.kafka_access import find_access
-from schemas.logs import configure_logs
-from schemas.settings import PlatformSettings, SettingError
+from runtime.kafka_access import find_access
+from runtime.logs import configure_logs
+from runtime.settings import PlatformSettings, SettingError
 
 STOP_S_MAX = 10  # for answers under way; a pack that Kafka does not take within 1 s goes to the spool
 HUNG_S_MAX = 10  # a worker that says nothing for so long is replaced

@@ -43,13 +43,13 @@ from ingest.serving.connection import NETWORK_CONNECTIONS_MAX, SWEEP_S, Connecti
 from ingest.serving.cores import keep_to_core
 from ingest.settings import EdgeSettings
 from ingest.visitors.used_links import FORGET_S, UsedLinks
+from runtime.config import ConfigError
+from runtime.kafka_access import find_access
+from runtime.logs import configure_logs, get_logger
+from runtime.secrets import SecretsError
+from runtime.settings import PlatformSettings
 from schemas import metrics
-from schemas.config import ConfigError
-from schemas.kafka_access import find_access
-from schemas.logs import configure_logs, get_logger
 from schemas.pack import PackLimits
-from schemas.secrets import SecretsError
-from schemas.settings import PlatformSettings
 from schemas.topics import PARTITIONS_EMBEDDED, RAW_RETENTION_MS
 
 REFRESH_S = 2.0  # between two looks at the configuration and the key ring

@@ -10,11 +10,11 @@ from ingest.mail.links import link_key
 from ingest.mail.opens import MailRules, mail_rules
 from ingest.reading.sites import Sites
 from ingest.visitors.rules import VisitorRules, visitor_rules
-from schemas.config import ConfigError, parse_config
-from schemas.logs import get_logger
+from runtime.config import ConfigError, parse_config
+from runtime.logs import get_logger
+from runtime.secrets import SecretsError, parse_secrets
+from runtime.settings import PlatformSettings
 from schemas.ring import Key, Ring, RingError
-from schemas.secrets import SecretsError, parse_secrets
-from schemas.settings import PlatformSettings
 
 log = get_logger()
 

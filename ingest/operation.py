@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from ingest.reading.fields import Rejection
-from schemas.settings import SettingError
+from runtime.settings import SettingError
 
 # What proxies write. Somebody on the machine who adds one sees less, and nobody sees more by leaving one out: it is the
 # proxy that writes it.

@@ -1,11 +1,11 @@
-"""The edge's own settings, beside those every program reads (`schemas.settings.PlatformSettings`)."""
+"""The edge's own settings, beside those every program reads (`runtime.settings.PlatformSettings`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ingest.operation import parse_listen
-from schemas.settings import FromEnv, SettingError, setting
+from runtime.settings import FromEnv, SettingError, setting
 
 
 @dataclass(frozen=True, slots=True)

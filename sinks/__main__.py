@@ -7,9 +7,9 @@ import signal
 import sys
 import threading
 
-from schemas.logs import configure_logs
-from schemas.secrets import SecretsError
-from schemas.settings import PlatformSettings, SettingError
+from runtime.logs import configure_logs
+from runtime.secrets import SecretsError
+from runtime.settings import PlatformSettings, SettingError
 from sinks.app import run
 from sinks.settings import SinksSettings
 from sinks.warehouse.migrate import MigrationError

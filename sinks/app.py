@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from schemas.kafka_access import KafkaAccess, find_access
-from schemas.logs import get_logger
+from runtime.kafka_access import KafkaAccess, find_access
+from runtime.logs import get_logger
+from runtime.secrets import parse_secrets
+from runtime.settings import PlatformSettings
 from schemas.metrics import SINKS_BLOCKS, SINKS_LAG, SINKS_LINK_OPEN, SINKS_PACKS, SINKS_REFUSED, SINKS_ROWS
-from schemas.secrets import parse_secrets
-from schemas.settings import PlatformSettings
 from schemas.topics import CLEAN
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
 from sinks.loader.inbox import InboxAway, InboxBroken, KafkaInbox

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.settings import FromEnv, setting
+from runtime.settings import FromEnv, setting
 
 
 @dataclass(frozen=True, slots=True)
 class SinksSettings(FromEnv):
-    """The loader's own settings; where things lie and listen stands in `schemas.settings`."""
+    """The loader's own settings; where things lie and listen stands in `runtime.settings`."""
 
     group: str = setting(
         "FAIRPIXEL_SINKS_GROUP",

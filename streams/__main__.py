@@ -8,11 +8,11 @@ import sys
 
 import uvloop
 
-from schemas.config import ConfigError
-from schemas.logs import configure_logs, get_logger
+from runtime.config import ConfigError
+from runtime.logs import configure_logs, get_logger
+from runtime.secrets import SecretsError, parse_secrets
+from runtime.settings import PlatformSettings, SettingError
 from schemas.ring import RingError
-from schemas.secrets import SecretsError, parse_secrets
-from schemas.settings import PlatformSettings, SettingError
 from streams.app import run
 from streams.settings import StreamsSettings
 

@@ -13,9 +13,9 @@ from typing import Any
 import faust
 from rocksdict import Cache
 
-from schemas.kafka_access import KafkaAccess, find_access
-from schemas.logs import get_logger
-from schemas.settings import PlatformSettings
+from runtime.kafka_access import KafkaAccess, find_access
+from runtime.logs import get_logger
+from runtime.settings import PlatformSettings
 from schemas.topics import RAW
 from streams import measures
 from streams.fault import end_process, where

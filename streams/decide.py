@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from typing import Protocol
 
+from runtime.logs import get_logger
 from schemas.avro_codec import PackError
 from schemas.clean_pack import SIGHTING_COLUMNS, SOURCE_CODE, CleanHead, CleanPack, encode_clean_pack
 from schemas.drops import DeadReason, DropReason
 from schemas.links import Origin, Position
-from schemas.logs import get_logger
 from schemas.pack import RawPack, decode_raw_pack
 from schemas.ring import Ring
 from schemas.seal import Envelope, open_seal, read_envelope

@@ -7,7 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from schemas.logs import get_logger
+from runtime.logs import get_logger
 
 
 class BrokenMeans(Exception):

@@ -7,8 +7,8 @@ import time
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from schemas.kafka_access import KafkaAccess
-from schemas.logs import get_logger
+from runtime.kafka_access import KafkaAccess
+from runtime.logs import get_logger
 
 ANSWER_SECONDS_MAX = 3.0
 SAY_EVERY_SECONDS = 10.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from runtime.config import ConfigError, parse_config
+from runtime.logs import get_logger
 from schemas.avro_codec import PackError
-from schemas.config import ConfigError, parse_config
 from schemas.drops import DeadReason
-from schemas.logs import get_logger
 from schemas.ring import Ring, RingError
 from schemas.seal import Envelope, open_seal
 from streams.keyring import keep_ring, read_ring

@@ -8,7 +8,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, TypeVar
 
-from schemas.config import Config, Site
+from runtime.config import Config, Site
 from schemas.consent import ConsentPolicy, Measurement
 from schemas.identity import site_secret
 from streams.columns.memo import Memo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.settings import FromEnv, setting
+from runtime.settings import FromEnv, setting
 
 HOUR_MS = 3_600_000
 

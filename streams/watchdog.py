@@ -10,7 +10,7 @@ from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from schemas.kafka_access import KafkaAccess
+from runtime.kafka_access import KafkaAccess
 from schemas.topics import CLEAN, RAW
 from streams.health import Health
 from streams.partition.refusals import REFUSALS

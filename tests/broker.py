@@ -6,7 +6,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from deploy.topics import ensure_topics
-from schemas.kafka_access import KafkaAccess
+from runtime.kafka_access import KafkaAccess
 from schemas.topics import all_topics
 from tests.processes import await_that
 

@@ -23,10 +23,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 
 from deploy.supervisor.client import Supervisor
 from deploy.supervisor.run_folder import RunFolder
+from runtime.kafka_access import KafkaAccess, find_access
+from runtime.settings import PlatformSettings
 from schemas.dead_letter import DeadLetter
-from schemas.kafka_access import KafkaAccess, find_access
 from schemas.kafka_acls import BROKER
-from schemas.settings import PlatformSettings
 from schemas.topics import DEAD, PARTITIONS_EMBEDDED, RAW, all_topics
 
 PORTS = (

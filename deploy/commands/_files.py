@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from deploy.errors import Trouble
 
 if TYPE_CHECKING:
-    from schemas.config import Config
-    from schemas.secrets import Secrets
-    from schemas.settings import PlatformSettings
+    from runtime.config import Config
+    from runtime.secrets import Secrets
+    from runtime.settings import PlatformSettings
 
 
 def read_files() -> tuple[PlatformSettings, Config, Secrets]:
     """From the environment and the files it names. Raises Trouble."""
-    from schemas.config import ConfigError, parse_config
-    from schemas.secrets import SecretsError, parse_secrets
-    from schemas.settings import PlatformSettings, SettingError
+    from runtime.config import ConfigError, parse_config
+    from runtime.secrets import SecretsError, parse_secrets
+    from runtime.settings import PlatformSettings, SettingError
 
     try:
         settings = PlatformSettings.from_env(os.environ)

@@ -24,7 +24,7 @@ from ingest.logs.formats.pixel_queue import PixelQueueFormat
 from ingest.logs.importer import Imported, ImportFailed, LogImport
 from ingest.logs.position import FollowTaken, PositionFile
 from ingest.packing.outbox import KafkaOutbox
-from schemas.kafka_access import find_access
+from runtime.kafka_access import find_access
 from schemas.ring import RingError
 
 LOOK_S = 0.1  # between two looks at a log in which nothing stands

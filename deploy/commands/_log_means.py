@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ingest.logs.rejects import Rejects
     from ingest.packing.outbox import KafkaOutbox
     from ingest.reading.sites import Sites
+    from runtime.settings import PlatformSettings
     from schemas.ring import Ring
-    from schemas.settings import PlatformSettings
 
 METADATA_S_MAX = 10.0
 
@@ -83,7 +83,7 @@ class Means:
     def outbox(self) -> tuple[KafkaOutbox, int]:
         """The producer and the number of partitions. Raises Trouble where Kafka does not answer."""
         from ingest.packing.outbox import KafkaOutbox
-        from schemas.kafka_access import find_access
+        from runtime.kafka_access import find_access
 
         outbox = KafkaOutbox(find_access(self.settings, "operator"))
         partitions = outbox.fetch_partition_count(METADATA_S_MAX)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from deploy.errors import Trouble
 
 if TYPE_CHECKING:
+    from runtime.kafka_access import KafkaAccess
     from schemas.dead_letter import DeadLetter
-    from schemas.kafka_access import KafkaAccess
     from schemas.ring import Ring
 
 SEND_S_MAX = 30.0
@@ -90,10 +90,10 @@ def _why_refused(value: bytes) -> str:
     from ingest.direct.endpoint import Dead, read_direct
     from ingest.direct.inbox import DirectMessage
     from ingest.reading.sites import Sites
-    from schemas.config import ConfigError, parse_config
+    from runtime.config import ConfigError, parse_config
+    from runtime.secrets import SecretsError, parse_secrets
+    from runtime.settings import PlatformSettings
     from schemas.links import Origin
-    from schemas.secrets import SecretsError, parse_secrets
-    from schemas.settings import PlatformSettings
 
     settings = PlatformSettings.from_env(os.environ)
     try:

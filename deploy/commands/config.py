@@ -25,8 +25,8 @@ def check(
     ] = None,
 ) -> None:
     """Read the file as the programs would; exit 0 when it is usable, 1 with line and reason when it is not."""
-    from schemas.config import ConfigError, parse_config
-    from schemas.settings import PlatformSettings, SettingError
+    from runtime.config import ConfigError, parse_config
+    from runtime.settings import PlatformSettings, SettingError
 
     try:
         path = file or PlatformSettings.from_env(os.environ).config_path

@@ -41,8 +41,8 @@ def run(
 
 def _read_sealed(database: Database) -> list[dict[str, Any]]:
     """What the newest raw messages say against what arrived of them; nothing while Kafka is away."""
-    from schemas.kafka_access import find_access
-    from schemas.settings import PlatformSettings
+    from runtime.kafka_access import find_access
+    from runtime.settings import PlatformSettings
     from schemas.topics import RAW
     from sinks.loader.inbox import InboxAway, find_topic_id, read_range
     from sinks.loader.raw_log import KafkaRaw

@@ -14,7 +14,7 @@ from deploy.commands._files import read_files
 from deploy.errors import Trouble
 
 if TYPE_CHECKING:
-    from schemas.config import Site
+    from runtime.config import Site
 
 app = typer.Typer(no_args_is_help=True, help="Signed open pixels and click links for mails.")
 

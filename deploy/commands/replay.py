@@ -14,8 +14,8 @@ from deploy.errors import Trouble
 from schemas.drops import DeadReason
 
 if TYPE_CHECKING:
+    from runtime.kafka_access import KafkaAccess
     from schemas.dead_letter import DeadLetter
-    from schemas.kafka_access import KafkaAccess
     from schemas.ring import Ring
     from streams.partition.log_reader import LogReader
     from streams.partition.replay import Found
@@ -36,7 +36,7 @@ def run(
     from confluent_kafka import KafkaException
 
     from deploy.local import Platform
-    from schemas.kafka_access import find_access
+    from runtime.kafka_access import find_access
     from streams.keyring import read_ring
     from streams.partition.log_reader import KafkaLogReader
     from streams.partition.replay import find_letters

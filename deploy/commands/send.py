@@ -58,9 +58,9 @@ def _properties(pairs: list[str]) -> dict[str, str]:
 def _post(event: dict[str, Any], site: str, public: bool) -> dict[str, Any]:
     import httpx
 
-    from schemas.config import ConfigError, parse_config
-    from schemas.secrets import SecretsError, parse_secrets
-    from schemas.settings import PlatformSettings, SettingError
+    from runtime.config import ConfigError, parse_config
+    from runtime.secrets import SecretsError, parse_secrets
+    from runtime.settings import PlatformSettings, SettingError
 
     try:
         settings = PlatformSettings.from_env(os.environ)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from schemas.kafka_access import KafkaAccess
+    from runtime.kafka_access import KafkaAccess
     from schemas.links import Position
 
 
@@ -22,7 +22,7 @@ def run(
 ) -> None:
     """Print what may be kept, as it comes: the clean events, and nothing of a person beyond them. Ctrl-C ends it."""
     from deploy.local import Platform
-    from schemas.kafka_access import find_access
+    from runtime.kafka_access import find_access
 
     kafka = find_access(Platform.from_env(os.environ).settings, "operator")
     shown = 0

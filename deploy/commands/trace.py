@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from schemas.trace import Trace
+    from runtime.trace import Trace
 
 
 def run(
@@ -19,7 +19,7 @@ def run(
 ) -> None:
     """Follow one event from the edge to its row or the reason it has none; exit 1 when nothing is known (yet)."""
     from deploy.commands._warehouse import connect_reader, explain_errors
-    from schemas.trace import trace_event
+    from runtime.trace import trace_event
 
     with explain_errors():
         trace = trace_event(connect_reader(os.environ), event_id, site, _identity_secret())
@@ -33,7 +33,7 @@ def run(
 
 def describe(trace: Trace) -> list[str]:
     """The trace as lines, station by station."""
-    from schemas.trace import decisions
+    from runtime.trace import decisions
 
     lines = [f"{one.station:<8} {one.text}" for one in decisions(trace)]
     if not trace.is_known:
@@ -54,8 +54,8 @@ def describe(trace: Trace) -> list[str]:
 
 
 def _identity_secret() -> bytes:
-    from schemas.secrets import SecretsError, parse_secrets
-    from schemas.settings import PlatformSettings
+    from runtime.secrets import SecretsError, parse_secrets
+    from runtime.settings import PlatformSettings
 
     path = PlatformSettings.from_env(os.environ).secrets_path
     try:

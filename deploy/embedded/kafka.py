@@ -19,9 +19,9 @@ from deploy.embedded.kafka_config import Ports
 from deploy.embedded.kafka_room import require_room
 from deploy.errors import Trouble
 from deploy.kafka_logins import make_logins
-from schemas.kafka_access import find_login
+from runtime.kafka_access import find_login
+from runtime.settings import PlatformSettings, SettingError
 from schemas.kafka_acls import BROKER
-from schemas.settings import PlatformSettings, SettingError
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from deploy.embedded import kafka_config
 from deploy.embedded.kafka_config import Ports
 from deploy.embedded.kafka_probe import Broker, probe
 from deploy.kafka_logins import write_private
-from schemas.kafka_access import SCRAM
+from runtime.kafka_access import SCRAM
 from schemas.kafka_acls import BROKER, user_name
 
 TRAINING_S_MAX = 60.0

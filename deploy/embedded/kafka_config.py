@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.kafka_access import SCRAM
+from runtime.kafka_access import SCRAM
 from schemas.kafka_acls import BROKER, user_name
 
 HEAP_MAX_MB = 256

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from deploy.embedded.kafka_probe import Broker, probe
-from schemas.kafka_access import find_login
-from schemas.settings import PlatformSettings, SettingError
+from runtime.kafka_access import find_login
+from runtime.settings import PlatformSettings, SettingError
 
 BODY_SIZE_MAX = 64 * 1024  # bytes read of an answer
 

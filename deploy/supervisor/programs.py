@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.supervisor.run_folder import MARK, RunFolder
-from schemas.settings import PlatformSettings
+from runtime.settings import PlatformSettings
 
 LOG_SIZE_MAX = 10 * 1024 * 1024  # bytes a file; the one before it is kept: 20 MB a program at most
 HEALTH = "health"

@@ -21,10 +21,10 @@ from ingest.reading.fields import Rejection
 from ingest.reading.parse import parse_event
 from ingest.reading.row import Row
 from ingest.reading.sites import SECRET, Sender, Sites
+from runtime.logs import get_logger
 from schemas.avro_codec import PackError
 from schemas.direct import decode_direct_event, direct_id, read_origin, seal_letter
 from schemas.drops import DeadReason
-from schemas.logs import get_logger
 from schemas.ring import RingError
 from schemas.seal import NONCE_BYTES, PACK_ID_BYTES
 

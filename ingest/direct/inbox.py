@@ -21,10 +21,10 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from ingest.direct.skip import BATCH_OPTIONS, find_batch_end, is_too_large
+from runtime.kafka_access import KafkaAccess
+from runtime.logs import get_logger
 from schemas.dead_letter import DeadLetter
-from schemas.kafka_access import KafkaAccess
 from schemas.links import Origin
-from schemas.logs import get_logger
 from schemas.topics import CLEAN_SIZE_MAX, DEAD, DIRECT
 
 GROUP = "fairpixel-direct"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from schemas.kafka_access import KafkaAccess
+from runtime.kafka_access import KafkaAccess
 
 ANSWER_S_MAX = 10.0
 # Bytes a batch unpacks to at most; the client reads no further. 300 times what a batch may have packed in 200 kB.

@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
-from schemas.settings import PlatformSettings
+from runtime.settings import PlatformSettings
 
 DATABASE = "fairpixel"
 CONNECT_S_MAX = 2.0

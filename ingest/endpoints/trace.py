@@ -11,10 +11,10 @@ from typing import Any
 from ingest.endpoints.clickhouse import ClickHouseAway
 from ingest.reading.fields import Rejection
 from ingest.reading.sites import SECRET, Sender
-from schemas.logs import get_logger
-from schemas.secrets import SecretsError, parse_secrets
-from schemas.settings import PlatformSettings
-from schemas.trace import Database, Trace, decisions, trace_event
+from runtime.logs import get_logger
+from runtime.secrets import SecretsError, parse_secrets
+from runtime.settings import PlatformSettings
+from runtime.trace import Database, Trace, decisions, trace_event
 
 QUESTIONS_MAX = 2  # asked at the same time; an event's way is looked up by people, not by programs
 WAITING_MAX = 16  # questions; beyond it 503

@@ -20,10 +20,10 @@ from ua_parser_rs import UserAgentExtractor
 from ingest.mail.links import CLICK, MailLink
 from ingest.reading.fields import parse_signals
 from ingest.reading.row import Row
-from schemas.config import Config
+from runtime.config import Config
+from runtime.secrets import Secrets
 from schemas.event import Flag
 from schemas.identity import content_id
-from schemas.secrets import Secrets
 
 KIND, SOURCE = "mail", "email"
 NAMES = {"o": "mail_open", "c": "mail_click"}

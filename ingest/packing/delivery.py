@@ -23,7 +23,7 @@ from ingest.packing.pack import Pack
 from ingest.packing.reseal import reseal
 from ingest.packing.spool import Spool
 from ingest.packing.spool_files import Record, SpoolFiles, adopt_spools
-from schemas.logs import get_logger
+from runtime.logs import get_logger
 from schemas.ring import Ring
 
 CHECK_S = 0.1  # how often the age of the packs under way is looked at

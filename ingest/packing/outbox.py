@@ -10,8 +10,8 @@ from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from schemas.kafka_access import KafkaAccess
-from schemas.logs import get_logger
+from runtime.kafka_access import KafkaAccess
+from runtime.logs import get_logger
 from schemas.topics import RAW, RAW_SIZE_MAX
 
 OnDelivery = Callable[

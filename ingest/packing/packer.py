@@ -21,9 +21,9 @@ from functools import partial
 
 from ingest.packing.pack import Pack, close_pack
 from ingest.reading.row import EVENT_ID, NAME, RECEIVED_AT, SITE, Row, row_size_max
+from runtime.logs import get_logger
 from schemas.drops import RefusalReason
 from schemas.identity import partition_of
-from schemas.logs import get_logger
 from schemas.pack import PackLimits, Refusal
 from schemas.ring import Key, RingError
 from schemas.seal import NONCE_BYTES, PACK_ID_BYTES

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ingest.packing.spool_files import Record, SpoolFiles
-from schemas.logs import get_logger
+from runtime.logs import get_logger
 
 OnKept = Callable[[bool], None]
 Notify = Callable[

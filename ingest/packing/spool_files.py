@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from schemas.logs import get_logger
+from runtime.logs import get_logger
 
 SEGMENT_BYTES_MAX = 8_000_000  # so at most this much is sent again after a crash
 PROBE_BYTES = 1_000_000  # as much room as a few packs take

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from schemas.config import Config
+from runtime.config import Config
 
 PUBLIC = "public"
 SECRET = "secret"

@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from ingest.settings import EdgeSettings
-from schemas.settings import SettingError
+from runtime.settings import SettingError
 
 
 def check_tls(cert: Path, key: Path) -> None:

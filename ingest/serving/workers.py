@@ -12,7 +12,7 @@ from socket import socket
 from uvicorn.config import STARTUP_FAILURE, Config
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from schemas.logs import get_logger
+from runtime.logs import get_logger
 
 PING_S_MAX = 0.5
 TRY_AGAIN_S = 2.0  # after a worker that could not start

@@ -22,7 +22,7 @@ from ingest.visitors.cookies import (
     read_visit,
     set_cookie,
 )
-from schemas.config import Config
+from runtime.config import Config
 from schemas.consent import REMEMBERED_LENGTH_MAX, Basis, ConsentPolicy, Decision, decide
 from schemas.identity import site_secret
 

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from ingest.visitors.crossdomain import Use, is_forgotten
-from schemas.logs import get_logger
+from runtime.logs import get_logger
 
 USED_MAX = 100_000  # in the folder; 100,000 x about 300 bytes = 30 MB. Beyond it links name nobody until some are old
 FORGET_S = 60.0  # between two looks for what is old

@@ -9,10 +9,10 @@ import threading
 import time
 from typing import Any
 
-from schemas.kafka_access import find_access
-from schemas.logs import configure_logs, get_logger
-from schemas.secrets import SecretsError, parse_secrets
-from schemas.settings import PlatformSettings, SettingError
+from runtime.kafka_access import find_access
+from runtime.logs import configure_logs, get_logger
+from runtime.secrets import SecretsError, parse_secrets
+from runtime.settings import PlatformSettings, SettingError
 from sinks.alerts.delivery.routes import Webhooks
 from sinks.alerts.health import Health
 from sinks.alerts.loop import Watcher

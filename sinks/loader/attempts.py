@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
+from runtime.logs import get_logger
 from schemas.avro_codec import PackError
 from schemas.bounds import RawEnds, RawMessage, RawReader
-from schemas.logs import get_logger
 
 ATTEMPTS_MAX = 3  # loaders a pack may take with it
 SUSPECTS_MAX = 32  # ranges with a count; of more the newest stay

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from schemas.kafka_access import KafkaAccess
+from runtime.kafka_access import KafkaAccess
 from sinks.loader.block import Message
 
 ASK_S_MAX = 10.0

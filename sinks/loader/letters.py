@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from runtime.kafka_access import KafkaAccess
 from schemas.dead_letter import DeadLetter
-from schemas.kafka_access import KafkaAccess
 from schemas.links import Origin
 from schemas.topics import DEAD
 from sinks.loader.inbox import ASK_S_MAX, InboxAway

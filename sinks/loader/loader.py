@@ -12,13 +12,13 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
+from runtime.logs import get_logger
 from schemas.avro_codec import PackError
 from schemas.bounds import Bounds, RawReader, TooEarly
 from schemas.clean_pack import CleanHead, read_clean_head
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
 from schemas.links import Origin, Position, Verdict
-from schemas.logs import get_logger
 from schemas.topics import CLEAN
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts, Unblamed
 from sinks.loader.block import Block, BlockLimits, Message, Note, judge_links

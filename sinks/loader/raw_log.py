@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from runtime.kafka_access import KafkaAccess
 from schemas.bounds import RawEnds, RawMessage
-from schemas.kafka_access import KafkaAccess
 from schemas.topics import RAW
 from sinks.loader.inbox import ASK_S_MAX, InboxAway, find_topic_id
 

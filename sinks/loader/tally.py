@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from runtime.logs import get_logger
 from schemas.clean_pack import CleanHead
 from schemas.links import REFUSAL_MEANING, Verdict
-from schemas.logs import get_logger
 from sinks.loader.block import Block, Message
 from sinks.loader.resume import DOUBT_MEANING, Way
 

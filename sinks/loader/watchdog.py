@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from schemas.kafka_access import KafkaAccess
+from runtime.kafka_access import KafkaAccess
 from sinks.loader.inbox import InboxAway, find_topic_id
 
 LOOK_EVERY_S = 2.0

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
+from runtime.logs import get_logger
 from schemas.avro_codec import PackError
 from schemas.bounds import SETTLE_S, Bounds
 from schemas.clean_pack import CleanHead, read_clean_head
 from schemas.links import Link, Position, Verdict, find_anchor
-from schemas.logs import get_logger
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
 from sinks.loader.block import Message, Note
 from sinks.loader.inbox import Inbox

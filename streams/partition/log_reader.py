@@ -16,7 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from schemas.kafka_access import KafkaAccess
+from runtime.kafka_access import KafkaAccess
 from schemas.topics import DEAD
 
 REQUEST_SECONDS_MAX = 10.0

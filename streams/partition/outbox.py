@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from runtime.kafka_access import KafkaAccess
 from schemas.dead_letter import Headers
-from schemas.kafka_access import KafkaAccess
 from schemas.topics import CLEAN_SIZE_MAX
 
 DELIVERY_MS_MAX = 120_000  # a broker that is away for a minute costs time, not the worker

@@ -12,9 +12,9 @@ from time import perf_counter
 
 from confluent_kafka import KafkaException
 
+from runtime.logs import get_logger
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
-from schemas.logs import get_logger
 from schemas.topics import CLEAN, DEAD, RAW
 from streams import measures
 from streams.decide import Decided, Place, decide, refuse

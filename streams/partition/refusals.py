@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from runtime.logs import get_logger
 from schemas.links import REFUSAL_MEANING, Verdict
-from schemas.logs import get_logger
 from streams import measures
 
 TOLD_S = 3_600.0

@@ -24,10 +24,10 @@ from rocksdict import (
     WriteBatch,
 )
 
+from runtime.logs import get_logger
 from schemas.clean_pack import KEPT_SIZE, CleanHead
 from schemas.identity import KEY_BYTES
 from schemas.links import Position
-from schemas.logs import get_logger
 from schemas.topics import RAW_RETENTION_MS
 from streams.fault import where
 from streams.steps.duplicates import Known

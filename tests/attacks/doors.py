@@ -20,8 +20,8 @@ from ingest.mail.webhooks import webhook_routes
 from ingest.reading.sites import Sites
 from ingest.settings import EdgeSettings
 from ingest.visitors.rules import visitor_rules
-from schemas.config import parse_config
-from schemas.secrets import Secrets
+from runtime.config import parse_config
+from runtime.secrets import Secrets
 from tests.ingest.builders import Sent, packer
 
 CONFIG = parse_config("[sites.demo]\n")

@@ -32,9 +32,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from deploy.embedded.kafka_probe import Broker, probe
 from deploy.embedded.kafka_wire import Wire, text
-from schemas.kafka_access import KafkaAccess, find_access
+from runtime.kafka_access import KafkaAccess, find_access
+from runtime.settings import PlatformSettings
 from schemas.kafka_acls import BROKER, user_name
-from schemas.settings import PlatformSettings
 from schemas.topics import CLEAN, DIRECT, RAW
 from tests.processes import REPO, await_that, free_port
 

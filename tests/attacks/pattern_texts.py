@@ -17,7 +17,7 @@ with warnings.catch_warnings():  # the only parser of patterns there is, under i
     warnings.simplefilter("ignore", DeprecationWarning)
     _PARSER = import_module("re._parser") if hasattr(re, "_parser") else import_module("sre_parse")
 
-PACKAGES = ("schemas", "ingest", "streams")  # whoever reads a stranger's text
+PACKAGES = ("schemas", "runtime", "ingest", "streams")  # whoever reads a stranger's text
 # The heart of each branch, for patterns in a form that this parser cannot read, or that are put together as text.
 PUMPS = (
     "eyJ", "eyJaaaaaaaa.", "eyJ-", "sk_", "sk-aaaaaaaaaaaaaaaa", "ghp_", "xoxb", "AKIA", "AIza", "glpat-", "a1",

@@ -18,7 +18,7 @@ import re2
 
 from tests.processes import REPO
 
-PACKAGES = ("schemas", "ingest", "streams", "sinks", "deploy")
+PACKAGES = ("schemas", "runtime", "ingest", "streams", "sinks", "deploy")
 SEARCHING = {"search", "sub", "subn", "finditer", "findall", "split"}
 MATCHING = {"match", "fullmatch"}
 KINDS = (re.Pattern, re2._Regexp)

@@ -24,8 +24,8 @@ from ingest.reading.parse import Parsed, parse_event
 from ingest.reading.pixel import QUERY_LENGTH_MAX, parse_pixel, parse_query
 from ingest.reading.row import Row
 from ingest.reading.sites import Sender, Sites
+from runtime.config import parse_config
 from schemas.clean_pack import decode_clean_pack
-from schemas.config import parse_config
 from schemas.event import Event
 from schemas.pack import PackLimits
 from tests.attacks.hostile_events import HostileRequest, hostile_requests

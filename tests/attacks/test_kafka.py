@@ -21,7 +21,7 @@ from deploy.embedded.kafka_probe import METADATA, Broker, probe
 from deploy.embedded.kafka_wire import SASL_HANDSHAKE, LoginRefused, Wire, text
 from deploy.kafka_access import ensure_access, missing_rules
 from ingest.direct.inbox import KafkaInbox
-from schemas.kafka_access import KafkaAccess
+from runtime.kafka_access import KafkaAccess
 from schemas.kafka_acls import BROKER, PROGRAMS, Rule, all_rules, user_name
 from schemas.topics import CLEAN, DIRECT, RAW, all_topics
 from tests.attacks.kafka_broker import (

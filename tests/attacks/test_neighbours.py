@@ -14,9 +14,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
+from runtime.kafka_access import KafkaAccess
 from schemas.clean_pack import CleanHead, CleanPack, encode_clean_pack
 from schemas.drops import DeadReason
-from schemas.kafka_access import KafkaAccess
 from schemas.links import Origin, Position
 from schemas.ring import Key
 from schemas.seal import Accepted, seal_pack

@@ -14,7 +14,7 @@ from jsonschema.validators import validator_for
 
 from deploy.embedded.kafka_config import Ports, server_properties
 from deploy.supervisor.programs import platform_programs
-from schemas.settings import PlatformSettings
+from runtime.settings import PlatformSettings
 from tests.processes import REPO
 
 COMPOSE = REPO / "docker-compose.yml"

@@ -20,9 +20,9 @@ from deploy.errors import Trouble
 from deploy.local import Platform
 from deploy.supervisor.client import Process
 from deploy.supervisor.health import GRACE_S, Action, Patient, judge
-from schemas.config import explain_config, parse_config
-from schemas.secrets import parse_secrets
-from schemas.settings import PlatformSettings
+from runtime.config import explain_config, parse_config
+from runtime.secrets import parse_secrets
+from runtime.settings import PlatformSettings
 from tests.processes import REPO, free_port
 
 PORTS = (

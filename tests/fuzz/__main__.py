@@ -20,6 +20,7 @@ INSTRUMENTED = [
     "ingest",
     "streams",
     "schemas",
+    "runtime",
     "deploy.embedded.clickhouse",
     "uvicorn.protocols.http",
     "email",

@@ -14,16 +14,16 @@ from ingest.endpoints.routes import ROUTES
 from ingest.protocols.protocol import Route
 from ingest.reading.cloudevents import CONTEXT_EXTENSIONS, EXTENSIONS
 from ingest.reading.codes import CODE_MEANING
-from schemas.config import explain_config
+from runtime.config import explain_config
+from runtime.settings import FromEnv, documented_fields
 from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING, REFUSAL_REASON_MEANING
 from schemas.kafka_acls import all_rules
 from schemas.metrics import ALL_METRICS, WHAT_TO_DO
-from schemas.settings import FromEnv, documented_fields
 from schemas.topics import all_topics
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-SETTINGS_MODULES = ("schemas.settings", "ingest.settings", "streams.settings", "sinks.settings")
+SETTINGS_MODULES = ("runtime.settings", "ingest.settings", "streams.settings", "sinks.settings")
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:

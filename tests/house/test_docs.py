@@ -9,7 +9,7 @@ import pytest
 from schemas.event import Flag
 from tests.house.tables import ROOT
 
-PACKAGES = ("schemas", "ingest", "streams", "sinks", "deploy", "tests")
+PACKAGES = ("schemas", "runtime", "ingest", "streams", "sinks", "deploy", "tests")
 # A name of a page as people write it: no pattern with a star, no absolute path.
 PAGE = re.compile(r"(?<![\w./*{}-])[\w.][\w./-]*\.md\b")
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")

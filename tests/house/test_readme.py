@@ -13,7 +13,7 @@ from schemas.metrics import ALL_METRICS, WHAT_TO_DO
 from tests.house.tables import DOCS, ROOT, build_pages, compatible_protocols, fill, settings_classes
 
 README = ROOT / "README.md"
-ROOMS = ("schemas", "ingest", "streams", "sinks", "deploy", "docs")
+ROOMS = ("schemas", "runtime", "ingest", "streams", "sinks", "deploy", "docs")
 README_LINES_MAX = 200  # for somebody who has five minutes
 
 
@@ -72,7 +72,7 @@ def test_every_reason_has_a_meaning() -> None:
 def test_every_setting_read_anywhere_is_documented() -> None:
     documented = {one for settings in settings_classes() for one in _variables(settings)}
     read = set()
-    for package in ("schemas", "ingest", "streams", "sinks", "deploy"):
+    for package in ("schemas", "runtime", "ingest", "streams", "sinks", "deploy"):
         for path in (ROOT / package).rglob("*.py"):
             read |= set(re.findall(r"""["'](FAIRPIXEL_[A-Z_]+[A-Z])["']""", path.read_text("utf-8")))
     assert read - documented == set()
@@ -95,6 +95,6 @@ def test_the_readme_names_its_two_commands() -> None:
 
 
 def _variables(settings: type) -> set[str]:
-    from schemas.settings import documented_fields
+    from runtime.settings import documented_fields
 
     return {one.metadata["variable"] for one in documented_fields(settings)}

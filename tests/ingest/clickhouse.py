@@ -1,4 +1,4 @@
-"""A stand-in for ClickHouse's HTTP interface: answers the questions of `schemas.trace` from a few rows."""
+"""A stand-in for ClickHouse's HTTP interface: answers the questions of `runtime.trace` from a few rows."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from ingest.reading.sites import Sites
 from ingest.serving.connection import Connection, Connections
 from ingest.settings import EdgeSettings
 from ingest.visitors.rules import visitor_rules
-from schemas.config import parse_config
+from runtime.config import parse_config
 from tests.ingest.builders import Sent, packer
 
 CONFIG = parse_config(

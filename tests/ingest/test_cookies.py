@@ -18,7 +18,7 @@ from ingest.visitors.cookies import (
     set_cookie,
 )
 from ingest.visitors.rules import CONSENT, VISITOR, cookies_of, host_of, settle, settle_row, visitor_rules
-from schemas.config import parse_config
+from runtime.config import parse_config
 from schemas.consent import Purpose
 from schemas.event import EVENT_FIELDS
 from tests.ingest.builders import row

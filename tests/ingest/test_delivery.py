@@ -15,7 +15,7 @@ from ingest.packing.outbox import KafkaOutbox
 from ingest.packing.pack import Pack, close_pack
 from ingest.packing.spool import Spool, SpoolLimits
 from ingest.packing.spool_files import SpoolFiles
-from schemas.kafka_access import KafkaAccess
+from runtime.kafka_access import KafkaAccess
 from schemas.ring import DAY_MS
 from tests.ingest.builders import KEY, RING, row, run
 from tests.processes import free_port

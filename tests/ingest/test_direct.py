@@ -20,7 +20,7 @@ from ingest.live import Live
 from ingest.reading.row import Row
 from ingest.reading.sites import Sites
 from ingest.settings import EdgeSettings
-from schemas.config import parse_config
+from runtime.config import parse_config
 from schemas.dead_letter import DeadLetter
 from schemas.direct import ORIGIN_HEADER, encode_origin
 from schemas.drops import DeadReason

@@ -9,9 +9,9 @@ import pytest
 
 from ingest.direct import inbox as direct_inbox
 from ingest.direct.inbox import DirectMessage, KafkaInbox
+from runtime.kafka_access import KafkaAccess
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
-from schemas.kafka_access import KafkaAccess
 from schemas.links import Origin
 from schemas.topics import DIRECT
 from tests.ingest.test_direct_edge import as_json, dead_letters, write

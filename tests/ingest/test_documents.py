@@ -22,8 +22,8 @@ from ingest.openapi.document import build_openapi
 from ingest.openapi.html import docs_page
 from ingest.reading.codes import CODE_MEANING
 from ingest.settings import EdgeSettings
+from runtime.settings import PlatformSettings
 from schemas.asyncapi import build_asyncapi
-from schemas.settings import PlatformSettings
 from schemas.topics import all_topics
 from tests.ingest.builders import Sent, packer
 from tests.processes import REPO

@@ -10,7 +10,7 @@ from ingest.endpoints.rate_limits import Buckets, Guard, Rate
 from ingest.reading.client import FORWARDED, client_ip
 from ingest.reading.network import network_of
 from ingest.reading.sites import Sender, Sites
-from schemas.config import ConfigError, parse_config
+from runtime.config import ConfigError, parse_config
 
 
 def test_a_full_bucket_lets_a_burst_through_and_then_its_rate() -> None:

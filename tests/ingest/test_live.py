@@ -7,9 +7,9 @@ import pytest
 
 from ingest.live import Live
 from ingest.reading.sites import Sites
-from schemas.config import ConfigError, parse_config
+from runtime.config import ConfigError, parse_config
+from runtime.settings import PlatformSettings
 from schemas.ring import Key, RingError
-from schemas.settings import PlatformSettings
 from tests.ingest.builders import KEY, NOW_MS
 
 SECRETS = f'identity_secret = "{"ab" * 32}"\n[sites.demo]\nsecret_key = "sk-1"\n'

@@ -20,7 +20,7 @@ from ingest.mail.webhooks import webhook_routes
 from ingest.protocols.protocol import Ask, Reading
 from ingest.reading.client import Client
 from ingest.reading.sites import Sites
-from schemas.config import parse_config
+from runtime.config import parse_config
 from schemas.event import Event
 from tests.ingest.builders import BROWSER, NOW_MS
 

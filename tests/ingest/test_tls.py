@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from deploy.supervisor.ask import ask
 from ingest.serving.tls import check_tls
-from schemas.settings import PlatformSettings, SettingError
+from runtime.settings import PlatformSettings, SettingError
 from tests.ingest.edges import Edge
 from tests.processes import REPO, await_that, free_port
 

@@ -17,7 +17,7 @@ from ingest.visitors.cookies import Visit, set_cookie
 from ingest.visitors.crossdomain import RETRY_MS_MAX, Use
 from ingest.visitors.rules import visitor_rules
 from ingest.visitors.used_links import TELL_MS_MIN, UsedLinks
-from schemas.config import parse_config
+from runtime.config import parse_config
 from schemas.consent import Purpose
 from tests.ingest.edges import IDENTITY_SECRET, Edge, ends
 from tests.processes import await_that

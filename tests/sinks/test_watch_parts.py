@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from schemas.kafka_access import KafkaAccess
+from runtime.kafka_access import KafkaAccess
 from schemas.topics import RAW
 from sinks.alerts.delivery.pager import Delivery, Outcome, Webhook, route_name
 from sinks.alerts.delivery.routes import Webhooks

@@ -15,7 +15,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from schemas.settings import PlatformSettings
+from runtime.settings import PlatformSettings
 from tests.platform import Platform
 from tests.speed import hostile, parts, together
 from tests.speed.machine import kafka, program, ready

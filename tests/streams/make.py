@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from schemas.config import parse_config
+from runtime.config import parse_config
 from schemas.event import EVENT_FIELDS, Event, EventBatch
 from schemas.links import Origin, Position
 from schemas.pack import encode_raw_pack

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.config import parse_config
+from runtime.config import parse_config
 from schemas.event import EventBatch
 from streams.columns.batch import CleanBatch, replace
 from streams.rules import build_rules

@@ -18,11 +18,11 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from runtime.kafka_access import KafkaAccess
 from schemas.clean_pack import CleanPack, decode_clean_pack
 from schemas.dead_letter import DeadLetter
 from schemas.event import Event
 from schemas.identity import partition_of
-from schemas.kafka_access import KafkaAccess
 from schemas.links import accept
 from schemas.ring import Key
 from schemas.topics import CLEAN, DEAD, RAW

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, Queue
 
-from schemas.config import ConfigError, parse_config
+from runtime.config import ConfigError, parse_config
 from sinks.alerts.delivery.message import body_of
 from sinks.alerts.delivery.pager import Delivery, Outcome, Webhook, route_name
 from sinks.alerts.rules import Transition

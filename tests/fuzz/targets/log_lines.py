@@ -10,7 +10,7 @@ from ingest.logs.access_log import LineReader
 from ingest.logs.formats import FORMATS, detect
 from ingest.logs.formats.pixel_queue import PixelQueueFormat
 from ingest.reading.sites import Sites
-from schemas.config import parse_config
+from runtime.config import parse_config
 from schemas.event import EVENT_FIELDS
 from tests.fuzz.pieces import check_rows, stretch
 from tests.ingest.builders import NOW_MS

@@ -9,7 +9,7 @@ from ingest.protocols.protocol import Ask
 from ingest.reading.client import Client
 from ingest.reading.fields import Unacceptable
 from ingest.reading.sites import Sites
-from schemas.config import parse_config
+from runtime.config import parse_config
 from tests.fuzz.pieces import check_rows
 from tests.ingest.builders import NOW_MS
 

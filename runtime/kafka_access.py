@@ -8,9 +8,9 @@ from typing import Any
 
 import structlog
 
+from runtime.logs import get_logger
+from runtime.settings import PlatformSettings, SettingError
 from schemas.kafka_acls import user_name
-from schemas.logs import get_logger
-from schemas.settings import PlatformSettings, SettingError
 
 SCRAM = "SCRAM-SHA-256"
 MECHANISMS = (SCRAM, "SCRAM-SHA-512", "PLAIN")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.kafka_access import KafkaAccess, find_access
-from schemas.settings import PlatformSettings, SettingError
+from runtime.kafka_access import KafkaAccess, find_access
+from runtime.settings import PlatformSettings, SettingError
 
 
 def settings(**values: str) -> PlatformSettings:

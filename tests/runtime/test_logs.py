@@ -6,7 +6,7 @@ import sys
 
 SAYS = """
 import logging
-from schemas.logs import configure_logs, get_logger
+from runtime.logs import configure_logs, get_logger
 configure_logs("ingest")
 get_logger().info("batch_cleaned", rows_in=512)
 for _ in range(50):

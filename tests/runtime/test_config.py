@@ -2,9 +2,9 @@
 
 import pytest
 
-from schemas.config import ConfigError, explain_config, parse_config
-from schemas.secrets import SecretsError, parse_secrets
-from schemas.settings import PlatformSettings, SettingError
+from runtime.config import ConfigError, explain_config, parse_config
+from runtime.secrets import SecretsError, parse_secrets
+from runtime.settings import PlatformSettings, SettingError
 
 GOOD = """
 [sites.demo]

@@ -1,0 +1,1 @@
+"""What every program needs and none invents again: settings, secrets, logs, files that change, health, Kafka."""
