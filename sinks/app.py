@@ -19,11 +19,12 @@ from runtime.settings import PlatformSettings
 from schemas.metrics import SINKS_BLOCKS, SINKS_LAG, SINKS_LINK_OPEN, SINKS_PACKS, SINKS_REFUSED, SINKS_ROWS
 from schemas.topics import CLEAN
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
-from sinks.loader.inbox import InboxAway, InboxBroken, KafkaInbox
-from sinks.loader.letters import KafkaLetters
+from sinks.loader.kafka.inbox import InboxAway, InboxBroken, KafkaInbox
+from sinks.loader.kafka.letters import KafkaLetters
+from sinks.loader.kafka.raw_log import KafkaRaw
+from sinks.loader.kafka.topic_ends import KafkaTopicEnds
 from sinks.loader.loader import LINK_OPEN_S_MAX, Loader
-from sinks.loader.raw_log import KafkaRaw
-from sinks.loader.watchdog import KafkaEnds, Watchdog
+from sinks.loader.watchdog import Watchdog
 from sinks.pages import Answer, serve_pages
 from sinks.settings import SinksSettings
 from sinks.warehouse.client import HttpWarehouse, WarehouseError
@@ -57,7 +58,7 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
             sleep=time.sleep,
             folder=folder,
         )
-        watchdog = Watchdog(loader, KafkaEnds(kafka, CLEAN), inbox.topic_id, _end_process)
+        watchdog = Watchdog(loader, KafkaTopicEnds(kafka, CLEAN), inbox.topic_id, _end_process)
         health.watch(loader, inbox, watchdog)
         inbox.subscribe(loader)
         threading.Thread(target=watchdog.run, name="watchdog", args=(stop,), daemon=True).start()

@@ -18,6 +18,7 @@ from runtime.logs import get_logger
 from runtime.settings import PlatformSettings
 from schemas.topics import RAW
 from streams import measures
+from streams.consumer_lag import KafkaConsumerLag
 from streams.fault import end_process, where
 from streams.health import serve_health
 from streams.kafka_ready import wait_for_kafka
@@ -168,7 +169,9 @@ async def run(settings: PlatformSettings, streams: StreamsSettings, identity_sec
     )
     worker = Worker(means)
     app = build_app(settings, kafka, streams, worker, means)
-    watchdog = Watchdog(kafka, worker, streams.stuck_seconds_max, end_process, measures.LAG.set)
+    watchdog = Watchdog(
+        KafkaConsumerLag(kafka), worker, streams.stuck_seconds_max, end_process, measures.LAG.set
+    )
     serve_health(settings.streams_port, watchdog.health)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,15 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
-from runtime.kafka_access import KafkaAccess
-from schemas.topics import CLEAN, RAW
 from streams.health import Health
+from streams.partition.log_reader import KafkaUnavailable
 from streams.partition.refusals import REFUSALS
 
 LOOK_EVERY_SECONDS = 1.0
-ANSWER_SECONDS_MAX = 3.0
 UNSEEN_SECONDS_MAX = 60.0  # librdkafka does not keep every time limit: a look may never end
 
 
@@ -33,6 +29,22 @@ class Work(Protocol):
 
     def ready(self) -> bool:
         """True when each of these partitions is open."""
+        ...
+
+
+class ConsumerLag(Protocol):
+    """What the watchdog asks Kafka; each call raises KafkaUnavailable when there is no answer in time."""
+
+    def behind(self, positions: Mapping[int, int]) -> int:
+        """Raw packs that wait from these offsets (partition -> offset) to the end."""
+        ...
+
+    def clean_end(self) -> int:
+        """Grows with every clean pack anybody writes."""
+        ...
+
+    def behind_group(self) -> int:
+        """Raw packs behind the group's committed offsets."""
         ...
 
 
@@ -55,9 +67,10 @@ class Watchdog:
     """A thread that measures lag, keeps the health page true and gives up on a silent worker."""
 
     def __init__(
-        self, kafka: KafkaAccess, work: Work, stuck_seconds_max: float, give_up: Callable[[str], None],
+        self, kafka: ConsumerLag, work: Work, stuck_seconds_max: float, give_up: Callable[[str], None],
         on_lag: Callable[[int], None],
     ) -> None:  # fmt: skip
+        self._kafka = kafka
         self._work = work
         self._give_up = give_up
         self._on_lag = on_lag
@@ -65,14 +78,6 @@ class Watchdog:
         self._health = Health("starting", 0, False)
         self._looked_at = time.monotonic()
         self._clean_end = -1
-        self._consumer = Consumer(
-            {
-                **kafka.client(),
-                "group.id": "fairpixel-streams",
-                "enable.auto.commit": False,
-                "log_level": 0,
-            }
-        )
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def health(self) -> Health:
@@ -109,38 +114,12 @@ class Watchdog:
             mine = dict(self._work.next_raw())
             if not mine:
                 return self.lag_of_all()
-            return sum(
-                max(
-                    0,
-                    self._consumer.get_watermark_offsets(TopicPartition(RAW, p), ANSWER_SECONDS_MAX)[1]
-                    - offset,
-                )
-                for p, offset in mine.items()
-            )
-        except KafkaException:
+            return self._kafka.behind(mine)
+        except KafkaUnavailable:
             return None
 
     def lag_of_all(self) -> int:
         """For a worker without a partition: packs waiting while nobody at all decides; 0 while others work."""
-        end = self.clean_end()
+        end = self._kafka.clean_end()
         moved, self._clean_end = end != self._clean_end, end
-        return 0 if moved else self.group_lag()
-
-    def clean_end(self) -> int:
-        """Grows with every clean pack anybody writes."""
-        partitions = self._consumer.list_topics(CLEAN, ANSWER_SECONDS_MAX).topics[CLEAN].partitions
-        ends = (
-            self._consumer.get_watermark_offsets(TopicPartition(CLEAN, p), ANSWER_SECONDS_MAX)
-            for p in partitions
-        )
-        return sum(high for _, high in ends)
-
-    def group_lag(self) -> int:
-        """Packs behind the group's committed offsets."""
-        topics = self._consumer.list_topics(RAW, ANSWER_SECONDS_MAX).topics
-        partitions = [TopicPartition(RAW, p) for p in topics[RAW].partitions]
-        lag = 0
-        for committed in self._consumer.committed(partitions, ANSWER_SECONDS_MAX):
-            low, high = self._consumer.get_watermark_offsets(committed, ANSWER_SECONDS_MAX)
-            lag += high - max(committed.offset, low)
-        return lag
+        return 0 if moved else self._kafka.behind_group()

@@ -99,7 +99,7 @@ class FakeRaw:
         return RawMessage.of(found, time_ms, value) if found < self.end else None
 
     def _answer(self, question: str) -> None:
-        from sinks.loader.inbox import InboxAway
+        from sinks.loader.kafka.inbox import InboxAway
 
         self.asked.append(question)
         if self.away:
@@ -176,7 +176,7 @@ class FakeInbox:
             yield Message(partition, offset, self.log.messages[partition][offset], 1_000 + offset)
 
     def _answer(self) -> None:
-        from sinks.loader.inbox import InboxAway
+        from sinks.loader.kafka.inbox import InboxAway
 
         if self.log.away:
             self.log.away -= 1
@@ -260,7 +260,7 @@ class FakeLetters:
     away: int = 0
 
     def send(self, letter: DeadLetter) -> None:
-        from sinks.loader.inbox import InboxAway
+        from sinks.loader.kafka.inbox import InboxAway
 
         if self.away:
             self.away -= 1

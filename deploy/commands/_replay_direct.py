@@ -65,8 +65,10 @@ def is_readable(letter: DeadLetter, ring: Ring) -> bool:
 def send(
     kafka: KafkaAccess, topic: str, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
 ) -> None:
-    """Write one message and wait for the brokers' word. Raises Trouble."""
+    """Write one message and wait for the brokers' word. Raises Trouble, KafkaUnavailable."""
     from confluent_kafka import KafkaError, Message, Producer
+
+    from streams.partition.log_reader import kafka_errors_as_ours
 
     failed: list[str] = []
 
@@ -74,9 +76,11 @@ def send(
         if error is not None:
             failed.append(error.str())
 
-    producer = Producer({**kafka.client(), "enable.idempotence": True, "log_level": 0})
-    producer.produce(topic, value, partition=partition, headers=list(headers), on_delivery=report)
-    if producer.flush(SEND_S_MAX) or failed:
+    with kafka_errors_as_ours():
+        producer = Producer({**kafka.client(), "enable.idempotence": True, "log_level": 0})
+        producer.produce(topic, value, partition=partition, headers=list(headers), on_delivery=report)
+        left = producer.flush(SEND_S_MAX)
+    if left or failed:
         raise Trouble(
             f"Kafka did not take the message: {failed[0] if failed else 'no answer'}.",
             "See fairpixel status.",

@@ -44,8 +44,8 @@ def _read_sealed(database: Database) -> list[dict[str, Any]]:
     from runtime.kafka_access import find_access
     from runtime.settings import PlatformSettings
     from schemas.topics import RAW
-    from sinks.loader.inbox import InboxAway, find_topic_id, read_range
-    from sinks.loader.raw_log import KafkaRaw
+    from sinks.loader.kafka.inbox import InboxAway, find_topic_id, read_range
+    from sinks.loader.kafka.raw_log import KafkaRaw
     from sinks.warehouse.sealed import MESSAGES_MAX, compare_sealed, loaded_until, read_pack
 
     kafka = find_access(PlatformSettings.from_env(os.environ), "operator")

@@ -33,12 +33,10 @@ def run(
 
     A pack that became rows before stores nothing again, however often it is replayed.
     """
-    from confluent_kafka import KafkaException
-
     from deploy.local import Platform
     from runtime.kafka_access import find_access
     from streams.keyring import read_ring
-    from streams.partition.log_reader import KafkaLogReader
+    from streams.partition.log_reader import KafkaLogReader, KafkaUnavailable
     from streams.partition.replay import find_letters
 
     one = partition is not None and offset is not None
@@ -74,9 +72,9 @@ def run(
                     print(f"{_place(letter)}: left where it is. {trouble.what}")
         else:
             _print_list(found, ring)
-    except KafkaException as error:
+    except KafkaUnavailable as error:
         raise Trouble(
-            f"Kafka does not answer on {kafka.bootstrap}: {error.args[0].str()}.", "See fairpixel status."
+            f"Kafka does not answer on {kafka.bootstrap}: {error}.", "See fairpixel status."
         ) from None
 
 

@@ -23,8 +23,8 @@ from schemas.topics import CLEAN
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts, Unblamed
 from sinks.loader.block import Block, BlockLimits, Message, Note, judge_links
 from sinks.loader.examine import Examiner, say_dead
-from sinks.loader.inbox import Inbox, InboxAway, InboxBroken
-from sinks.loader.letters import Letters
+from sinks.loader.kafka.inbox import Inbox, InboxAway, InboxBroken
+from sinks.loader.kafka.letters import Letters
 from sinks.loader.part import Part
 from sinks.loader.positions import write_finished, write_position
 from sinks.loader.tally import Tally

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from schemas.bounds import Bounds
 from sinks.loader.attempts import Attempts
 from sinks.loader.block import Block
-from sinks.loader.inbox import Inbox, InboxAway
+from sinks.loader.kafka.inbox import Inbox, InboxAway
 
 
 @dataclass

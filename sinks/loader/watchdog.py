@@ -11,19 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
-
-from runtime.kafka_access import KafkaAccess
-from sinks.loader.inbox import InboxAway, find_topic_id
+from sinks.loader.kafka.inbox import InboxAway
 
 LOOK_EVERY_S = 2.0
 STALL_S_MAX = 20.0  # packs wait and none is loaded, though nothing is waited for
 CALL_S_MAX = 60.0  # the loader's longest calls are `committed`, 50 s, and an insert with its position, 46 s
 TOPIC_LOOKS = 15  # every so many looks: is it still the same topic?
-ANSWER_S_MAX = 5.0
 UNSEEN_S_MAX = 60.0  # a watchdog that looked no more for so long hangs itself
 
 
@@ -71,35 +66,20 @@ class Work(Protocol):
     def waits(self) -> bool: ...
 
 
-class KafkaEnds:
-    """The ends of a topic's partitions, and its id, asked of the broker in bounded time."""
-
-    def __init__(self, kafka: KafkaAccess, topic: str) -> None:
-        self._kafka = kafka
-        self._topic = topic
-        self._admin: AdminClient | None = None
+class TopicEnds(Protocol):
+    """What the watchdog asks Kafka; both raise InboxAway when there is no answer in time."""
 
     def ends(self, partitions: list[int]) -> dict[int, int]:
-        """Partition -> the offset behind its last message. Raises InboxAway."""
-        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        wanted = {TopicPartition(self._topic, one): latest for one in partitions}
-        self._admin = self._admin or AdminClient({**self._kafka.client(), "log_level": 0})
-        try:
-            asked = self._admin.list_offsets(wanted, request_timeout=ANSWER_S_MAX)
-            return {one.partition: int(end.result(ANSWER_S_MAX * 2).offset) for one, end in asked.items()}
-        except (KafkaException, TimeoutError) as raised:
-            self._admin = None  # the next question begins with a fresh client
-            raise InboxAway(f"Kafka does not answer: {type(raised).__name__}") from None
+        """Partition -> the offset behind its last message."""
 
     def topic_id(self) -> str:
-        """The id of the topic that has this name now. Raises InboxAway."""
-        return find_topic_id(self._kafka, self._topic)
+        """The id of the topic that has this name now."""
 
 
 class Watchdog:
     """Looks at the loader from a thread of its own. `highs` and `is_blind` are for the pages."""
 
-    def __init__(self, work: Work, kafka: KafkaEnds, topic_id: str, give_up: Callable[[str], None]) -> None:
+    def __init__(self, work: Work, kafka: TopicEnds, topic_id: str, give_up: Callable[[str], None]) -> None:
         self._work = work
         self._kafka = kafka
         self._topic_id = topic_id

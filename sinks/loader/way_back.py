@@ -13,7 +13,7 @@ from schemas.clean_pack import CleanHead, read_clean_head
 from schemas.links import Link, Position, Verdict, find_anchor
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
 from sinks.loader.block import Message, Note
-from sinks.loader.inbox import Inbox
+from sinks.loader.kafka.inbox import Inbox
 from sinks.loader.positions import read_position
 from sinks.loader.resume import BLOCK_OFFSETS_MAX, Committed, Way, back_to, follow
 from sinks.warehouse.client import Warehouse

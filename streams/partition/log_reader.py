@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from confluent_kafka import (
@@ -35,8 +36,30 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
+class KafkaUnavailable(Exception):
+    """Kafka does not answer in time, or answers with an error. Its text is the client's sentence about that."""
+
+    def __init__(self, name: str, text: str = "") -> None:
+        super().__init__(text or name)
+        # librdkafka's name of the error, such as _TIMED_OUT
+        self.name = name
+
+
+@contextmanager
+def kafka_errors_as_ours() -> Iterator[None]:
+    """For adapters: what the client raises inside leaves as KafkaUnavailable."""
+    try:
+        yield
+    except KafkaException as error:
+        found = error.args[0]
+        raise KafkaUnavailable(found.name(), found.str()) from error
+
+
 class LogReader(Protocol):
-    """What the worker needs to know of a log beyond what its consumer brings."""
+    """What the worker needs to know of a log beyond what its consumer brings.
+
+    Each call, and each step through what `read` returns, raises KafkaUnavailable when the broker cannot answer in time.
+    """
 
     def topic_id(self, topic: str) -> str:
         """The id of the topic that has this name now."""
@@ -56,7 +79,7 @@ class LogReader(Protocol):
 
 
 class KafkaLogReader:
-    """A LogReader on a broker. Each call raises KafkaException when the broker cannot answer in time."""
+    """A LogReader on a broker."""
 
     def __init__(self, kafka: KafkaAccess) -> None:
         self._kafka = kafka
@@ -71,11 +94,13 @@ class KafkaLogReader:
             "log_level": 0,
         }
 
+    @kafka_errors_as_ours()
     def topic_id(self, topic: str) -> str:
         admin = AdminClient({**self._kafka.client(), "log_level": 0})
         found = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_SECONDS_MAX)
         return str(found[topic].result(REQUEST_SECONDS_MAX).topic_id)
 
+    @kafka_errors_as_ours()
     def partition_count(self, topic: str = DEAD) -> int:
         """How many partitions a topic has; all of ours have equally many."""
         admin = AdminClient({**self._kafka.client(), "log_level": 0})
@@ -85,6 +110,7 @@ class KafkaLogReader:
             admin.poll(0)  # says so where the login is refused
             raise
 
+    @kafka_errors_as_ours()
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         consumer = Consumer(self._config)
         try:
@@ -93,6 +119,7 @@ class KafkaLogReader:
         finally:
             consumer.close()
 
+    @kafka_errors_as_ours()
     def offset_at(self, topic: str, partition: int, time_ms: int) -> int:
         consumer = Consumer(self._config)
         try:
@@ -110,8 +137,11 @@ class KafkaLogReader:
             consumer.close()
 
     def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[Sequence[Record]]:
-        if start >= end:
-            return
+        if start < end:
+            with kafka_errors_as_ours():
+                yield from self._read(topic, partition, start, end)
+
+    def _read(self, topic: str, partition: int, start: int, end: int) -> Iterator[Sequence[Record]]:
         consumer = Consumer(self._config)
         try:
             consumer.assign([TopicPartition(topic, partition, start)])

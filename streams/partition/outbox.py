@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from runtime.kafka_access import KafkaAccess
 from schemas.dead_letter import Headers
 from schemas.topics import CLEAN_SIZE_MAX
+from streams.partition.log_reader import kafka_errors_as_ours
 
 DELIVERY_MS_MAX = 120_000  # a broker that is away for a minute costs time, not the worker
 
@@ -35,7 +36,7 @@ class Outbox(Protocol):
     def send(
         self, topic: str, partition: int, value: bytes, headers: Headers | None, on_delivery: OnDelivery
     ) -> None:
-        """Hand over one message."""
+        """Hand over one message. Raises KafkaUnavailable when the client takes none any more."""
         ...
 
 
@@ -71,9 +72,14 @@ class KafkaOutbox:
             else:
                 on_delivery(Delivered(int(message.offset() or 0), int(message.timestamp()[1])))
 
-        self._producer.produce(
-            topic, value, partition=partition, headers=list(headers) if headers else None, on_delivery=report
-        )
+        with kafka_errors_as_ours():
+            self._producer.produce(
+                topic,
+                value,
+                partition=partition,
+                headers=list(headers) if headers else None,
+                on_delivery=report,
+            )
 
     def close(self, seconds_max: float) -> None:
         """Wait for what is under way, then stop."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from confluent_kafka import KafkaException
-
 from runtime.logs import get_logger
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
@@ -21,7 +19,7 @@ from streams.decide import Decided, Place, decide, refuse
 from streams.fault import where
 from streams.partition.attempts import ATTEMPTS_MAX, Attempts
 from streams.partition.chain import Chain, ForeignWrite
-from streams.partition.log_reader import LogReader
+from streams.partition.log_reader import KafkaUnavailable, LogReader
 from streams.partition.memory import Memory
 from streams.partition.outbox import Delivered, DeliveryError, Outbox
 from streams.partition.recovery import Tail, read_tail
@@ -148,8 +146,8 @@ class Desk:
                 tail = await loop.run_in_executor(None, self._read)
             except _Closed:
                 return
-            except KafkaException as error:
-                get_logger().warning("tail_unreadable", partition=self.partition, reason=error.args[0].name())
+            except KafkaUnavailable as error:
+                get_logger().warning("tail_unreadable", partition=self.partition, reason=error.name)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             if self._closed or self._seen is None:
@@ -349,8 +347,8 @@ class Desk:
                     await self._take(RawMessage(record.offset, record.time_ms, record.value, _nothing))
             if self._opened and self._opened.chain.next_raw == start:
                 self._skip_to(end)
-        except KafkaException as error:
-            get_logger().warning("gap_unreadable", partition=self.partition, reason=error.args[0].name())
+        except KafkaUnavailable as error:
+            get_logger().warning("gap_unreadable", partition=self.partition, reason=error.name)
             await asyncio.sleep(RETRY_SECONDS)
 
     def _skip_to(self, offset: int) -> None:

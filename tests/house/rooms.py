@@ -13,7 +13,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     ),
     "streams": (
         "fault", "columns", "rules", "steps", "pipeline", "measures", "decide", "settings", "keyring", "policy",
-        "partition", "health", "kafka_ready", "watchdog", "app", "__main__",
+        "partition", "health", "kafka_ready", "consumer_lag", "watchdog", "app", "__main__",
     ),
     "sinks": ("settings", "warehouse", "loader", "pages", "alerts", "app", "__main__"),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from schemas.clean_pack import CleanHead
 from schemas.links import Origin, Position, Verdict
 from schemas.ring import Key
 from schemas.seal import seal_pack
-from sinks.loader.inbox import InboxAway
+from sinks.loader.kafka.inbox import InboxAway
 from tests.fakes import FakeClock, FakeRaw
 
 T = 1_000_000

@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import Consumer
 
-import sinks.loader.inbox
+import sinks.loader.kafka.inbox
 import sinks.loader.watchdog
 
 _never = threading.Event()
@@ -38,7 +38,7 @@ class HangingConsumer(Consumer):
 
 
 if __name__ == "__main__":
-    sinks.loader.inbox.Consumer = HangingConsumer  # type: ignore[misc]
+    sinks.loader.kafka.inbox.Consumer = HangingConsumer  # type: ignore[misc]
     sinks.loader.watchdog.LOOK_EVERY_S, sinks.loader.watchdog.STALL_S_MAX = 0.5, 4.0
     from sinks.__main__ import main
 

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 
 import pytest
 
-from sinks.loader.inbox import InboxAway
+from sinks.loader.kafka.inbox import InboxAway
 from sinks.loader.watchdog import (
     CALL_S_MAX,
     LOOK_EVERY_S,
     STALL_S_MAX,
     UNSEEN_S_MAX,
-    KafkaEnds,
     Look,
     Patience,
+    TopicEnds,
     Watchdog,
 )
 
@@ -74,7 +74,7 @@ class Still:
         return {0: 5}
 
 
-class Ends(KafkaEnds):
+class Ends:
     """Kafka with an end the test gives, or away."""
 
     def __init__(self, end: int | None, topic: str = "one") -> None:
@@ -89,7 +89,7 @@ class Ends(KafkaEnds):
         return self._id
 
 
-def watch(kafka: KafkaEnds, looks: int) -> tuple[list[str], Mapping[int, int]]:
+def watch(kafka: TopicEnds, looks: int) -> tuple[list[str], Mapping[int, int]]:
     """Let the watchdog look so often; what it gave up for, and the ends it heard of."""
 
     class Stop(threading.Event):

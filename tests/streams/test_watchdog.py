@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from itertools import count
 from pathlib import Path
 
 import pytest
 
 from runtime.kafka_access import KafkaAccess
+from streams.consumer_lag import KafkaConsumerLag
 from streams.watchdog import UNSEEN_SECONDS_MAX, Patience, Watchdog
 from tests.broker import make_topics_anew
 from tests.processes import await_that
 from tests.streams.workers import Workers
+
+AWAY = KafkaAccess("127.0.0.1:9")
 
 
 def test_patience_ends_when_packs_wait_and_nothing_happens() -> None:
@@ -58,11 +60,30 @@ def test_a_silent_worker_is_given_up(kafka: str, tmp_path: Path) -> None:
     workers.flush()
     ended = threading.Event()
     lags: list[int] = []
-    watchdog = Watchdog(KafkaAccess(kafka), Silent(), 2, lambda reason: ended.set(), lags.append)
+    watchdog = Watchdog(
+        KafkaConsumerLag(KafkaAccess(kafka)), Silent(), 2, lambda reason: ended.set(), lags.append
+    )
     assert ended.wait(20)
     assert watchdog.health().status == "stuck"
     assert not watchdog.health().alive
     assert max(lags) >= 1
+
+
+class PacksWait:
+    """Kafka with packs behind everybody; whether the clean log grows, the test says."""
+
+    def __init__(self, *, others_work: bool) -> None:
+        self._clean_end, self._growth = 0, 1 if others_work else 0
+
+    def behind(self, positions: Mapping[int, int]) -> int:
+        return 5 if positions else 0
+
+    def clean_end(self) -> int:
+        self._clean_end += self._growth
+        return self._clean_end
+
+    def behind_group(self) -> int:
+        return 5
 
 
 class Idle(Silent):
@@ -75,20 +96,17 @@ class Idle(Silent):
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(("others_work", "given_up"), [(True, False), (False, True)])
 def test_a_worker_without_a_partition_is_needed_only_when_nobody_works(
-    monkeypatch: pytest.MonkeyPatch, others_work: bool, given_up: bool
+    others_work: bool, given_up: bool
 ) -> None:
-    written = count(0, 1 if others_work else 0)
-    monkeypatch.setattr(Watchdog, "clean_end", lambda self: next(written))
-    monkeypatch.setattr(Watchdog, "group_lag", lambda self: 5)
     ended = threading.Event()
-    Watchdog(KafkaAccess("127.0.0.1:9"), Idle(), 1, lambda reason: ended.set(), lambda lag: None)
+    Watchdog(PacksWait(others_work=others_work), Idle(), 1, lambda reason: ended.set(), lambda lag: None)
     assert ended.wait(5) is given_up
 
 
 @pytest.mark.timeout(60)
 def test_a_broker_that_is_away_is_waited_for() -> None:
     ended = threading.Event()
-    watchdog = Watchdog(KafkaAccess("127.0.0.1:9"), Silent(), 1, lambda reason: ended.set(), lambda lag: None)
+    watchdog = Watchdog(KafkaConsumerLag(AWAY), Silent(), 1, lambda reason: ended.set(), lambda lag: None)
     await_that(
         lambda: watchdog.health().status == "waiting_for_kafka", 20, "the watchdog says what it waits for"
     )
@@ -107,7 +125,7 @@ def test_a_watchdog_that_hangs_in_a_call_is_no_health(monkeypatch: pytest.Monkey
         return 0
 
     monkeypatch.setattr(Watchdog, "_lag", hang)
-    watchdog = Watchdog(KafkaAccess("127.0.0.1:9"), Silent(), 1, lambda reason: None, lambda lag: None)
+    watchdog = Watchdog(KafkaConsumerLag(AWAY), Silent(), 1, lambda reason: None, lambda lag: None)
     assert hanging.wait(20)
     assert watchdog.health().alive
     later = time.monotonic() + UNSEEN_SECONDS_MAX + 1

@@ -11,7 +11,7 @@ from runtime.kafka_access import KafkaAccess
 from schemas.dead_letter import DeadLetter
 from schemas.links import Origin
 from schemas.topics import DEAD
-from sinks.loader.inbox import ASK_S_MAX, InboxAway
+from sinks.loader.kafka.inbox import ASK_S_MAX, InboxAway
 
 SEND_S_MAX = 20.0
 

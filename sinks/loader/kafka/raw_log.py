@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from runtime.kafka_access import KafkaAccess
 from schemas.bounds import RawEnds, RawMessage
 from schemas.topics import RAW
-from sinks.loader.inbox import ASK_S_MAX, InboxAway, find_topic_id
+from sinks.loader.kafka.inbox import ASK_S_MAX, InboxAway, find_topic_id
 
 
 class KafkaRaw:
