@@ -19,12 +19,12 @@ FREE_MB_MIN = 2048  # .venv is 1.3 GB, and pip unpacks beside it
 LOG_LINES_MAX = 15
 
 
-class Trouble(Exception):
+class UserError(Exception):
     """What is wrong, and what to do about it."""
 
-    def __init__(self, what, todo):
+    def __init__(self, what, hint):
         # type: (str, str) -> None
-        super(Trouble, self).__init__(what + "\n  " + todo)
+        super(UserError, self).__init__(what + "\n  " + hint)
 
 
 def main(repo, version=None):
@@ -41,8 +41,8 @@ def main(repo, version=None):
             return 0
         set_up(repo, venv, lock, wanted)
         return 0
-    except Trouble as trouble:
-        print("setup: " + str(trouble), file=sys.stderr)
+    except UserError as problem:
+        print("setup: " + str(problem), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nsetup: interrupted; the same command goes on where it stopped", file=sys.stderr)
@@ -51,7 +51,7 @@ def main(repo, version=None):
 
 def use_newer_python(version):
     # type: (tuple[int, ...]) -> None
-    """Go on with a newer Python of this machine, if there is one. Raises Trouble when there is none."""
+    """Go on with a newer Python of this machine, if there is one. Raises UserError when there is none."""
     tried = os.environ.get("_FAIRPIXEL_SETUP_PYTHON")
     for name in PYTHON_NAMES:
         for folder in os.environ.get("PATH", "").split(os.pathsep):
@@ -59,7 +59,7 @@ def use_newer_python(version):
             if not tried and os.access(path, os.X_OK) and answers(path):
                 os.environ["_FAIRPIXEL_SETUP_PYTHON"] = path
                 os.execv(path, [path] + sys.argv)
-    raise Trouble(
+    raise UserError(
         "Fairpixel needs Python 3.11 or newer; this one ({0}) is {1}.".format(
             sys.executable, ".".join(str(part) for part in version)
         ),
@@ -83,14 +83,14 @@ def set_up(repo, venv, lock, wanted):
     try:
         if not os.path.isdir(venv):
             os.mkdir(venv)
-        guard = open(os.path.join(venv, ".setup.lock"), "a")
+        setup_lock = open(os.path.join(venv, ".setup.lock"), "a")
     except OSError as error:
-        raise Trouble(
+        raise UserError(
             "The folder {0} cannot be written to: {1}.".format(venv, error.strerror),
             "Clone Fairpixel into a folder that is yours, or allow writing there.",
         )
-    with guard:
-        wait_for_turn(guard)
+    with setup_lock:
+        wait_for_turn(setup_lock)
         if read(stamp_path(venv)) == wanted:
             return  # the other run did it
         require_room(venv)
@@ -105,26 +105,26 @@ def set_up(repo, venv, lock, wanted):
         say("Python packages are ready ({0:.0f} s)".format(now() - started))
 
 
-def wait_for_turn(guard):
+def wait_for_turn(setup_lock):
     # type: (object) -> None
     """Wait while another run sets the same folder up."""
     import fcntl
 
     try:
-        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[arg-type]
+        fcntl.flock(setup_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[arg-type]
     except OSError:
         say("Another run is setting this folder up; waiting for it")
-        fcntl.flock(guard, fcntl.LOCK_EX)  # type: ignore[arg-type]
+        fcntl.flock(setup_lock, fcntl.LOCK_EX)  # type: ignore[arg-type]
 
 
 def require_room(venv):
     # type: (str) -> None
-    """Raises Trouble when the disk cannot hold what is to be installed."""
+    """Raises UserError when the disk cannot hold what is to be installed."""
     import shutil
 
     have = shutil.disk_usage(venv).free // (1 << 20)
     if have < FREE_MB_MIN and not os.path.exists(stamp_path(venv)):
-        raise Trouble(
+        raise UserError(
             "The disk of {0} has {1} MB left; setting up needs {2} MB.".format(venv, have, FREE_MB_MIN),
             "Make room there and run the same command again.",
         )
@@ -135,16 +135,16 @@ def is_usable(venv):
     """True when .venv holds this very Python, with a pip."""
     code = "import sys, pip; print('%d.%d.%d' % sys.version_info[:3], sys.prefix)"
     try:
-        said = subprocess.check_output([python_of(venv), "-c", code], stderr=subprocess.STDOUT)
+        output = subprocess.check_output([python_of(venv), "-c", code], stderr=subprocess.STDOUT)
     except (OSError, subprocess.CalledProcessError):
         return False
     expected = "{0} {1}".format(".".join(str(part) for part in sys.version_info[:3]), venv)
-    return said.decode("utf-8", "replace").strip() == expected
+    return output.decode("utf-8", "replace").strip() == expected
 
 
 def make_venv(venv):
     # type: (str) -> None
-    """Empty the folder and make a virtual environment in it. Raises Trouble when this Python cannot."""
+    """Empty the folder and make a virtual environment in it. Raises UserError when this Python cannot."""
     import shutil
 
     for name in os.listdir(venv):
@@ -156,16 +156,16 @@ def make_venv(venv):
     )
     if done.returncode == 0:
         return
-    said = done.stdout.decode("utf-8", "replace")
-    if "No space left" in said:
-        raise Trouble(*disk_full(venv))
+    output = done.stdout.decode("utf-8", "replace")
+    if "No space left" in output:
+        raise UserError(*disk_full(venv))
     name = "python{0}.{1}".format(*sys.version_info[:2])
-    if "ensurepip" in said or "No module named" in said:
-        raise Trouble(
+    if "ensurepip" in output or "No module named" in output:
+        raise UserError(
             "This Python ({0}) has no venv or no ensurepip, which setting up needs.".format(sys.executable),
             "Install it (Debian, Ubuntu: apt install {0}-venv) or name another Python: make PYTHON=...".format(name),
         )
-    raise Trouble("Making .venv failed:\n" + tail(said), "Mend what it says and run the same command again.")
+    raise UserError("Making .venv failed:\n" + last_lines(output), "Mend what it says and run the same command again.")
 
 
 def install(venv, lock):
@@ -191,7 +191,7 @@ def install(venv, lock):
             pip.terminate()
             pip.wait()
     if pip.returncode != 0:
-        raise Trouble(*explain("\n".join(lines), venv))
+        raise UserError(*explain("\n".join(lines), venv))
 
 
 def show_progress(line, lines, total):
@@ -211,20 +211,20 @@ def show_progress(line, lines, total):
         say("  unpacking {0} packages".format(len(line.split(",")) or total))
 
 
-def explain(said, venv):
+def explain(output, venv):
     # type: (str, str) -> tuple[str, str]
     """Turn pip's output into what is wrong and what to do."""
-    low = said.lower()
+    low = output.lower()
     if "do not match the hashes" in low:
         return (
-            "A downloaded package is not the one requirements.lock names:\n" + tail(said),
+            "A downloaded package is not the one requirements.lock names:\n" + last_lines(output),
             "Nothing of it was installed. Try again; if it stays so, somebody changes the files: do not go on.",
         )
     if "no space left" in low or "errno 28" in low:
         return disk_full(venv)
     if "permission denied" in low or "read-only file system" in low:
         return (
-            "Packages cannot be written to {0}:\n{1}".format(venv, tail(said)),
+            "Packages cannot be written to {0}:\n{1}".format(venv, last_lines(output)),
             "Clone Fairpixel into a folder that is yours, or allow writing there.",
         )
     signs = ["retrying (", "connection", "name resolution", "proxyerror", "sslerror", "timed out"]
@@ -237,10 +237,10 @@ def explain(said, venv):
         )
     if "no matching distribution" in low:
         return (
-            "A package has no file for this Python {0}.{1}:\n".format(*sys.version_info[:2]) + tail(said),
+            "A package has no file for this Python {0}.{1}:\n".format(*sys.version_info[:2]) + last_lines(output),
             "Fairpixel is tested with Python 3.11 to 3.13: name one of them, make PYTHON=python3.11 ...",
         )
-    return "Installing packages failed:\n" + tail(said), "Mend what it says and run the same command again."
+    return "Installing packages failed:\n" + last_lines(output), "Mend what it says and run the same command again."
 
 
 def disk_full(venv):
@@ -273,7 +273,7 @@ def stamp_text(repo, lock):
         with open(lock, "rb") as file:
             digest = hashlib.sha256(file.read()).hexdigest()
     except (IOError, OSError):
-        raise Trouble("{0} is missing.".format(lock), "Clone the repository again; it belongs to it.")
+        raise UserError("{0} is missing.".format(lock), "Clone the repository again; it belongs to it.")
     return "\n".join([digest, repo, os.path.realpath(sys.executable), sys.version, ""])
 
 
@@ -307,10 +307,10 @@ def write(path, text):
     os.rename(path + ".new", path)
 
 
-def tail(said):
+def last_lines(output):
     # type: (str) -> str
     """The last lines of a program's output, indented."""
-    return "\n".join("    " + line for line in said.strip().splitlines()[-LOG_LINES_MAX:])
+    return "\n".join("    " + line for line in output.strip().splitlines()[-LOG_LINES_MAX:])
 
 
 def now():

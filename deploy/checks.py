@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from deploy.embedded import kafka_config
-from deploy.errors import NO_ROOM, Trouble
+from deploy.errors import NO_ROOM, UserError
 from runtime.settings import PlatformSettings
 
 FREE_MB_MIN = 1024  # below it a start is refused
@@ -36,7 +36,7 @@ def port_settings(settings: PlatformSettings) -> Iterator[tuple[str, int, str]]:
 
 
 def require_free_ports(settings: PlatformSettings) -> None:
-    """Raises Trouble naming every port that is taken, by whom where the system tells, and what moves it."""
+    """Raises UserError naming every port that is taken, by whom where the system tells, and what moves it."""
     wanted = list(port_settings(settings))
     twice = {port for _, port, _ in wanted if sum(port == other for _, other, _ in wanted) > 1}
     lines = [f"port {port} is set for more than one program" for port in sorted(twice)]
@@ -47,7 +47,7 @@ def require_free_ports(settings: PlatformSettings) -> None:
     ]
     if lines:
         example = busy[0][2] if busy else wanted[0][2]
-        raise Trouble(
+        raise UserError(
             "The platform cannot start: " + "; ".join(lines) + ".",
             f"Stop what has the port, or choose another: {example}={free_port()} make up",
         )
@@ -87,7 +87,7 @@ def free_mb(folder: Path) -> int:
     return shutil.disk_usage(_nearest(folder)).free // (1 << 20)
 
 
-def disk_trouble(settings: PlatformSettings) -> Trouble | None:
+def disk_problem(settings: PlatformSettings) -> UserError | None:
     """Why the platform cannot write where it must: no room, no inodes, no quota, or mounted to be read; None: it can.
 
     Leaves nothing behind: what it writes has no name.
@@ -98,18 +98,18 @@ def disk_trouble(settings: PlatformSettings) -> Trouble | None:
         why = ""
         if found.f_flag & os.ST_RDONLY:
             why = f"The disk of {there} can only be read now"
-            todo = "Mount it so that it can be written"
+            hint = "Mount it so that it can be written"
         elif found.f_files and not found.f_favail:
             why = f"The disk of {there} takes no more files: all its inodes are in use"
-            todo = "Remove files there"
+            hint = "Remove files there"
         elif folder == settings.data and free < FREE_MB_WORKING:
             why = f"No room on the disk of {there}: {free} MB left, and Kafka needs {FREE_MB_WORKING} MB"
-            todo = "Make room there"
+            hint = "Make room there"
         elif refused := _refusal(there):
             why = f"The disk of {there} takes nothing: {refused} ({free} MB left)"
-            todo = "Make room there"
+            hint = "Make room there"
         if why:
-            return Trouble(f"{why}.", f"{todo}; everything comes back by itself.")
+            return UserError(f"{why}.", f"{hint}; everything comes back by itself.")
     return None
 
 
@@ -133,10 +133,10 @@ def _refusal(folder: Path) -> str:
 
 
 def require_room(settings: PlatformSettings) -> None:
-    """Raises Trouble when the data folder's disk is too full to work on."""
+    """Raises UserError when the data folder's disk is too full to work on."""
     free = free_mb(settings.data)
     if free < FREE_MB_MIN:
-        raise Trouble(
+        raise UserError(
             f"The disk of {settings.data.resolve()} has {free} MB left; the platform needs {FREE_MB_MIN} MB to start.",
             "Make room there, or set FAIRPIXEL_DATA to a folder on another disk.",
         )

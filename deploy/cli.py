@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from deploy.errors import NO_ROOM, Trouble
+from deploy.errors import NO_ROOM, UserError
 from deploy.supervisor.core_dumps import leave_no_core
 
 COMMANDS = Path(__file__).with_name("commands")
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cli = build([words[0]] if words and words[0] in names else names)  # import only what is asked for
     try:
         cli(words, prog_name="fairpixel")
-    except Trouble as trouble:
-        print(f"fairpixel: {trouble}", file=sys.stderr)
+    except UserError as problem:
+        print(f"fairpixel: {problem}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:  # such as `fairpixel tail | head`
         sys.stderr.close()

@@ -11,7 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.kafka_logins import make_logins, write_private
 from runtime.settings import PlatformSettings, SettingError
 
@@ -21,7 +21,7 @@ SECRET_BYTES = 32
 
 
 def make_data_folder(settings: PlatformSettings) -> bool:
-    """Make what is missing, change nothing that is there. True when the secrets were made now. Raises Trouble."""
+    """Make what is missing, change nothing that is there. True when the secrets were made now. Raises UserError."""
     try:
         parents = sorted({settings.data / Path(name).parent for name in SUBFOLDERS})
         # Parents by name: what mkdir makes on the way has not its mode.
@@ -37,7 +37,7 @@ def make_data_folder(settings: PlatformSettings) -> bool:
         _create(settings.config_path, TEMPLATE.read_text(encoding="utf-8"))
         return _create(settings.secrets_path, _new_secrets())
     except OSError as error:
-        raise Trouble(
+        raise UserError(
             f"{error.filename or settings.data} cannot be written: {error.strerror}.",
             "Allow writing there and make room, or set FAIRPIXEL_DATA and FAIRPIXEL_KEYS to folders that are yours.",
         ) from None
@@ -73,5 +73,5 @@ secret_key = "sk_demo_{secrets.token_urlsafe(24)}"
 if __name__ == "__main__":
     try:
         make_data_folder(PlatformSettings.from_env(os.environ))
-    except (Trouble, SettingError) as trouble:
-        sys.exit(f"setup: {trouble}")
+    except (UserError, SettingError) as problem:
+        sys.exit(f"setup: {problem}")

@@ -17,29 +17,30 @@ COLOURS = {"ok": "green", "starting": "yellow", "unhealthy": "red", "stopped": "
 def status_table(looks: Sequence[Look]) -> Table:
     """A line for each program."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for column in ("program", "health", "pid", "behind"):
+    for column in ("program", "health", "pid", "consumer lag"):
         table.add_column(
-            column, justify="right" if column in ("pid", "behind") else "left", header_style="dim"
+            column, justify="right" if column in ("pid", "consumer lag") else "left", header_style="dim"
         )
     for one in looks:
-        lag = "" if one.lag is None else f"{one.lag:,}"
-        table.add_row(one.name, Text(one.health, COLOURS[one.health]), str(one.pid or ""), lag)
+        consumer_lag = "" if one.consumer_lag is None else f"{one.consumer_lag:,}"
+        table.add_row(one.name, Text(one.health, COLOURS[one.health]), str(one.pid or ""), consumer_lag)
     return table
 
 
 def status_line(looks: Sequence[Look]) -> str:
     """The same in one line, for logs."""
     return ", ".join(
-        f"{one.name} {one.health}" + (f" ({one.lag} behind)" if one.lag else "") for one in looks
+        f"{one.name} {one.health}" + (f" (consumer lag {one.consumer_lag})" if one.consumer_lag else "")
+        for one in looks
     )
 
 
 def welcome(settings: PlatformSettings, secret_keys: Mapping[str, str], *, show_secrets: bool) -> str:
-    """The doors, the keys, a first event and the query that shows it."""
+    """The endpoints, the keys, a first event and the query that shows it."""
     edge, warehouse = settings.edge_url, settings.warehouse_url
     lines = [
         "",
-        "Doors",
+        "Endpoints",
         f"  edge        {edge}/p.gif   {edge}/v1/events",
         f"  ClickHouse  {warehouse}/   (reading needs no password)",
         f"  Kafka       {settings.bootstrap}",

@@ -18,7 +18,7 @@ import psutil
 
 from deploy import bootstrap, checks
 from deploy.data_folder import SUBFOLDERS
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.local import REPO, Platform
 from deploy.supervisor.look import look
 
@@ -33,7 +33,7 @@ class Finding:
     subject: str
     sign: str  # ok, warn, wrong
     found: str
-    todo: str = ""
+    hint: str = ""
 
 
 def examine(platform: Platform) -> Iterator[Finding]:
@@ -41,8 +41,8 @@ def examine(platform: Platform) -> Iterator[Finding]:
     for subject, check in CHECKS:
         try:
             yield check(platform)
-        except Trouble as trouble:
-            yield Finding(subject, "wrong", trouble.what, trouble.todo)
+        except UserError as problem:
+            yield Finding(subject, "wrong", problem.what, problem.hint)
         except Exception as error:  # a doctor that falls ill over one organ still looks at the others
             yield Finding(
                 subject,
@@ -80,8 +80,8 @@ def _packages(platform: Platform) -> Finding:
 
 
 def _disk(platform: Platform) -> Finding:
-    if trouble := checks.disk_trouble(platform.settings):
-        return Finding("disk", "wrong", trouble.what, trouble.todo)
+    if problem := checks.disk_problem(platform.settings):
+        return Finding("disk", "wrong", problem.what, problem.hint)
     free = checks.free_mb(platform.settings.data)
     found = f"{free / 1024:.1f} GB free for {platform.settings.data}"
     if free < checks.FREE_MB_MIN and platform.supervisor_pid() is None:
@@ -159,8 +159,8 @@ def _clock(platform: Platform) -> Finding:
     if platform.supervisor_pid() is not None and not platform.settings.clickhouse_url:
         before = time.time()
         with urllib.request.urlopen(f"{platform.settings.warehouse_url}/ping", timeout=3) as answer:
-            said = answer.headers.get("Date")
-        if said and abs(parsedate_to_datetime(said).timestamp() - before) > CLOCK_S_MAX:
+            date = answer.headers.get("Date")
+        if date and abs(parsedate_to_datetime(date).timestamp() - before) > CLOCK_S_MAX:
             return Finding(
                 "clock",
                 "wrong",

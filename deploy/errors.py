@@ -8,13 +8,13 @@ import errno
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
-class Trouble(Exception):
+class UserError(Exception):
     """An expected condition that stops a command; printed without a traceback, exit code 1.
 
     what: one sentence of what is wrong and where. todo: one sentence of what to do.
     """
 
-    def __init__(self, what: str, todo: str) -> None:
-        super().__init__(f"{what}\n  {todo}")
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(f"{what}\n  {hint}")
         self.what = what
-        self.todo = todo
+        self.hint = hint

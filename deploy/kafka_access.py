@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from deploy.embedded.kafka_wire import LoginRefused, Wire
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from runtime.kafka_access import KafkaAccess, find_login
 from runtime.settings import PlatformSettings
 from schemas.kafka_acls import ANONYMOUS, ANONYMOUS_QUOTAS, PROGRAMS, Rule, principals
@@ -33,9 +33,9 @@ ITERATIONS = 4096  # the least Kafka takes: these passwords are 256 random bits,
 def ensure_access(
     admin: AdminClient, kafka: KafkaAccess, settings: PlatformSettings, rules: Sequence[Rule]
 ) -> list[str]:
-    """Make logins, rules and quotas stand as they should; a line for each change. Raises Trouble."""
+    """Make logins, rules and quotas stand as they should; a line for each change. Raises UserError."""
     if kafka.security != "sasl_plaintext":
-        raise Trouble(
+        raise UserError(
             f"Who may do what is set up over sasl_plaintext only, not over {kafka.security}.",
             "Give the rules of docs/kafka-acls.md to the cluster with its own tools, and leave --access out.",
         )
@@ -44,7 +44,7 @@ def ensure_access(
         changed = [*_ensure_rules(admin, rules), *_ensure_users(admin, kafka, settings)]
         _limit_anonymous(kafka)
     except (KafkaException, OSError, LoginRefused, struct.error) as error:
-        raise Trouble(
+        raise UserError(
             f"Who may do what cannot be set up on {kafka.bootstrap}: {reason(error)}.",
             "Check the broker's log (kafka.log in the logs folder).",
         ) from None

@@ -14,7 +14,7 @@ from typing import IO
 
 import psutil
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.supervisor.client import Supervisor
 from deploy.supervisor.leftovers import end, find_leftovers
 from deploy.supervisor.look import supervisor_pid
@@ -40,11 +40,13 @@ class Platform:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Platform:
-        """Raises Trouble for a setting that cannot be used."""
+        """Raises UserError for a setting that cannot be used."""
         try:
             settings = PlatformSettings.from_env(environ)
         except SettingError as error:
-            raise Trouble(f"A setting cannot be used: {error}.", "Correct or unset that variable.") from None
+            raise UserError(
+                f"A setting cannot be used: {error}.", "Correct or unset that variable."
+            ) from None
         config = str(Path(settings.config).resolve()) if settings.config else ""
         settings = replace(
             settings, data=settings.data.resolve(), keys=settings.keys.resolve(), config=config
@@ -70,7 +72,7 @@ class Platform:
         end([process for _, process in orphans], ORPHAN_PATIENCE_S)
 
     def start(self, *, stop_with_caller: bool) -> None:
-        """Start the supervisor, which starts everything else; returns when it answers. Raises Trouble.
+        """Start the supervisor, which starts everything else; returns when it answers. Raises UserError.
 
         stop_with_caller: all stops in order when this process dies, however it dies (Linux).
         """
@@ -101,17 +103,17 @@ class Platform:
             try:
                 self.supervisor.processes()
                 return
-            except Trouble:
+            except UserError:
                 if process.poll() is not None or time.monotonic() > deadline:
                     last = "".join(_text_of(log).strip().splitlines()[-1:])
-                    raise Trouble(
+                    raise UserError(
                         f"The supervisor did not start: {last or 'it gave no reason'}.",
                         f"Its log: {self.folder.logs}",
                     ) from None
                 time.sleep(0.05)
 
     def stop(self, say: Say) -> bool:
-        """Stop everything in order; False when nothing ran. Idempotent. Raises Trouble when it takes too long."""
+        """Stop everything in order; False when nothing ran. Idempotent. Raises UserError when it takes too long."""
         pid = self.supervisor_pid()
         if pid is None:
             left = bool(find_leftovers(self.folder))
@@ -119,7 +121,7 @@ class Platform:
             return left
         try:
             self.supervisor.shutdown()
-        except Trouble:
+        except UserError:
             self._tell_supervisor(pid)  # it is on its way down, or does not answer
         self._await_end(pid, say)
         self.end_orphans(say)
@@ -130,7 +132,7 @@ class Platform:
         running = self._running()
         while self.supervisor_pid() == pid:
             if time.monotonic() > deadline:
-                raise Trouble(
+                raise UserError(
                     f"The supervisor (pid {pid}) does not come to an end.",
                     f"See {self.folder.logs}/supervisord.log.",
                 )

@@ -14,10 +14,10 @@ from typing import NoReturn
 from rich.console import Console
 from rich.live import Live
 
-from deploy.checks import disk_trouble, require_free_ports, require_room
+from deploy.checks import disk_problem, require_free_ports, require_room
 from deploy.data_folder import make_data_folder, secret_keys
 from deploy.display import status_line, status_table, welcome
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.local import Platform, log_tail
 from deploy.supervisor.look import Look, look
 from deploy.supervisor.run_folder import holder, take_lock
@@ -35,7 +35,7 @@ class StopAsked(Exception):
 
 
 def go_up(platform: Platform, *, detach: bool) -> None:
-    """Start the platform and return (detach), or stay until it is stopped. Raises Trouble."""
+    """Start the platform and return (detach), or stay until it is stopped. Raises UserError."""
     console = Console(stderr=False)
     if platform.supervisor_pid() is None:
         require_room(platform.settings)
@@ -60,7 +60,7 @@ def go_up(platform: Platform, *, detach: bool) -> None:
             except StopAsked:
                 _stop(platform)
                 if detach:
-                    raise Trouble(
+                    raise UserError(
                         "The start was interrupted.", "Everything was stopped again; run it once more."
                     ) from None
 
@@ -76,7 +76,7 @@ def _runs_already(platform: Platform, starter: int | None, *, detach: bool, cons
         console.print(f"It runs already (pid {pid}) and is ready.", highlight=False)
         return
     who = f"`fairpixel up`, pid {starter}" if starter else f"supervisor, pid {pid}"
-    raise Trouble(
+    raise UserError(
         f"The platform runs already on {platform.settings.data} ({who}).",
         "See how it does with: fairpixel status. Stop it with: make down.",
     )
@@ -93,7 +93,7 @@ def _prepare(platform: Platform) -> bool:
     try:
         parse_config(platform.settings.config_path.read_text(encoding="utf-8"))
     except (ConfigError, UnicodeDecodeError) as error:
-        raise Trouble(
+        raise UserError(
             f"{platform.settings.config_path} cannot be used: {error}", "Correct it and start again."
         ) from None
     if not platform.settings.kafka_bootstrap:
@@ -111,13 +111,13 @@ def _make_keys(folder: Path) -> None:
     try:
         keep_ring(folder, time.time_ns() // 1_000_000)
     except (OSError, RingError) as error:
-        raise Trouble(
+        raise UserError(
             f"The key ring in {folder} cannot be used: {error}.", "Restore it, or set FAIRPIXEL_KEYS."
         ) from None
 
 
 def _await_ready(platform: Platform, console: Console) -> None:
-    """Return when every program is ready. Raises Trouble with the end of the logs when that takes too long."""
+    """Return when every program is ready. Raises UserError with the end of the logs when that takes too long."""
     began = time.monotonic()
     deadline = began + READY_S_MAX
     with _live(console) as live:
@@ -129,7 +129,7 @@ def _await_ready(platform: Platform, console: Console) -> None:
             if not waiting:
                 return
             if platform.supervisor_pid() is None:
-                raise Trouble(
+                raise UserError(
                     "The platform was stopped while it was starting.",
                     f"If that was not you (fairpixel down), see {platform.folder.logs}/supervisord.log.",
                 )
@@ -147,9 +147,9 @@ def _hopeless(platform: Platform, waiting: list[Look], waited_s: float) -> bool:
 
 def _give_up(platform: Platform, waiting: list[Look], waited_s: float) -> NoReturn:
     names = [one.name for one in waiting]
-    if trouble := disk_trouble(platform.settings):
-        raise trouble
-    raise Trouble(
+    if problem := disk_problem(platform.settings):
+        raise problem
+    raise UserError(
         f"Not ready after {waited_s:.0f} s: {', '.join(names)}.\n{log_tail(platform.folder, names)}",
         f"It goes on trying: fairpixel status. More in {platform.folder.logs}. Stop it: fairpixel down.",
     )
@@ -163,7 +163,7 @@ def _stay(platform: Platform, console: Console) -> None:
         while platform.supervisor_pid() is not None:
             try:
                 looks = look(platform.folder, [program for program in platform.programs if program.listed])
-            except Trouble:
+            except UserError:
                 looks = []  # on its way down, or too busy to answer this time
             if live and looks:
                 live.update(status_table(looks), refresh=True)
@@ -175,7 +175,7 @@ def _stay(platform: Platform, console: Console) -> None:
         console.print("Stopped from elsewhere.", highlight=False)
         return
     platform.end_orphans(print)
-    raise Trouble("The supervisor was killed.", "Nothing acknowledged is lost; start again with: make up")
+    raise UserError("The supervisor was killed.", "Nothing acknowledged is lost; start again with: make up")
 
 
 def _tell(line: str) -> None:

@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.kafka_access import ensure_access
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.settings import PlatformSettings, SettingError
@@ -36,7 +36,7 @@ SETTLE_S_MAX = 10.0
 def ensure_topics(kafka: KafkaAccess, topics: Sequence[Topic], wait_s_max: float = 60.0) -> list[str]:
     """Make every topic stand as asked for; returns a line for each change made.
 
-    Partitions are added but never taken away. Waits for the broker up to `wait_s_max`. Raises Trouble.
+    Partitions are added but never taken away. Waits for the broker up to `wait_s_max`. Raises UserError.
     """
     admin = connect(kafka, wait_s_max)
     deadline = time.monotonic() + SETTLE_S_MAX
@@ -52,21 +52,21 @@ def ensure_topics(kafka: KafkaAccess, topics: Sequence[Topic], wait_s_max: float
                     raise
                 time.sleep(0.1)
     except KafkaException as error:
-        raise Trouble(
+        raise UserError(
             f"The topics cannot be set up on {kafka.bootstrap}: {error.args[0].str()}.",
             "Check the broker's log (kafka.log in the logs folder) and that it is running: fairpixel status.",
         ) from None
 
 
 def connect(kafka: KafkaAccess, wait_s_max: float = 60.0) -> AdminClient:
-    """An administrator of a broker that answers. Raises Trouble."""
+    """An administrator of a broker that answers. Raises UserError."""
     admin = AdminClient({**kafka.client(), "log_level": 0, "reconnect.backoff.max.ms": 500})
     _wait_for_broker(admin, kafka, wait_s_max)
     return admin
 
 
 def differences(kafka: KafkaAccess, topics: Sequence[Topic], timeout_s: float = 3.0) -> list[str]:
-    """What is not as it should be, a line each; empty when all is well. Changes nothing. Raises Trouble."""
+    """What is not as it should be, a line each; empty when all is well. Changes nothing. Raises UserError."""
     admin = connect(kafka, timeout_s)
     found = admin.list_topics(timeout=timeout_s).topics
     lines = [f"{topic.name}: missing" for topic in topics if topic.name not in found]
@@ -90,7 +90,7 @@ def _wait_for_broker(admin: AdminClient, kafka: KafkaAccess, wait_s_max: float) 
         except KafkaException:
             admin.poll(0)  # says so where the login is refused
         if time.monotonic() > deadline:
-            raise Trouble(
+            raise UserError(
                 f"No Kafka broker answers at {kafka.bootstrap}.",
                 "Start the platform (make up), or check FAIRPIXEL_KAFKA_BOOTSTRAP and FAIRPIXEL_KAFKA_PASSWORD.",
             )
@@ -191,8 +191,8 @@ def main() -> None:
             done += ensure_access(connect(kafka), kafka, settings, rules)
         done += ensure_topics(kafka, all_topics())
         print("".join(f"{line}\n" for line in done), end="", flush=True)
-    except (Trouble, SettingError) as trouble:
-        sys.exit(f"topics: {trouble}")
+    except (UserError, SettingError) as problem:
+        sys.exit(f"topics: {problem}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The edge as one ASGI application: hot doors first, Starlette for all the rest, and the wiring of both."""
+"""The edge as one ASGI application: hot endpoints first, Starlette for all the rest, and the wiring of both."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from ingest.counts import Counts, EdgeMetrics, render
 from ingest.direct.endpoint import Direct
 from ingest.direct.inbox import KafkaInbox
 from ingest.endpoints.clickhouse import ClickHouse
-from ingest.endpoints.doors import EventsDoor, PixelDoor
 from ingest.endpoints.intake import Intake, id_maker
-from ingest.endpoints.mail import mail_doors
-from ingest.endpoints.page_paths import page_doors
-from ingest.endpoints.routes import ROUTES, build_doors
+from ingest.endpoints.mail import mail_endpoints
+from ingest.endpoints.page_paths import page_endpoints
+from ingest.endpoints.pixel_events import EventsEndpoint, PixelEndpoint
+from ingest.endpoints.routes import ROUTES, build_endpoints
 from ingest.endpoints.trace import Traces, read_identity_secret
-from ingest.live import Live
 from ingest.mail.webhooks import webhook_routes
 from ingest.native import both_forms, build_starlette, document_routes, trace_routes
 from ingest.operation import NOT_FROM_HERE, Operators, parse_listen
@@ -38,6 +37,7 @@ from ingest.packing.outbox import KafkaOutbox
 from ingest.packing.packer import Packer
 from ingest.packing.spool import Spool, SpoolLimits
 from ingest.packing.spool_files import claim_spool
+from ingest.reloadable import ReloadableConfiguration
 from ingest.serving.answers import Receive, Scope, Send
 from ingest.serving.connection import NETWORK_CONNECTIONS_MAX, SWEEP_S, Connections
 from ingest.serving.cores import keep_to_core
@@ -59,7 +59,7 @@ PARTITIONS_S = 60.0  # between two questions for the number of partitions
 FIRST_METADATA_S = 3.0
 STOP_S_MAX = 8.0  # for the packs under way; after 1 s they go to the spool
 
-Door = Callable[[Scope, Receive, Send], Awaitable[None]]
+Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = get_logger()
 
@@ -67,12 +67,14 @@ log = get_logger()
 class Edge:
     """The application uvicorn runs; everything that lives on the event loop begins at start-up and ends at shutdown."""
 
-    def __init__(self, settings: PlatformSettings, edge_settings: EdgeSettings, live: Live) -> None:
+    def __init__(
+        self, settings: PlatformSettings, edge_settings: EdgeSettings, reloadable: ReloadableConfiguration
+    ) -> None:
         self._settings = settings
         self._edge = edge_settings
-        self._live = live
+        self._reloadable = reloadable
         self._counts = Counts()
-        self._doors: dict[str, Door] = {}
+        self._endpoints: dict[str, Endpoint] = {}
         of_network = 0 if edge_settings.trusted_proxies else NETWORK_CONNECTIONS_MAX
         self.connections = Connections(edge_settings.header_seconds_max, of_network)
         self._operators = Operators(
@@ -89,7 +91,7 @@ class Edge:
                 *both_forms("/robots.txt", _robots),
                 *both_forms("/readyz", self._readyz),
                 *both_forms("/metrics", self._metrics),
-                *trace_routes(self._traces, lambda: live.sites),
+                *trace_routes(self._traces, lambda: reloadable.sites),
             ]
         )
 
@@ -97,7 +99,7 @@ class Edge:
         """One connection event of ASGI; no coroutine of its own, as one more costs each hit 0.1 µs."""
         if scope["type"] == "lifespan":
             return self._live_through(receive, send)
-        return self._doors.get(scope.get("path", ""), self._pages)(scope, receive, send)
+        return self._endpoints.get(scope.get("path", ""), self._pages)(scope, receive, send)
 
     async def _live_through(self, receive: Receive, send: Send) -> None:
         while True:
@@ -118,19 +120,24 @@ class Edge:
         limits = SpoolLimits(self._edge.spool_bytes_max, RAW_RETENTION_MS // 2)
         spool = Spool(files, limits, asyncio.get_running_loop().call_soon_threadsafe)
         self._delivery = Delivery(
-            self._outbox, spool, root, lambda: self._live.ring, self._counts, self._edge.kafka_wait_ms_max
+            self._outbox,
+            spool,
+            root,
+            lambda: self._reloadable.ring,
+            self._counts,
+            self._edge.kafka_wait_ms_max,
         )
         self._packer = Packer(
             files.folder.name,
             await self._partition_count(FIRST_METADATA_S),
             self._delivery.send,
-            lambda: self._live.newest_key(int(time.time() * 1000)),
+            lambda: self._reloadable.newest_key(int(time.time() * 1000)),
             os.urandom,
             PackLimits(age_ms_max=self._edge.pack_age_ms_max),
         )
         await self._forget_links()
-        intake = Intake(self._live, self._packer, self._counts, self._edge, id_maker())
-        self._doors = self._build_doors(intake)
+        intake = Intake(self._reloadable, self._packer, self._counts, self._edge, id_maker())
+        self._endpoints = self._build_endpoints(intake)
         self._direct = Direct(intake, lambda: KafkaInbox(kafka), os.urandom)
         # Events make few cycles: looking for them rarely makes a batched event 8.6 µs instead of 9.8, and the slowest
         # hundredth of batches 15 ms instead of 40.
@@ -154,15 +161,19 @@ class Edge:
             core=core,
         )
 
-    def _build_doors(self, intake: Intake) -> dict[str, Door]:
-        pixel, events = PixelDoor(intake), EventsDoor(intake)
-        self.connections.door, self.connections.read_asker = pixel, intake.asker
-        doors, templates = build_doors(intake, (*ROUTES, *webhook_routes(lambda: self._live.mail)))
-        self._pages.router.routes += [Route(path, door) for path, door in templates.items()]
-        self._pages.router.routes += [Route(path, door) for path, door in mail_doors(intake).items()]
-        hot: dict[str, Door] = {
-            **doors,
-            **page_doors(intake, self._used_links),
+    def _build_endpoints(self, intake: Intake) -> dict[str, Endpoint]:
+        pixel, events = PixelEndpoint(intake), EventsEndpoint(intake)
+        self.connections.endpoint, self.connections.read_request_context = pixel, intake.request_context
+        endpoints, templates = build_endpoints(
+            intake, (*ROUTES, *webhook_routes(lambda: self._reloadable.mail))
+        )
+        self._pages.router.routes += [Route(path, endpoint) for path, endpoint in templates.items()]
+        self._pages.router.routes += [
+            Route(path, endpoint) for path, endpoint in mail_endpoints(intake).items()
+        ]
+        hot: dict[str, Endpoint] = {
+            **endpoints,
+            **page_endpoints(intake, self._used_links),
             "/p.gif": pixel,
             "/p.gif/": pixel,
             "/v1/events": events,
@@ -197,11 +208,11 @@ class Edge:
         """Look at the files again, and send refusal counts on their way when nothing else travels."""
         refresh_at = 0.0
         while True:
-            await asyncio.sleep(REFUSALS_S if self._live.ring.keys else FIRST_KEYS_S)
-            if not self._live.ring.keys or time.monotonic() >= refresh_at:
+            await asyncio.sleep(REFUSALS_S if self._reloadable.ring.keys else FIRST_KEYS_S)
+            if not self._reloadable.ring.keys or time.monotonic() >= refresh_at:
                 refresh_at = time.monotonic() + REFRESH_S
-                self._live.refresh()
-            if self._packer.has_refusals and self._live.ring.keys and self._delivery.can_accept:
+                self._reloadable.refresh()
+            if self._packer.has_refusals and self._reloadable.ring.keys and self._delivery.can_accept:
                 self._packer.flush()
 
     async def _keep_partitions(self) -> None:
@@ -241,14 +252,18 @@ class Edge:
         """Hits can be accepted: there is a key to seal under, and Kafka or the spool has room. Why not, and how far
         behind it is, those are told who run it."""
         reasons = []
-        if not self._live.ring.keys:
+        if not self._reloadable.ring.keys:
             reasons.append("no key in the ring yet: the program streams makes the first")
         if not self._delivery.can_accept:
             reasons.append("Kafka is away and the spool takes nothing more")
-        said: dict[str, object] = {"status": "not ready" if reasons else "ready"}
+        payload: dict[str, object] = {"status": "not ready" if reasons else "ready"}
         if self._operators.may_see(request.scope):
-            said |= {"reasons": reasons, "warnings": self._delivery.warnings, "lag": self._direct.lag}
-        return JSONResponse(said, 503 if reasons else 200)
+            payload |= {
+                "reasons": reasons,
+                "warnings": self._delivery.warnings,
+                "consumer_lag": self._direct.consumer_lag,
+            }
+        return JSONResponse(payload, 503 if reasons else 200)
 
     async def _metrics(self, request: Request) -> Response:
         if not self._operators.may_see(request.scope):
@@ -258,7 +273,7 @@ class Edge:
             metrics.INGEST_SPOOL_BYTES: lambda: self._delivery.spool_bytes,
             metrics.INGEST_SPOOL_FILL: lambda: self._delivery.spool_fill,
             metrics.INGEST_WAITING: lambda: self._packer.waiting_events,
-            metrics.INGEST_DIRECT_LAG: lambda: self._direct.lag,
+            metrics.INGEST_DIRECT_CONSUMER_LAG: lambda: self._direct.consumer_lag,
         }
         return Response(
             render(EdgeMetrics(self._counts, gauges)), media_type="text/plain; version=0.0.4; charset=utf-8"
@@ -271,12 +286,12 @@ def build_edge() -> Edge:
     _end_with_parent()
     settings = PlatformSettings.from_env(os.environ)
     try:
-        live = Live(settings, os.environ)
+        reloadable = ReloadableConfiguration(settings, os.environ)
     except (ConfigError, SecretsError) as error:
         _give_up(f"{error}\nRepair it, then check with: fairpixel config check")
     except OSError as error:
         _give_up(f"{error.filename}: {error.strerror}\n`fairpixel up` makes it.")
-    return Edge(settings, EdgeSettings.from_env(os.environ), live)
+    return Edge(settings, EdgeSettings.from_env(os.environ), reloadable)
 
 
 def _give_up(why: str) -> NoReturn:

@@ -17,8 +17,10 @@ from schemas import metrics
 class Counts:
     """Numbers since the start of this process."""
 
-    hits: defaultdict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))  # door, status
-    events: Counter[str] = field(default_factory=Counter)  # by door
+    hits: defaultdict[tuple[str, int], int] = field(
+        default_factory=lambda: defaultdict(int)
+    )  # endpoint, status
+    events: Counter[str] = field(default_factory=Counter)  # by endpoint
     refused: Counter[str] = field(default_factory=Counter)  # by reason
     packs: Counter[str] = field(default_factory=Counter)  # by way: kafka, spool
 
@@ -33,7 +35,7 @@ class EdgeMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics of the edge."""
         hits: dict[tuple[str, ...], int] = {
-            (door, str(status)): count for (door, status), count in self._counts.hits.items()
+            (endpoint, str(status)): count for (endpoint, status), count in self._counts.hits.items()
         }
         yield _counter(metrics.INGEST_HITS, hits)
         for metric, counter in (

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from ingest.endpoints.doors import read_key
+from ingest.endpoints.pixel_events import read_key
 from ingest.endpoints.trace import Traces
 from ingest.openapi.document import build_openapi
 from ingest.openapi.html import CONTENT_SECURITY_POLICY, docs_page, front_page
@@ -33,7 +33,7 @@ NOT_FOUND = Rejection(
 
 
 def build_starlette(routes: Sequence[BaseRoute]) -> Starlette:
-    """The application behind the hot doors. No redirects: a client that follows one may lose its body."""
+    """The application behind the hot endpoints. No redirects: a client that follows one may lose its body."""
     app = Starlette(routes=list(routes), exception_handlers={404: _not_found, 405: _wrong_method})
     app.router.redirect_slashes = False
     return app

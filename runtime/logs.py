@@ -60,14 +60,14 @@ class CalmFilter(logging.Filter):
     def __init__(self, seconds_between: float = LIBRARY_SECONDS_BETWEEN) -> None:
         super().__init__()
         self._seconds_between = seconds_between
-        self._said_at: dict[tuple[str, int], float] = {}
+        self._logged_at: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """True when this place has been silent long enough; the record's own time is the clock."""
         place = (record.name, record.lineno)
-        if record.created - self._said_at.get(place, float("-inf")) < self._seconds_between:
+        if record.created - self._logged_at.get(place, float("-inf")) < self._seconds_between:
             return False
-        self._said_at[place] = record.created
+        self._logged_at[place] = record.created
         return True
 
 

@@ -1,4 +1,4 @@
-"""What every station decided about one event, by its id: the questions to ClickHouse, and the answer in plain words."""
+"""What every stage decided about one event, by its id: the questions to ClickHouse, and the answer in plain words."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Database(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One station's word on one event."""
+    """One stage's word on one event."""
 
-    station: str  # edge, streams, loader or copies
+    stage: str  # edge, streams, loader or copies
     decision: str  # accepted, stored, dropped, loaded, counted or copy
     at: str  # UTC, as ClickHouse writes it; the minute where only that is kept; "" where nobody notes it
     text: str
@@ -30,7 +30,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What is known; `is_known` when any station has decided."""
+    """What is known; `is_known` when any stage has decided."""
 
     event_id: str
     stored: list[dict[str, Any]] = field(default_factory=list)
@@ -71,7 +71,7 @@ def trace_event(database: Database, event_id: str, site: str, secret: bytes) -> 
 
 
 def decisions(trace: Trace) -> list[Decision]:
-    """The trace station by station, in the order of an event's way."""
+    """The trace stage by stage, in the order of an event's way."""
     found: list[Decision] = []
     for row in trace.stored:
         bot = ", bot" if row["is_bot"] else ""

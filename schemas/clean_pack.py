@@ -45,7 +45,7 @@ _HEADS = {
 
 
 class Kept(NamedTuple):
-    """What the memory of keys remembers of a stored event."""
+    """What the deduplication store remembers of a stored event."""
 
     key: bytes  # 16 bytes
     source: int  # code in SOURCES

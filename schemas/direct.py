@@ -67,7 +67,7 @@ def read_origin(headers: Iterable[tuple[str, bytes]], here: Origin) -> Origin:
     return here
 
 
-def seal_letter(
+def seal_dead_letter(
     reason: DeadReason, origin: Origin, value: bytes, key: Key, pack_id: bytes, nonce: bytes
 ) -> DeadLetter:
     """A dead letter of a direct message: sealed first, as it came in clear text and may name a person.
@@ -82,16 +82,16 @@ def seal_letter(
     )
 
 
-def open_letter(letter: DeadLetter, ring: Ring) -> bytes:
+def open_dead_letter(dead_letter: DeadLetter, ring: Ring) -> bytes:
     """The direct message as it came. Raises PackError."""
-    return open_seal(read_envelope(letter.value, DIRECT_BATCH_SIZE_MAX + _SEAL_BYTES_MAX), ring)
+    return open_seal(read_envelope(dead_letter.value, DIRECT_BATCH_SIZE_MAX + _SEAL_BYTES_MAX), ring)
 
 
 def _decode_avro(value: bytes) -> dict[str, Any]:
     record, end = read_record(value, find_schema(value, DIRECT_VERSIONS), DIRECT_EVENT)
     if end != len(value):
         raise PackError(DeadReason.UNREADABLE, "bytes behind the event")
-    item = {name: said for name, said in record.items() if said not in ("", 0, None) or name == "value"}
+    item = {name: value for name, value in record.items() if value not in ("", 0, None) or name == "value"}
     if item["value"] is None:
         del item["value"]
     context = {name: item.pop(name) for name in _CONTEXT if name in item}

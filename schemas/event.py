@@ -15,7 +15,7 @@ EVENT_ID_LENGTH_MAX = 200  # characters; a longer id is replaced by its hash (do
 NAME_LENGTH_MAX = 200  # characters
 TEXT_LENGTH_MAX = 4_000  # characters of url, referrer, title, user agent; the rest is cut off
 PROPERTIES_SIZE_MAX = 32_000  # characters of JSON text; a larger event is `oversize`
-# Kind and name of a choice, made by the edge's own door alone.
+# Kind and name of a choice, made by the edge's own endpoint alone.
 SYSTEM, CONSENT_CHOICE = "system", "consent_choice"
 VALUE_E4_MAX = 10**14  # ten thousand million units of any currency; beyond it the event is invalid
 
@@ -31,7 +31,7 @@ class Flag(IntFlag):
     TIME_CORRECTED = 32  # moved by the difference between the client's clock and ours
     TIME_CLAMPED = 64  # the claim lay in the future or before the retention
     ID_COLLISION = 128  # same id, other content: kept under its own id
-    ID_MADE = 256  # the client sent no id; the edge made one
+    ID_GENERATED = 256  # the client sent no id; the edge made one
     MAIL_SCANNER = 512  # software that checks the links of mails
     MASKED_WHOLE = (
         1024  # a text took more work to scrub than an event may: it is masked or left out as a whole

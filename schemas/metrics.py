@@ -15,9 +15,14 @@ class Metric(NamedTuple):
 
 
 INGEST_HITS = Metric(
-    "fairpixel_ingest_hits_total", "counter", ("door", "status"), "requests answered, by door and status"
+    "fairpixel_ingest_hits_total",
+    "counter",
+    ("endpoint", "status"),
+    "requests answered, by endpoint and status",
 )
-INGEST_EVENTS = Metric("fairpixel_ingest_events_total", "counter", ("door",), "events acknowledged, by door")
+INGEST_EVENTS = Metric(
+    "fairpixel_ingest_events_total", "counter", ("endpoint",), "events acknowledged, by endpoint"
+)
 INGEST_REFUSED = Metric(
     "fairpixel_ingest_refused_total", "counter", ("reason",), "events refused at the edge, by reason"
 )
@@ -42,8 +47,11 @@ INGEST_SPOOL_FILL = Metric(
 INGEST_WAITING = Metric(
     "fairpixel_ingest_waiting_events", "gauge", (), "events whose senders wait for an acknowledgement"
 )
-INGEST_DIRECT_LAG = Metric(
-    "fairpixel_ingest_direct_lag", "gauge", (), "messages of events.direct.v1 this edge has not taken yet"
+INGEST_DIRECT_CONSUMER_LAG = Metric(
+    "fairpixel_ingest_direct_consumer_lag",
+    "gauge",
+    (),
+    "messages of events.direct.v1 this edge has not taken yet",
 )
 STREAMS_PACKS = Metric(
     "fairpixel_streams_packs_total", "counter", ("outcome",), "raw packs handled, by outcome"
@@ -51,7 +59,9 @@ STREAMS_PACKS = Metric(
 STREAMS_EVENTS = Metric(
     "fairpixel_streams_events_total", "counter", ("outcome",), "events decided, by disposition"
 )
-STREAMS_LAG = Metric("fairpixel_streams_lag_packs", "gauge", (), "raw packs not decided yet")
+STREAMS_CONSUMER_LAG = Metric(
+    "fairpixel_streams_consumer_lag_packs", "gauge", (), "raw packs not decided yet"
+)
 STREAMS_MASKED_WHOLE = Metric(
     "fairpixel_streams_masked_whole_total",
     "counter",
@@ -83,7 +93,7 @@ SINKS_REFUSED = Metric(
     "clean packs and group offsets that no program of ours wrote, by reason; above 0 somebody else writes to Kafka",
 )
 SINKS_ROWS = Metric("fairpixel_sinks_rows_total", "counter", (), "rows written to events")
-SINKS_LAG = Metric("fairpixel_sinks_lag_packs", "gauge", (), "clean packs not loaded yet")
+SINKS_CONSUMER_LAG = Metric("fairpixel_sinks_consumer_lag_packs", "gauge", (), "clean packs not loaded yet")
 SINKS_LINK_OPEN = Metric(
     "fairpixel_sinks_link_open_seconds",
     "gauge",
@@ -116,10 +126,10 @@ WHAT_TO_DO: dict[str, str] = {
     INGEST_SPOOL_BYTES.name: "make sure the disk has room up to FAIRPIXEL_INGEST_SPOOL_BYTES_MAX for each worker",
     INGEST_SPOOL_FILL.name: "alert above 0.8: bring Kafka back before it is 1",
     INGEST_WAITING.name: "near FAIRPIXEL_INGEST_WAITING_EVENTS_MAX: Kafka and the disk are too slow for the load",
-    INGEST_DIRECT_LAG.name: "rising: add workers of the edge; producers wait for nothing, but the topic keeps 48 h",
+    INGEST_DIRECT_CONSUMER_LAG.name: "rising: add edge workers; producers wait for nothing, but the topic keeps 48 h",
     STREAMS_PACKS.name: "`dead` above 0: `fairpixel replay` lists them; `repeat` is a pack that came twice: nothing",
     STREAMS_EVENTS.name: "nothing; docs/reasons.md explains each, and `fairpixel ledger` counts them by minute",
-    STREAMS_LAG.name: "rising: start more streams workers, up to one a partition; it must be 0 long before 48 h",
+    STREAMS_CONSUMER_LAG.name: "rising: start more streams workers, at most one a partition; 0 is due long before 48 h",
     STREAMS_MASKED_WHOLE.name: "rising: somebody sends very large texts; find the site by flag 1024 in its rows",
     STREAMS_REFUSED.name: "above 0: find out who may write to events.clean.v1, take that right away,"
     " run `fairpixel ledger`",
@@ -129,7 +139,7 @@ WHAT_TO_DO: dict[str, str] = {
     SINKS_REFUSED.name: "above 0: find out who may write to events.clean.v1 or join the loader's group, take that right"
     " away, run `fairpixel ledger`",
     SINKS_ROWS.name: "nothing",
-    SINKS_LAG.name: "rising: see `/healthz` of the loader, which says what it waits for",
+    SINKS_CONSUMER_LAG.name: "rising: see `/healthz` of the loader, which says what it waits for",
     SINKS_LINK_OPEN.name: "alert above 60: see the loader's log for `link_open`, then run `fairpixel ledger`",
     ALERTS_OPEN.name: "see what the webhook was told",
     ALERTS_SENT.name: "`refused` or `given_up` above 0: the receiver of this route takes no alerts; try its address",

@@ -16,11 +16,18 @@ from runtime.kafka_access import KafkaAccess, find_access
 from runtime.logs import get_logger
 from runtime.secrets import parse_secrets
 from runtime.settings import PlatformSettings
-from schemas.metrics import SINKS_BLOCKS, SINKS_LAG, SINKS_LINK_OPEN, SINKS_PACKS, SINKS_REFUSED, SINKS_ROWS
+from schemas.metrics import (
+    SINKS_BLOCKS,
+    SINKS_CONSUMER_LAG,
+    SINKS_LINK_OPEN,
+    SINKS_PACKS,
+    SINKS_REFUSED,
+    SINKS_ROWS,
+)
 from schemas.topics import CLEAN
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
+from sinks.loader.kafka.dead_letters import KafkaDeadLetters
 from sinks.loader.kafka.inbox import InboxAway, InboxBroken, KafkaInbox
-from sinks.loader.kafka.letters import KafkaLetters
 from sinks.loader.kafka.raw_log import KafkaRaw
 from sinks.loader.kafka.topic_ends import KafkaTopicEnds
 from sinks.loader.loader import LINK_OPEN_S_MAX, Loader
@@ -51,7 +58,7 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
         loader = Loader(
             inbox,
             warehouse,
-            KafkaLetters(kafka),
+            KafkaDeadLetters(kafka),
             KafkaRaw(kafka),
             group=settings.group,
             clock=time.monotonic,
@@ -114,7 +121,7 @@ def _prepare(
     careful: bool,
 ) -> KafkaInbox | None:
     """Wait for ClickHouse and Kafka; the schema is up to date when this returns. None when told to stop meanwhile."""
-    migrated, trouble = False, ""
+    migrated, problem = False, ""
     while not stop.is_set():
         try:
             if not migrated:
@@ -123,9 +130,9 @@ def _prepare(
                 migrated = True
             return KafkaInbox(kafka, settings.group, CLEAN, careful=careful)
         except (WarehouseError, InboxAway) as away:
-            if str(away) != trouble:
-                log.warning("waiting", trouble=str(away))
-            trouble = health.trouble = str(away)
+            if str(away) != problem:
+                log.warning("waiting", problem=str(away))
+            problem = health.problem = str(away)
             stop.wait(0.5)
     return None
 
@@ -134,16 +141,16 @@ class Health:
     """What /healthz, /readyz and /metrics say."""
 
     def __init__(self) -> None:
-        self.trouble = ""
+        self.problem = ""
         self._loader: Loader | None = None
         self._inbox: KafkaInbox | None = None
         self._watchdog: Watchdog | None = None
 
     def watch(self, loader: Loader, inbox: KafkaInbox, watchdog: Watchdog) -> None:
         """From now on speak of this loader."""
-        self._loader, self._inbox, self._watchdog, self.trouble = loader, inbox, watchdog, ""
+        self._loader, self._inbox, self._watchdog, self.problem = loader, inbox, watchdog, ""
 
-    def lag(self) -> int:
+    def consumer_lag(self) -> int:
         """Clean packs not loaded yet: behind the ends the loader heard of, or the watchdog asked for."""
         loader, inbox, watchdog = self._loader, self._inbox, self._watchdog
         if loader is None or inbox is None or watchdog is None:
@@ -165,19 +172,19 @@ class Health:
         A restart mends neither, so the answer is 200 all the same.
         """
         loader = self._loader
-        trouble = self.trouble or (loader.tally.trouble if loader else "")
+        problem = self.problem or (loader.tally.problem if loader else "")
         refusal = loader.tally.refusal(time.monotonic()) if loader else ""
         stuck = loader.tally.stuck if loader else ""
         link_open_s = loader.link_open_s if loader else 0.0
         report: dict[str, object] = {
-            "status": "waiting" if trouble or loader is None else "ok",
-            "lag": self.lag(),
+            "status": "waiting" if problem or loader is None else "ok",
+            "consumer_lag": self.consumer_lag(),
             "partitions": len(loader.next_offsets) if loader else 0,
         }
         if refusal:
             report |= {"status": "unhealthy", "detail": refusal}
-        if trouble:
-            report |= {"status": "waiting", "detail": f"{trouble}; {refusal}" if refusal else trouble}
+        if problem:
+            report |= {"status": "waiting", "detail": f"{problem}; {refusal}" if refusal else problem}
         if stuck:
             report |= {"status": "unhealthy", "detail": f"{stuck}; {refusal}" if refusal else stuck}
         if link_open_s > LINK_OPEN_S_MAX and not refusal:
@@ -187,7 +194,7 @@ class Health:
     def readyz(self) -> Answer:
         """200 while the loader has its partitions and waits for nothing."""
         loader = self._loader
-        ready = loader is not None and bool(loader.next_offsets) and not loader.tally.trouble
+        ready = loader is not None and bool(loader.next_offsets) and not loader.tally.problem
         return (200, {"status": "ready"}) if ready else (503, {"status": "not ready"})
 
     def render_metrics(self) -> bytes:
@@ -213,7 +220,9 @@ class Health:
         rows = loader.tally.row_count if loader else 0
         yield CounterMetricFamily(SINKS_ROWS.name.removesuffix("_total"), SINKS_ROWS.meaning, value=rows)
         report = self.report()
-        yield GaugeMetricFamily(SINKS_LAG.name, SINKS_LAG.meaning, value=float(str(report["lag"])))
+        yield GaugeMetricFamily(
+            SINKS_CONSUMER_LAG.name, SINKS_CONSUMER_LAG.meaning, value=float(str(report["consumer_lag"]))
+        )
         yield GaugeMetricFamily(
             SINKS_LINK_OPEN.name, SINKS_LINK_OPEN.meaning, value=loader.link_open_s if loader else 0.0
         )

@@ -27,8 +27,8 @@ def serve_pages(
             if self.path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, metrics())
                 return
-            status, said = pages.get(self.path, lambda: NOT_FOUND)()
-            self._answer(status, "application/json", json.dumps(said).encode())
+            status, report = pages.get(self.path, lambda: NOT_FOUND)()
+            self._answer(status, "application/json", json.dumps(report).encode())
 
         def _answer(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)

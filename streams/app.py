@@ -24,8 +24,8 @@ from streams.health import serve_health
 from streams.kafka_ready import wait_for_kafka
 from streams.partition.log_reader import KafkaLogReader
 from streams.partition.outbox import KafkaOutbox
-from streams.partition.processor import CLOSE_SECONDS_MAX, Desk, Means, RawMessage
-from streams.partition.store import SeenLimits
+from streams.partition.processor import CLOSE_SECONDS_MAX, Dependencies, PartitionProcessor, RawMessage
+from streams.partition.store import StoreLimits
 from streams.policy import Policy
 from streams.settings import StreamsSettings
 from streams.watchdog import Watchdog
@@ -39,40 +39,42 @@ MB = 1_000_000
 class Worker:
     """All desks of one process; as `Work`, what the watchdog sees."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
-        self._desks: dict[int, Desk] = {}
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self._processors: dict[int, PartitionProcessor] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._closing: dict[int, asyncio.Task[None]] = {}
         self._finished = 0  # progress of desks that are closed
         self.assigned = False  # true after the first assignment, even an empty one
 
     def progress(self) -> int:
-        return self._finished + sum(desk.progress for desk in list(self._desks.values()))
+        return self._finished + sum(processor.progress for processor in list(self._processors.values()))
 
     def next_raw(self) -> Mapping[int, int]:
-        return {desk.partition: desk.next_raw for desk in list(self._desks.values())}
+        return {processor.partition: processor.next_raw for processor in list(self._processors.values())}
 
     def ready(self) -> bool:
-        return self.assigned and all(desk.ready for desk in list(self._desks.values()))
+        return self.assigned and all(processor.ready for processor in list(self._processors.values()))
 
     async def take(self, event: Any) -> None:
         """One raw message from Faust; without a desk it is left to whoever has the partition now."""
         message = event.message
-        desk = self._desks.get(message.partition)
-        if desk is not None:
+        processor = self._processors.get(message.partition)
+        if processor is not None:
             time_ms = round(message.timestamp * 1000)
             raw = RawMessage(message.offset, time_ms, message.value or b"", event.ack)
             await asyncio.shield(
-                desk.take(raw)
+                processor.take(raw)
             )  # Faust cancels agents; a desk must not stop in the middle of a step
 
     async def assign(self, partitions: set[int]) -> None:
         """Open a desk for each partition, all at once; messages wait for theirs."""
         await self.revoke()
         for partition in sorted(partitions):
-            desk = self._desks[partition] = Desk(partition, self._means, self._closing.get(partition))
-            task = asyncio.get_running_loop().create_task(desk.open())
+            processor = self._processors[partition] = PartitionProcessor(
+                partition, self._dependencies, self._closing.get(partition)
+            )
+            task = asyncio.get_running_loop().create_task(processor.open())
             task.add_done_callback(self._opened)
             self._opening.add(task)
         self.assigned = True
@@ -80,21 +82,27 @@ class Worker:
 
     async def revoke(self) -> None:
         """Close all desks; the tail is short to read again for those that come back."""
-        desks, self._desks = self._desks, {}
-        self._finished += sum(desk.progress for desk in desks.values())
-        for partition, desk in desks.items():
-            self._closing[partition] = asyncio.get_running_loop().create_task(desk.close())
-        if desks:
-            await asyncio.wait([self._closing[partition] for partition in desks], timeout=CLOSE_SECONDS_MAX)
+        processors, self._processors = self._processors, {}
+        self._finished += sum(processor.progress for processor in processors.values())
+        for partition, processor in processors.items():
+            self._closing[partition] = asyncio.get_running_loop().create_task(processor.close())
+        if processors:
+            await asyncio.wait(
+                [self._closing[partition] for partition in processors], timeout=CLOSE_SECONDS_MAX
+            )
 
     def _opened(self, task: asyncio.Task[None]) -> None:
         self._opening.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            self._means.give_up(f"a partition cannot be opened: {where(error)}")
+            self._dependencies.give_up(f"a partition cannot be opened: {where(error)}")
 
 
 def build_app(
-    settings: PlatformSettings, kafka: KafkaAccess, streams: StreamsSettings, worker: Worker, means: Means
+    settings: PlatformSettings,
+    kafka: KafkaAccess,
+    streams: StreamsSettings,
+    worker: Worker,
+    dependencies: Dependencies,
 ) -> faust.App:
     """The Faust application: one agent instance a partition, no tables, no web server, offsets acknowledged by us."""
     app = faust.App(
@@ -125,14 +133,14 @@ def build_app(
             async for event in stream.noack().events():
                 await worker.take(event)
         except Exception as error:  # Faust would start the agent again and lose the message
-            means.give_up(where(error))
+            dependencies.give_up(where(error))
 
     app.agent(raw, name="decide_packs", isolated_partitions=True)(decide_packs)
 
-    async def assigned(sender: Any, partitions: Any, *_: Any, **__: Any) -> None:
+    async def assigned(_app: Any, partitions: Any, *_: Any, **__: Any) -> None:
         await worker.assign({one.partition for one in partitions if one.topic == RAW})
 
-    async def revoked(sender: Any, *_: Any, **__: Any) -> None:
+    async def revoked(_app: Any, *_: Any, **__: Any) -> None:
         await worker.revoke()
 
     signals: Any = app  # Faust's signals are typed for functions that are called without an event loop
@@ -158,19 +166,21 @@ async def run(settings: PlatformSettings, streams: StreamsSettings, identity_sec
     policy = Policy(settings.config_path, settings.keys, identity_secret)
     await asyncio.get_running_loop().run_in_executor(None, wait_for_kafka, kafka, RAW)
     outbox = KafkaOutbox(kafka)
-    means = Means(
+    dependencies = Dependencies(
         log=KafkaLogReader(kafka),
         outbox=outbox,
         policy=policy,
         folder=settings.data / "streams" / "seen",
-        limits=SeenLimits(streams.window_ms, streams.seen_buffer_mb * MB, Cache(streams.seen_cache_mb * MB)),
+        limits=StoreLimits(
+            streams.window_ms, streams.store_buffer_mb * MB, Cache(streams.store_cache_mb * MB)
+        ),
         flight_packs_max=streams.flight_packs_max,
         give_up=end_process,
     )
-    worker = Worker(means)
-    app = build_app(settings, kafka, streams, worker, means)
+    worker = Worker(dependencies)
+    app = build_app(settings, kafka, streams, worker, dependencies)
     watchdog = Watchdog(
-        KafkaConsumerLag(kafka), worker, streams.stuck_seconds_max, end_process, measures.LAG.set
+        KafkaConsumerLag(kafka), worker, streams.stuck_seconds_max, end_process, measures.CONSUMER_LAG.set
     )
     serve_health(settings.streams_port, watchdog.health)
     stopping = asyncio.Event()

@@ -42,11 +42,11 @@ class KafkaConsumerLag:
         with kafka_errors_as_ours():
             topics = self._consumer.list_topics(RAW, ANSWER_SECONDS_MAX).topics
             partitions = [TopicPartition(RAW, p) for p in topics[RAW].partitions]
-            lag = 0
+            consumer_lag = 0
             for committed in self._consumer.committed(partitions, ANSWER_SECONDS_MAX):
                 low, high = self._bounds(RAW, committed.partition)
-                lag += high - max(committed.offset, low)
-            return lag
+                consumer_lag += high - max(committed.offset, low)
+            return consumer_lag
 
     def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
         low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), ANSWER_SECONDS_MAX)

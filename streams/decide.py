@@ -18,7 +18,7 @@ from schemas.ring import Ring
 from schemas.seal import Envelope, open_seal, read_envelope
 from schemas.topics import CLEAN_SIZE_MAX
 from streams.columns.batch import CleanBatch, Sighting
-from streams.fault import BrokenMeans, where
+from streams.fault import BrokenDependency, where
 from streams.pipeline import Step, build_pipeline, clean
 from streams.rules import Rules
 from streams.steps.duplicates import LookUp
@@ -87,7 +87,7 @@ def decide(
         return _empty(replace(head, dead=str(error.reason)), rules)
     try:
         return _decide_events(replace(head, edge=raw.edge), raw, rules, look_up, has_pack, run, size_max)
-    except BrokenMeans:
+    except BrokenDependency:
         raise
     except Exception as error:
         get_logger().error("pack_defeats_a_step", offset=place.origin.offset, error=where(error))

@@ -10,8 +10,8 @@ from pathlib import Path
 from runtime.logs import get_logger
 
 
-class BrokenMeans(Exception):
-    """Disk, memory of keys or broker failed: no outcome of a message, but the end of this worker."""
+class BrokenDependency(Exception):
+    """Disk, deduplication store or broker failed: no outcome of a message, but the end of this worker."""
 
 
 def where(error: BaseException) -> str:

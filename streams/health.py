@@ -15,7 +15,7 @@ class Health(NamedTuple):
     """How the worker is."""
 
     status: str  # starting, ok, unhealthy, waiting_for_kafka, stuck
-    lag: int  # raw packs not decided yet, on the partitions this worker has
+    consumer_lag: int  # raw packs not decided yet, on the partitions this worker has
     ready: bool  # each partition it has is open
     partitions: int = 0  # how many it has
     detail: str = ""  # why it is unhealthy: it works, and somebody must look

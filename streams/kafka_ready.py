@@ -17,7 +17,7 @@ SAY_EVERY_SECONDS = 10.0
 def wait_for_kafka(kafka: KafkaAccess, topic: str) -> None:
     """Return when the broker knows the topic; says every ten seconds that it waits."""
     admin = AdminClient({**kafka.client(), "reconnect.backoff.max.ms": 500, "log_level": 0})
-    said = time.monotonic()
+    logged_at = time.monotonic()
     while True:
         try:
             found = admin.list_topics(topic, ANSWER_SECONDS_MAX).topics.get(topic)
@@ -25,7 +25,7 @@ def wait_for_kafka(kafka: KafkaAccess, topic: str) -> None:
                 return
         except KafkaException:
             admin.poll(0)  # says so where the login is refused
-        if time.monotonic() - said > SAY_EVERY_SECONDS:
-            said = time.monotonic()
+        if time.monotonic() - logged_at > SAY_EVERY_SECONDS:
+            logged_at = time.monotonic()
             get_logger().warning("waiting_for_kafka", topic=topic, advice="is `fairpixel up` running?")
         time.sleep(0.2)

@@ -13,8 +13,8 @@ from schemas.consent import Basis
 from schemas.drops import Disposition
 from schemas.event import Flag
 from schemas.metrics import (
+    STREAMS_CONSUMER_LAG,
     STREAMS_EVENTS,
-    STREAMS_LAG,
     STREAMS_MASKED_WHOLE,
     STREAMS_PACKS,
     STREAMS_REFUSED,
@@ -36,7 +36,7 @@ EVENTS = _counter(STREAMS_EVENTS)
 MASKED_WHOLE = _counter(STREAMS_MASKED_WHOLE)
 STEP_SECONDS = _counter(STREAMS_STEP_SECONDS)
 REFUSED = _counter(STREAMS_REFUSED)
-LAG = Gauge(STREAMS_LAG.name, STREAMS_LAG.meaning)
+CONSUMER_LAG = Gauge(STREAMS_CONSUMER_LAG.name, STREAMS_CONSUMER_LAG.meaning)
 
 
 def run_steps(batch: CleanBatch, steps: tuple[Step, ...]) -> CleanBatch:

@@ -26,13 +26,13 @@ class StreamsSettings(FromEnv):
         12,
         "the worker ends itself when nothing was decided for so long though Kafka answers and packs wait",
     )
-    seen_cache_mb: int = setting(
-        "FAIRPIXEL_STREAMS_SEEN_CACHE_MB",
+    store_cache_mb: int = setting(
+        "FAIRPIXEL_STREAMS_STORE_CACHE_MB",
         64,
-        "memory for reading the memory of keys, all partitions together",
+        "memory for reading the deduplication store, all partitions together",
     )
-    seen_buffer_mb: int = setting(
-        "FAIRPIXEL_STREAMS_SEEN_BUFFER_MB",
+    store_buffer_mb: int = setting(
+        "FAIRPIXEL_STREAMS_STORE_BUFFER_MB",
         16,
         "memory for writing it, for each partition; twice that at the most",
     )

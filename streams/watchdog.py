@@ -56,24 +56,24 @@ class Patience:
     since: float
     progress: int = -1
 
-    def is_over(self, now: float, progress: int, lag: int | None) -> bool:
-        """lag: packs that wait; None: Kafka does not answer, which nobody here can help."""
-        if progress != self.progress or not lag:
+    def is_over(self, now: float, progress: int, consumer_lag: int | None) -> bool:
+        """consumer_lag: packs that wait; None: Kafka does not answer, which nobody here can help."""
+        if progress != self.progress or not consumer_lag:
             self.progress, self.since = progress, now
         return now - self.since > self.stuck_seconds_max
 
 
 class Watchdog:
-    """A thread that measures lag, keeps the health page true and gives up on a silent worker."""
+    """A thread that measures the consumer lag, keeps the health page true and gives up on a silent worker."""
 
     def __init__(
         self, kafka: ConsumerLag, work: Work, stuck_seconds_max: float, give_up: Callable[[str], None],
-        on_lag: Callable[[int], None],
+        on_consumer_lag: Callable[[int], None],
     ) -> None:  # fmt: skip
         self._kafka = kafka
         self._work = work
         self._give_up = give_up
-        self._on_lag = on_lag
+        self._on_consumer_lag = on_consumer_lag
         self._patience = Patience(stuck_seconds_max, time.monotonic())
         self._health = Health("starting", 0, False)
         self._looked_at = time.monotonic()
@@ -93,32 +93,38 @@ class Watchdog:
     def _watch(self) -> None:
         while True:
             started = self._looked_at = time.monotonic()
-            lag = self._lag()
-            over = self._patience.is_over(time.monotonic(), self._work.progress(), lag)
+            consumer_lag = self._consumer_lag()
+            over = self._patience.is_over(time.monotonic(), self._work.progress(), consumer_lag)
             ready = self._work.ready()
             status = (
-                "stuck" if over else "waiting_for_kafka" if lag is None else "ok" if ready else "starting"
+                "stuck"
+                if over
+                else "waiting_for_kafka"
+                if consumer_lag is None
+                else "ok"
+                if ready
+                else "starting"
             )
-            lag_now = self._health.lag if lag is None else lag
-            self._health = Health(status, lag_now, ready, len(self._work.next_raw()))
-            self._on_lag(self._health.lag)
+            consumer_lag_now = self._health.consumer_lag if consumer_lag is None else consumer_lag
+            self._health = Health(status, consumer_lag_now, ready, len(self._work.next_raw()))
+            self._on_consumer_lag(self._health.consumer_lag)
             if over:
                 self._give_up(
-                    f"nothing decided for {self._patience.stuck_seconds_max:.0f} s with {lag} packs waiting"
+                    f"nothing decided for {self._patience.stuck_seconds_max:.0f} s with {consumer_lag} packs waiting"
                 )
             time.sleep(max(0.0, LOOK_EVERY_SECONDS - (time.monotonic() - started)))
 
-    def _lag(self) -> int | None:
+    def _consumer_lag(self) -> int | None:
         """Packs waiting on our partitions; None: Kafka does not answer."""
         try:
             mine = dict(self._work.next_raw())
             if not mine:
-                return self.lag_of_all()
+                return self.consumer_lag_of_all()
             return self._kafka.behind(mine)
         except KafkaUnavailable:
             return None
 
-    def lag_of_all(self) -> int:
+    def consumer_lag_of_all(self) -> int:
         """For a worker without a partition: packs waiting while nobody at all decides; 0 while others work."""
         end = self._kafka.clean_end()
         moved, self._clean_end = end != self._clean_end, end

@@ -128,8 +128,8 @@ class FakeInbox:
         self.loader = loader
         for partition in self.log.messages:
             self.log.owner[partition] = self
-            offset, note = self.log.committed.get(partition, (None, ""))
-            self.at[partition] = loader.gain(partition, offset, note)
+            offset, checkpoint = self.log.committed.get(partition, (None, ""))
+            self.at[partition] = loader.on_assign(partition, offset, checkpoint)
 
     def poll(self, wait_s: float) -> list[Message]:
         self.clock.sleep(wait_s)
@@ -143,7 +143,7 @@ class FakeInbox:
             self.at[partition] = at + min(self.batch, max(0, len(messages) - at))
         return found
 
-    def commit(self, partition: int, offset: int, note: str) -> bool:
+    def commit(self, partition: int, offset: int, checkpoint: str) -> bool:
         self._answer()
         if self.log.owner.get(partition) is not self:
             return False
@@ -151,18 +151,18 @@ class FakeInbox:
             "commit",
             partition,
             offset,
-            note,
-            apply=lambda: self.log.committed.update({partition: (offset, note)}),
+            checkpoint,
+            apply=lambda: self.log.committed.update({partition: (offset, checkpoint)}),
         )
         return True
 
     def rewind(self, partition: int, offset: int) -> None:
         self.at[partition] = offset
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         self.held = True
 
-    def release(self) -> None:
+    def resume(self) -> None:
         self.held = False
 
     def bounds(self, partition: int) -> tuple[int, int]:
@@ -252,20 +252,22 @@ class FakeWarehouse:
 
 
 @dataclass
-class FakeLetters:
+class FakeDeadLetters:
     """The topic of dead letters."""
 
     effects: Effects
-    letters: list[DeadLetter] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
     away: int = 0
 
-    def send(self, letter: DeadLetter) -> None:
+    def send(self, dead_letter: DeadLetter) -> None:
         from sinks.loader.kafka.inbox import InboxAway
 
         if self.away:
             self.away -= 1
             raise InboxAway("fake")
-        self.effects.add("letter", letter.origin.offset, apply=lambda: self.letters.append(letter))
+        self.effects.add(
+            "letter", dead_letter.origin.offset, apply=lambda: self.dead_letters.append(dead_letter)
+        )
 
     def has(self, origin: Origin, since_ms: int) -> bool:
-        return any(letter.origin == origin for letter in self.letters)
+        return any(dead_letter.origin == origin for dead_letter in self.dead_letters)

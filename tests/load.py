@@ -18,7 +18,7 @@ import aiohttp
 from tests.platform import Platform
 
 BATCH_EVENTS = 20
-SENDERS = 6
+CREDENTIALS = 6
 DUPLICATE_SHARE = 0.1
 NO_CONSENT_SHARE = 0.05
 PIXEL_SHARE = 0.5
@@ -73,12 +73,12 @@ class Load:
     async def _run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=10)
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            await asyncio.gather(*(self._send(session, number) for number in range(SENDERS)))
+            await asyncio.gather(*(self._send(session, number) for number in range(CREDENTIALS)))
 
     async def _send(self, session: aiohttp.ClientSession, number: int) -> None:
         rng = Random(f"{self.seed}/{number}")
         requests = self._requests(rng, number)
-        pause = SENDERS * (PIXEL_SHARE + (1 - PIXEL_SHARE) * BATCH_EVENTS) / self.events_per_second
+        pause = CREDENTIALS * (PIXEL_SHARE + (1 - PIXEL_SHARE) * BATCH_EVENTS) / self.events_per_second
         due = time.monotonic()
         while not self._stopping.is_set():
             events, request = next(requests)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 
 if TYPE_CHECKING:
     from runtime.config import Config
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read_files() -> tuple[PlatformSettings, Config, Secrets]:
-    """From the environment and the files it names. Raises Trouble."""
+    """From the environment and the files it names. Raises UserError."""
     from runtime.config import ConfigError, parse_config
     from runtime.secrets import SecretsError, parse_secrets
     from runtime.settings import PlatformSettings, SettingError
@@ -24,9 +24,9 @@ def read_files() -> tuple[PlatformSettings, Config, Secrets]:
         config = parse_config(settings.config_path.read_text("utf-8"))
         secrets = parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ)
     except OSError as error:
-        raise Trouble(
+        raise UserError(
             f"{error.filename}: {error.strerror}.", "`fairpixel up` makes it; FAIRPIXEL_DATA says where."
         ) from None
     except (SettingError, ConfigError, SecretsError) as error:
-        raise Trouble(str(error), "Check with: fairpixel config check") from None
+        raise UserError(str(error), "Check with: fairpixel config check") from None
     return settings, config, secrets

@@ -14,16 +14,16 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from deploy.commands._log_means import Means, find_format
-from deploy.errors import Trouble
-from ingest.live import Live
+from deploy.commands._log_dependencies import Dependencies, find_format
+from deploy.errors import UserError
 from ingest.logs.access_log import LineReader
-from ingest.logs.follower import LINES_LOOKED_AT, FollowMeans, LogFollow, Rotation
+from ingest.logs.follower import LINES_LOOKED_AT, FollowDependencies, LogFollow, Rotation
 from ingest.logs.formats import FORMATS, PIXEL_QUEUE
 from ingest.logs.formats.pixel_queue import PixelQueueFormat
 from ingest.logs.importer import Imported, ImportFailed, LogImport
 from ingest.logs.position import FollowTaken, PositionFile
 from ingest.packing.outbox import KafkaOutbox
+from ingest.reloadable import ReloadableConfiguration
 from runtime.kafka_access import find_access
 from schemas.ring import RingError
 
@@ -40,30 +40,36 @@ class Follower:
     """One log followed until SIGTERM or SIGINT."""
 
     def __init__(
-        self, means: Means, path: Path, site: str, host: str, format: str, remove_acknowledged: bool
+        self,
+        dependencies: Dependencies,
+        path: Path,
+        site: str,
+        host: str,
+        format: str,
+        remove_acknowledged: bool,
     ) -> None:
-        """Raises Trouble where another program follows the same log into the same site."""
+        """Raises UserError where another program follows the same log into the same site."""
         self._path, self._site, self._host, self._format = path, site, host, format
         self._found = format
-        self._live = Live(means.settings, os.environ)
+        self._reloadable = ReloadableConfiguration(dependencies.settings, os.environ)
         self._refreshed_at = time.monotonic()
-        self._outbox = KafkaOutbox(find_access(means.settings, "operator"))
-        self._bootstrap = means.settings.bootstrap
+        self._outbox = KafkaOutbox(find_access(dependencies.settings, "operator"))
+        self._bootstrap = dependencies.settings.bootstrap
         self._partitions: int | None = None
-        self._rejects = means.rejects()
+        self._rejects = dependencies.rejects()
         self._rotation: Rotation | None = None
         self._stopped = threading.Event()
         name = blake2b(f"{path}\0{site}".encode(), digest_size=8).hexdigest()
         try:
-            positions = PositionFile(means.settings.data / "ingest" / "follow" / f"{name}.json")
+            positions = PositionFile(dependencies.settings.data / "ingest" / "follow" / f"{name}.json")
         except FollowTaken:
-            raise Trouble(
+            raise UserError(
                 f"{path} is followed already.", "One `fairpixel logs follow` a log and site is enough."
             ) from None
         self._follow = LogFollow(
             path,
             positions,
-            FollowMeans(self._make_import, self._make_reader, means.secret),
+            FollowDependencies(self._make_import, self._make_reader, dependencies.secret),
             remove_acknowledged,
         )
 
@@ -74,23 +80,23 @@ class Follower:
         )
 
     def run(self) -> Imported:
-        """Until a signal; what was taken is acknowledged and its position kept. Raises Trouble."""
+        """Until a signal; what was taken is acknowledged and its position kept. Raises UserError."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopped.set())
         print(f"Following {self._path}. Ctrl-C stops it.", file=sys.stderr, flush=True)
         gc.freeze()  # rows make no cycles: looking for some costs 1 µs a line
         gc.set_threshold(GC_THRESHOLD)
-        said = ""
+        logged = ""
         while not self._stopped.is_set():
             try:
                 taken = self._turn()
-                said = ""
+                logged = ""
             except (ImportFailed, OSError, RingError) as error:
                 problem = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-                if problem != said:
+                if problem != logged:
                     with suppress(OSError):  # the disk that takes nothing may be that of this message, too
                         print(f"Waiting: {problem}.", file=sys.stderr, flush=True)
-                said = problem
+                logged = problem
                 self._follow.start_again()
                 self._stopped.wait(AGAIN_S)
             else:
@@ -102,7 +108,7 @@ class Follower:
     def _turn(self) -> int:
         if time.monotonic() - self._refreshed_at > REFRESH_S:
             self._refreshed_at = time.monotonic()
-            self._live.refresh()
+            self._reloadable.refresh()
         if self._partitions is None:
             self._partitions = self._outbox.fetch_partition_count(METADATA_S_MAX)
             if self._partitions is None:
@@ -119,7 +125,7 @@ class Follower:
             self._outbox,
             self._partitions,
             self._site,
-            self._live.newest_key(now_ms),
+            self._reloadable.newest_key(now_ms),
             now_ms,
             os.urandom,
             self._rejects,
@@ -129,11 +135,11 @@ class Follower:
         """A reader for a generation; None while its few lines do not tell the format."""
         now_ms = time.time_ns() // 1_000_000
         if self._format == PIXEL_QUEUE:
-            return PixelQueueFormat(lambda key: self._live.sites.find(key), now_ms)
+            return PixelQueueFormat(lambda key: self._reloadable.sites.find(key), now_ms)
         if not self._format:
             try:
                 self._found = find_format(first, self._path.name)
-            except Trouble:
+            except UserError:
                 if not is_all and len(first) < LINES_LOOKED_AT:
                     return None
                 if not self._found:
@@ -142,13 +148,13 @@ class Follower:
 
 
 def reopen_nginx(pid_file: Path) -> None:
-    """Have nginx open its logs anew (SIGUSR1 to its master); nothing where it does not run. Raises Trouble."""
+    """Have nginx open its logs anew (SIGUSR1 to its master); nothing where it does not run. Raises UserError."""
     try:
         pid = int(pid_file.read_text("ascii"))
         if Path(f"/proc/{pid}/comm").read_text("ascii").strip() == "nginx":
             os.kill(pid, signal.SIGUSR1)
     except PermissionError:
-        raise Trouble(
+        raise UserError(
             f"The nginx of {pid_file} takes no signal from this user.",
             "Run the follower as the user of nginx's master, or rotate the log yourself and leave out --nginx-pid.",
         ) from None
@@ -157,15 +163,15 @@ def reopen_nginx(pid_file: Path) -> None:
 
 
 def render_nginx(keys: Sequence[str], queue: Path, listen: str) -> str:
-    """The wire-speed edge's configuration. Raises Trouble for what has no place in one."""
+    """The wire-speed edge's configuration. Raises UserError for what has no place in one."""
     odd = [key for key in keys if not PLAIN_KEY.fullmatch(key)]
     if odd or not keys:
-        raise Trouble(
+        raise UserError(
             "There is no public key." if not keys else f"{len(odd)} public keys hold unusual characters.",
             "Keys here are letters, digits and . _ ~ - only: see [sites] of fairpixel.toml.",
         )
     if not re.fullmatch(r"[\w.:\[\]/-]+", listen) or re.search(r"[\s;{}'\"$\\]", str(queue)):
-        raise Trouble(
+        raise UserError(
             "--listen or --queue holds characters that would end nginx's directive.",
             "Use plain names, such as 127.0.0.1:8088 and /var/lib/fairpixel/pixel.log.",
         )

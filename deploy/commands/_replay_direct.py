@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 
 if TYPE_CHECKING:
     from runtime.kafka_access import KafkaAccess
@@ -17,47 +17,47 @@ if TYPE_CHECKING:
 SEND_S_MAX = 30.0
 
 
-def replay_direct(kafka: KafkaAccess, letter: DeadLetter, ring: Ring, file: Path | None) -> str:
+def replay_direct(kafka: KafkaAccess, dead_letter: DeadLetter, ring: Ring, file: Path | None) -> str:
     """Open the letter, or take the mended message, and write it to the direct topic; what was done, as a sentence.
 
     The message says where it lay first, so an event without an id keeps the id of that place however often it is
-    replayed. Raises Trouble where it would become a dead letter again.
+    replayed. Raises UserError where it would become a dead letter again.
     """
     from schemas.avro_codec import PackError
-    from schemas.direct import ORIGIN_HEADER, encode_origin, open_letter
+    from schemas.direct import ORIGIN_HEADER, encode_origin, open_dead_letter
 
     try:
-        value = file.read_bytes() if file is not None else open_letter(letter, ring)
+        value = file.read_bytes() if file is not None else open_dead_letter(dead_letter, ring)
     except PackError as error:
-        raise Trouble(
+        raise UserError(
             f"It cannot be opened: {error.reason}.",
             "Restore the key ring's folder, or give the message mended: --file.",
         ) from None
     except OSError as error:
-        raise Trouble(
+        raise UserError(
             f"{file} cannot be read: {error.strerror}.", "Name a file with the mended message."
         ) from None
     why = _why_refused(value)
     if why:
-        raise Trouble(
+        raise UserError(
             f"It would become a dead letter again: {why}.",
             "Give it mended (--file), or add its site to fairpixel.toml, then replay.",
         )
-    headers = [(ORIGIN_HEADER, encode_origin(letter.origin))]
-    send(kafka, letter.topic, letter.origin.partition, value, headers)
-    return f"back on {letter.topic}, partition {letter.origin.partition}, {len(value)} bytes."
+    headers = [(ORIGIN_HEADER, encode_origin(dead_letter.origin))]
+    send(kafka, dead_letter.topic, dead_letter.origin.partition, value, headers)
+    return f"back on {dead_letter.topic}, partition {dead_letter.origin.partition}, {len(value)} bytes."
 
 
-def is_readable(letter: DeadLetter, ring: Ring) -> bool:
+def is_readable(dead_letter: DeadLetter, ring: Ring) -> bool:
     """Whether it is a direct message that the edge would take by now."""
     from schemas.avro_codec import PackError
-    from schemas.direct import open_letter
+    from schemas.direct import open_dead_letter
     from schemas.topics import DIRECT
 
-    if letter.topic != DIRECT:
+    if dead_letter.topic != DIRECT:
         return False
     try:
-        return not _why_refused(open_letter(letter, ring))
+        return not _why_refused(open_dead_letter(dead_letter, ring))
     except PackError:
         return False
 
@@ -65,7 +65,7 @@ def is_readable(letter: DeadLetter, ring: Ring) -> bool:
 def send(
     kafka: KafkaAccess, topic: str, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
 ) -> None:
-    """Write one message and wait for the brokers' word. Raises Trouble, KafkaUnavailable."""
+    """Write one message and wait for the brokers' word. Raises UserError, KafkaUnavailable."""
     from confluent_kafka import KafkaError, Message, Producer
 
     from streams.partition.log_reader import kafka_errors_as_ours
@@ -81,7 +81,7 @@ def send(
         producer.produce(topic, value, partition=partition, headers=list(headers), on_delivery=report)
         left = producer.flush(SEND_S_MAX)
     if left or failed:
-        raise Trouble(
+        raise UserError(
             f"Kafka did not take the message: {failed[0] if failed else 'no answer'}.",
             "See fairpixel status.",
         )
@@ -104,7 +104,7 @@ def _why_refused(value: bytes) -> str:
         secrets = parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ)
         sites = Sites.of(parse_config(settings.config_path.read_text("utf-8")), secrets.site_secret_keys)
     except (OSError, ConfigError, SecretsError):
-        raise Trouble("The configuration cannot be read.", "Check with: fairpixel config check") from None
+        raise UserError("The configuration cannot be read.", "Check with: fairpixel config check") from None
     now_ms = time.time_ns() // 1_000_000
     found = read_direct(DirectMessage(Origin("", 0, 0), now_ms, value), sites, now_ms)
     return found.rejection.detail or str(found.reason) if isinstance(found, Dead) else ""

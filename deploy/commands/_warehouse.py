@@ -30,15 +30,15 @@ def connect_reader(environ: Mapping[str, str]) -> HttpWarehouse:
 
 @contextmanager
 def explain_errors() -> Iterator[None]:
-    """Turn what ClickHouse or Kafka refuse into Trouble."""
-    from deploy.errors import Trouble
+    """Turn what ClickHouse or Kafka refuse into UserError."""
+    from deploy.errors import UserError
     from sinks.warehouse.client import SCHEMA_MISSING_CODES, WarehouseError
 
     try:
         yield
     except WarehouseError as error:
         if error.code in SCHEMA_MISSING_CODES:
-            raise Trouble(
+            raise UserError(
                 "ClickHouse has no tables yet.", "The loader makes them at its start: fairpixel status"
             ) from None
-        raise Trouble(f"{error}.", "See: fairpixel status") from None
+        raise UserError(f"{error}.", "See: fairpixel status") from None

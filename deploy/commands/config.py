@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 
@@ -31,17 +31,17 @@ def check(
     try:
         path = file or PlatformSettings.from_env(os.environ).config_path
     except SettingError as error:
-        raise Trouble(f"A setting cannot be used: {error}.", "Correct or unset that variable.") from None
+        raise UserError(f"A setting cannot be used: {error}.", "Correct or unset that variable.") from None
     try:
         config = parse_config(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise Trouble(f"There is no {path}.", "`fairpixel up` makes one on its first run.") from None
+        raise UserError(f"There is no {path}.", "`fairpixel up` makes one on its first run.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise Trouble(
+        raise UserError(
             f"{path} cannot be read: {error}.", "Check its permissions; it is UTF-8 text."
         ) from None
     except ConfigError as error:
-        raise Trouble(
+        raise UserError(
             str(error), f"Correct {path}; until then the programs stay with what they read before."
         ) from None
     routes = len(config.alerts.webhook)

@@ -23,7 +23,7 @@ def run() -> None:
         console.print(
             Text(f"{finding.sign:<6}", SIGNS[finding.sign]) + Text(f"{finding.subject:<12} {finding.found}")
         )
-        if finding.todo:
-            console.print(Text(f"{'':19}{finding.todo}"))
+        if finding.hint:
+            console.print(Text(f"{'':19}{finding.hint}"))
         wrong = wrong or finding.sign == "wrong"
     raise typer.Exit(1 if wrong else 0)

@@ -67,10 +67,13 @@ def _read_sealed(database: Database) -> list[dict[str, Any]]:
 
 
 def parse_since(text: str, now: float) -> int:
-    """Seconds since 1970 for `30m`, `12h`, `7d` before now, or for a date or time in UTC; 0 for "". Raises Trouble."""
+    """Seconds since 1970 for `30m`, `12h`, `7d` before now, or for a date or time in UTC; 0 for "".
+
+    Raises UserError.
+    """
     from datetime import UTC, datetime
 
-    from deploy.errors import Trouble
+    from deploy.errors import UserError
 
     if not text:
         return 0
@@ -80,7 +83,7 @@ def parse_since(text: str, now: float) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Trouble(
+        raise UserError(
             f'--since "{text}" is no time.', "Write 30m, 12h, 7d, or a date such as 2026-01-31."
         ) from None
     return max(0, int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()))

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.commands._log_dependencies import Dependencies, check_format, find_format
 from deploy.commands._log_files import STDIN, open_log, show_progress
-from deploy.commands._log_means import Means, check_format, find_format
-from deploy.errors import Trouble
+from deploy.errors import UserError
 
 if TYPE_CHECKING:
     from ingest.logs.importer import Imported
@@ -58,7 +58,7 @@ def import_(
     """Import access logs. Ends when Kafka has acknowledged every line; run it again without fear."""
     for path in files:
         if path != STDIN and not path.is_file():
-            raise Trouble(f"{path}: no such file.", "Name log files, or - for standard input.")
+            raise UserError(f"{path}: no such file.", "Name log files, or - for standard input.")
     started = time.monotonic()
     result, formats = _import(files, site, host, check_format(format))
     seconds = time.monotonic() - started
@@ -92,10 +92,10 @@ def _import(files: list[Path], site: str, host: str, format: str) -> tuple[Impor
     from ingest.logs.formats import LINES_LOOKED_AT
     from ingest.logs.importer import ImportFailed
 
-    means = Means.read()
-    site = means.check_site(site, format)
-    rejects = means.rejects()
-    importing = means.build_import(*means.outbox(), site, rejects)
+    dependencies = Dependencies.read()
+    site = dependencies.check_site(site, format)
+    rejects = dependencies.rejects()
+    importing = dependencies.build_import(*dependencies.outbox(), site, rejects)
     gc.freeze()  # rows make no cycles: looking for some costs 1 µs a line
     gc.set_threshold(GC_THRESHOLD)
     formats: list[str] = []
@@ -109,16 +109,16 @@ def _import(files: list[Path], site: str, host: str, format: str) -> tuple[Impor
                         continue
                     name = format or find_format(first, "standard input" if path == STDIN else path.name)
                     formats.append(name)
-                    reader = means.build_reader(name, site, host)
-                    ids = LineIds(means.secret)
+                    reader = dependencies.build_reader(name, site, host)
+                    ids = LineIds(dependencies.secret)
                     importing.feed(itertools.chain(first, lines), reader, ids, begin(path, position))
         return importing.finish(), formats
     except ImportFailed as error:
-        raise Trouble(
+        raise UserError(
             f"{error}.", "When `fairpixel status` is well, run the same import again: nothing is added twice."
         ) from None
     except (OSError, EOFError, zlib.error) as error:  # such as a gzip file that ends early
-        raise Trouble(
+        raise UserError(
             f"The log cannot be read to its end: {error}.",
             "Mend the file and import it again: nothing is added twice.",
         ) from None
@@ -142,10 +142,10 @@ def follow(
     """Follow a log through its rotations, for as long as it runs; after a kill it goes on exactly where it was."""
     from deploy.commands._log_follower import Follower
 
-    means = Means.read()
+    dependencies = Dependencies.read()
     format = check_format(format)
-    site = means.check_site(site, format)
-    follower = Follower(means, file.absolute(), site, host, format, remove_acknowledged)
+    site = dependencies.check_site(site, format)
+    follower = Follower(dependencies, file.absolute(), site, host, format, remove_acknowledged)
     if nginx_pid is not None:
         follower.rotate(nginx_pid, round(rotate_mb * 1e6), rotate_seconds)
     total = follower.run()
@@ -162,9 +162,9 @@ def rejected(
     ] = False,
 ) -> None:
     """List the lines nobody could read; with --show, open them: they may hold addresses."""
-    means = Means.read()
-    ring = means.ring()
-    for batch, lines in means.rejects().lines(ring):
+    dependencies = Dependencies.read()
+    ring = dependencies.ring()
+    for batch, lines in dependencies.rejects().lines(ring):
         if site and batch.site != site:
             continue
         if not show:
@@ -184,4 +184,4 @@ def nginx(
     """Write the wire-speed edge's configuration for nginx, with the public keys of all sites, to standard output."""
     from deploy.commands._log_follower import render_nginx
 
-    print(render_nginx(sorted(Means.read().sites.public), queue.absolute(), listen))
+    print(render_nginx(sorted(Dependencies.read().sites.public), queue.absolute(), listen))

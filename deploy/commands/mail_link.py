@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.commands._files import read_files
-from deploy.errors import Trouble
+from deploy.errors import UserError
 
 if TYPE_CHECKING:
     from runtime.config import Site
@@ -96,17 +96,17 @@ def _print_links(
     from ingest.reading.fields import Unacceptable, parse_time
 
     if bool(recipient) == (recipients is not None):
-        raise Trouble("It is not clear for whom.", "Give either --recipient ID or --recipients FILE.")
+        raise UserError("It is not clear for whom.", "Give either --recipient ID or --recipients FILE.")
     key, site_rules, edge = _load(site)
     if kind == CLICK and not signed and not safe_target(target, site_rules.click_hosts):
-        raise Trouble(
+        raise UserError(
             "The edge would refuse this link: its host is not declared.",
             f"Add the host to click_hosts under [sites.{site}] in fairpixel.toml, or leave out --unsigned.",
         )
     try:
         sent_ms = parse_time(sent_at, "--sent-at") or time.time_ns() // 1_000_000
     except Unacceptable as problem:
-        raise Trouble(problem.rejection.message, problem.rejection.detail) from None
+        raise UserError(problem.rejection.message, problem.rejection.detail) from None
     root = (base or edge).rstrip("/")
     for number, one in enumerate([recipient] if recipients is None else _lines(recipients), start=1):
         try:
@@ -114,7 +114,7 @@ def _print_links(
             token = encode_link(link, key)
         except LinkError as error:
             where = f" (recipient {number} of the list)" if recipients is not None else ""
-            raise Trouble(f"The link cannot be made{where}: {error}.", "Change it and try again.") from None
+            raise UserError(f"The link cannot be made{where}: {error}.", "Change it and try again.") from None
         address = f"{root}/c/{token}" if kind == CLICK else f"{root}/o/{token}.gif"
         if kind == CLICK and not signed:
             address += "?u=" + quote(target, safe="")
@@ -122,12 +122,12 @@ def _print_links(
 
 
 def _load(site: str) -> tuple[bytes, Site, str]:
-    """(key of links, the site's policy, the edge's address here). Raises Trouble."""
+    """(key of links, the site's policy, the edge's address here). Raises UserError."""
     from ingest.mail.links import link_key
 
     settings, config, secrets = read_files()
     if site not in config.sites:
-        raise Trouble(f"There is no site {site!r}.", f"Sites: {', '.join(config.sites) or 'none'}.")
+        raise UserError(f"There is no site {site!r}.", f"Sites: {', '.join(config.sites) or 'none'}.")
     return link_key(secrets.identity_secret), config.sites[site], settings.edge_url
 
 
@@ -138,4 +138,6 @@ def _lines(path: Path) -> Iterator[str]:
                 if line.strip():
                     yield line.strip()
     except (OSError, UnicodeDecodeError):
-        raise Trouble(f"{path} cannot be read as text.", "Name a file in UTF-8 with an id a line.") from None
+        raise UserError(
+            f"{path} cannot be read as text.", "Name a file in UTF-8 with an id a line."
+        ) from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.commands._replay_direct import is_readable, replay_direct, send
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from schemas.drops import DeadReason
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def run(
     from runtime.kafka_access import find_access
     from streams.keyring import read_ring
     from streams.partition.log_reader import KafkaLogReader, KafkaUnavailable
-    from streams.partition.replay import find_letters
+    from streams.partition.replay import find_dead_letters
 
     one = partition is not None and offset is not None
     if (partition is None) != (offset is None) or (one and everything) or (file is not None and not one):
-        raise Trouble(
+        raise UserError(
             "A dead letter is named by its partition and its offset.",
             "Use --partition P --offset O (with --file FILE for mended bytes), or --all, or nothing for the list.",
         )
@@ -49,78 +49,81 @@ def run(
     kafka = find_access(settings, "operator")
     log = KafkaLogReader(kafka)
     try:
-        found = list(find_letters(log, log.partition_count()))
+        found = list(find_dead_letters(log, log.partition_count()))
         ring = read_ring(settings.keys)
         if one:
-            chosen = [letter for letter in found if (letter.partition, letter.offset) == (partition, offset)]
+            chosen = [
+                dead_letter
+                for dead_letter in found
+                if (dead_letter.partition, dead_letter.offset) == (partition, offset)
+            ]
             if not chosen:
-                raise Trouble(
+                raise UserError(
                     f"There is no dead letter at partition {partition}, offset {offset}.",
                     "See which there are: fairpixel replay.",
                 )
             print(_replay(log, kafka, chosen[0], ring, file))
         elif everything:
-            for letter in found:
-                if letter.letter and letter.letter.reason is DeadReason.POISONOUS:
+            for dead_letter in found:
+                if dead_letter.dead_letter and dead_letter.dead_letter.reason is DeadReason.POISONOUS:
                     print(
-                        f"{_place(letter)}: left where it is. It ended its readers: replay it by its place."
+                        f"{_place(dead_letter)}: left where it is. It ended its readers: replay it by its place."
                     )
                     continue
                 try:
-                    print(_replay(log, kafka, letter, ring, None))
-                except Trouble as trouble:
-                    print(f"{_place(letter)}: left where it is. {trouble.what}")
+                    print(_replay(log, kafka, dead_letter, ring, None))
+                except UserError as problem:
+                    print(f"{_place(dead_letter)}: left where it is. {problem.what}")
         else:
             _print_list(found, ring)
     except KafkaUnavailable as error:
-        raise Trouble(
+        raise UserError(
             f"Kafka does not answer on {kafka.bootstrap}: {error}.", "See fairpixel status."
         ) from None
 
 
 def _replay(log: LogReader, kafka: KafkaAccess, found: Found, ring: Ring, file: Path | None) -> str:
-    """Put one back on the partition it came from. Raises Trouble when that would be of no use."""
+    """Put one back on the partition it came from. Raises UserError when that would be of no use."""
     from schemas.topics import DIRECT
     from streams.partition.replay import can_go_back, has_rows_already, why_unreadable
 
-    letter = found.letter
-    if letter is None:
-        raise Trouble(
+    dead_letter = found.dead_letter
+    if dead_letter is None:
+        raise UserError(
             "It is not a dead letter of this platform.", "Nothing needs to be done: nobody waits for it."
         )
-    if letter.left_out is not None and file is None:
-        raise Trouble(
-            f"It cannot be replayed: its {letter.left_out.size} bytes were too many for a dead letter, which holds "
-            f"their SHA-256 alone ({letter.left_out.sha256}).",
-            f"Read them at {_origin(letter)} while the topic keeps them, and give them mended: --file.",
+    if dead_letter.left_out is not None and file is None:
+        raise UserError(
+            f"It cannot be replayed: its {dead_letter.left_out.size} bytes were too many for a dead letter, "
+            f"which holds their SHA-256 alone ({dead_letter.left_out.sha256}).",
+            f"Read them at {_origin(dead_letter)} while the topic keeps them, and give them mended: --file.",
         )
-    if letter.topic == DIRECT:
-        return f"{_place(found)}: {replay_direct(kafka, letter, ring, file)}"
-    if not can_go_back(letter):
-        raise Trouble(
+    if dead_letter.topic == DIRECT:
+        return f"{_place(found)}: {replay_direct(kafka, dead_letter, ring, file)}"
+    if not can_go_back(dead_letter):
+        raise UserError(
             "It is a clean pack, and its place in the clean log is behind us.",
             "fairpixel ledger names what is missing; its origin in the raw topic stands in the pack.",
         )
-    value = letter.value
+    value = dead_letter.value
     if file is not None:
         try:
             value = file.read_bytes()
         except OSError as error:
-            raise Trouble(
+            raise UserError(
                 f"{file} cannot be read: {error.strerror}.", "Name a file with the mended bytes."
             ) from None
     reason = why_unreadable(value, ring)
     if reason is not None:
-        raise Trouble(
+        raise UserError(
             f"It would become a dead letter again: {reason}.",
             "Mend the bytes (--file), restore the key ring's folder, or update the program, then replay.",
         )
-    if has_rows_already(log, letter.origin.partition, found.time_ms, time.time_ns() // 1_000_000, value):
+    if has_rows_already(log, dead_letter.origin.partition, found.time_ms, time.time_ns() // 1_000_000, value):
         return f"{_place(found)}: its rows stand already; nothing was sent."
-    send(kafka, letter.topic, letter.origin.partition, value)
-    return (
-        f"{_place(found)}: back on {letter.topic}, partition {letter.origin.partition}, {len(value)} bytes."
-    )
+    send(kafka, dead_letter.topic, dead_letter.origin.partition, value)
+    where = f"{dead_letter.topic}, partition {dead_letter.origin.partition}"
+    return f"{_place(found)}: back on {where}, {len(value)} bytes."
 
 
 def _print_list(found: list[Found], ring: Ring) -> None:
@@ -138,29 +141,31 @@ def _print_list(found: list[Found], ring: Ring) -> None:
     )
     for one in found:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one.time_ms / 1000))
-        letter = one.letter
-        if letter is None:
+        dead_letter = one.dead_letter
+        if dead_letter is None:
             table.add_row(_place(one), since, "", "not a dead letter", str(one.size), "")
             continue
-        if letter.left_out is not None:
+        if dead_letter.left_out is not None:
             by_now = "too large, not kept"
-        elif letter.reason is DeadReason.POISONOUS:  # to look into it may end this program too
+        elif dead_letter.reason is DeadReason.POISONOUS:  # to look into it may end this program too
             by_now = "after an update"
-        elif is_readable(letter, ring) or (
-            can_go_back(letter) and why_unreadable(letter.value, ring) is None
+        elif is_readable(dead_letter, ring) or (
+            can_go_back(dead_letter) and why_unreadable(dead_letter.value, ring) is None
         ):
             by_now = "readable"
         else:
             by_now = ""
-        table.add_row(_place(one), since, _origin(letter), str(letter.reason), str(one.size), by_now)
+        table.add_row(
+            _place(one), since, _origin(dead_letter), str(dead_letter.reason), str(one.size), by_now
+        )
     console.print(table)
     console.print(
         "Replay one: fairpixel replay --partition P --offset O [--file MENDED]; those readable by now: --all"
     )
 
 
-def _origin(letter: DeadLetter) -> str:
-    return f"{letter.topic} {letter.origin.partition}/{letter.origin.offset}"
+def _origin(dead_letter: DeadLetter) -> str:
+    return f"{dead_letter.topic} {dead_letter.origin.partition}/{dead_letter.origin.offset}"
 
 
 def _place(found: Found) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 
 ANSWER_S_MAX = 10.0
 
@@ -50,7 +50,7 @@ def _properties(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, what = pair.partition("=")
         if not name or not equals:
-            raise Trouble("A property cannot be read.", "Give it as --prop name=value.")
+            raise UserError("A property cannot be read.", "Give it as --prop name=value.")
         found[name] = what
     return found
 
@@ -66,7 +66,7 @@ def _post(event: dict[str, Any], site: str, public: bool) -> dict[str, Any]:
         settings = PlatformSettings.from_env(os.environ)
         config = parse_config(settings.config_path.read_text("utf-8"))
         if site not in config.sites:
-            raise Trouble(f"There is no site {site!r}.", f"Sites: {', '.join(config.sites) or 'none'}.")
+            raise UserError(f"There is no site {site!r}.", f"Sites: {', '.join(config.sites) or 'none'}.")
         if public:
             key = config.public_keys(site)[0]
         else:
@@ -74,13 +74,13 @@ def _post(event: dict[str, Any], site: str, public: bool) -> dict[str, Any]:
                 site, ""
             )
     except OSError as error:
-        raise Trouble(
+        raise UserError(
             f"{error.filename}: {error.strerror}.", "`fairpixel up` makes it; FAIRPIXEL_DATA says where."
         ) from None
     except (SettingError, ConfigError, SecretsError) as error:
-        raise Trouble(str(error), "Check with: fairpixel config check") from None
+        raise UserError(str(error), "Check with: fairpixel config check") from None
     if not key:
-        raise Trouble(
+        raise UserError(
             f"The site {site} has no secret key.", "Send with --public, or give it one in secrets.toml."
         )
     try:
@@ -92,13 +92,13 @@ def _post(event: dict[str, Any], site: str, public: bool) -> dict[str, Any]:
             verify=False,  # the certificate names the site's host, and this is the edge on this machine
         )
     except httpx.HTTPError as error:
-        raise Trouble(
+        raise UserError(
             f"The edge does not answer on {settings.edge_url} ({type(error).__name__}).",
             "Start the platform: fairpixel up",
         ) from None
     decoded: dict[str, Any] = answer.json()
     if answer.is_error:
-        raise Trouble(
+        raise UserError(
             f"The edge answered {answer.status_code}: {decoded.get('message', '')}",
             str(decoded.get("detail", "")),
         )

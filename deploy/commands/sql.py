@@ -24,7 +24,7 @@ def run(
     import urllib.parse
     import urllib.request
 
-    from deploy.errors import Trouble
+    from deploy.errors import UserError
     from deploy.local import Platform
 
     settings = Platform.from_env(os.environ).settings
@@ -41,10 +41,12 @@ def run(
                 sys.stdout.buffer.write(part)
             sys.stdout.buffer.flush()
     except urllib.error.HTTPError as error:
-        said = error.read().decode("utf-8", "replace").strip()
-        raise Trouble(f"ClickHouse refuses the query: {said}", "Correct it; writing needs --write.") from None
+        answer = error.read().decode("utf-8", "replace").strip()
+        raise UserError(
+            f"ClickHouse refuses the query: {answer}", "Correct it; writing needs --write."
+        ) from None
     except OSError as error:
-        raise Trouble(
+        raise UserError(
             f"ClickHouse does not answer at {settings.warehouse_url}: {error}.", "See: fairpixel status"
         ) from None
 
@@ -53,13 +55,13 @@ def _password(given: str, path: os.PathLike[str]) -> str:
     import tomllib
     from pathlib import Path
 
-    from deploy.errors import Trouble
+    from deploy.errors import UserError
 
     if given:
         return given
     try:
         return str(tomllib.loads(Path(path).read_text(encoding="utf-8"))["clickhouse_password"])
     except (OSError, KeyError, ValueError):
-        raise Trouble(
+        raise UserError(
             f"{path} holds no clickhouse_password that can be read.", "Set FAIRPIXEL_CLICKHOUSE_PASSWORD."
         ) from None

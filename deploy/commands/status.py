@@ -1,4 +1,4 @@
-"""`fairpixel status`: each program with its pid, how it does and how far it is behind."""
+"""`fairpixel status`: each program with its pid, how it does and its consumer lag."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def run(
     """Show how each program does; exit code 0 when all is well, 1 otherwise."""
     import json
 
-    from deploy.checks import disk_trouble
+    from deploy.checks import disk_problem
     from deploy.local import Platform
     from deploy.supervisor.look import look, lost_log_lines
 
@@ -30,11 +30,11 @@ def run(
 
         console = Console()
         console.print(status_table(looks))
-        if trouble := disk_trouble(platform.settings):
-            console.print(str(trouble), style="red", soft_wrap=True, highlight=False)
+        if problem := disk_problem(platform.settings):
+            console.print(str(problem), style="red", soft_wrap=True, highlight=False)
         if lost:
-            said = f"Logs lost {lost} lines the disk did not take since the start."
-            console.print(said, style="yellow", highlight=False)
+            text = f"Logs lost {lost} lines the disk did not take since the start."
+            console.print(text, style="yellow", highlight=False)
         if all(one.health == "stopped" for one in looks):
             console.print(f"Nothing runs on {platform.settings.data}; start it with: make up")
     raise typer.Exit(0 if all(one.health == "ok" for one in looks) else 1)

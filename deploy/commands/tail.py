@@ -48,10 +48,10 @@ def describe(event: dict[str, Any]) -> str:
 
 
 def follow(kafka: KafkaAccess) -> Iterator[dict[str, Any]]:
-    """Events of accepted packs written from now on, each a dict without empty fields. Raises Trouble."""
+    """Events of accepted packs written from now on, each a dict without empty fields. Raises UserError."""
     from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
-    from deploy.errors import Trouble
+    from deploy.errors import UserError
     from schemas.topics import CLEAN
 
     consumer = Consumer({
@@ -73,7 +73,7 @@ def follow(kafka: KafkaAccess) -> Iterator[dict[str, Any]]:
             yield from read_events(message.value() or b"", message.partition() or 0, last)
     except KafkaException as error:
         consumer.poll(0)  # says so where the login is refused
-        raise Trouble(
+        raise UserError(
             f"Kafka does not answer at {kafka.bootstrap}: {error.args[0].name()}.", "See: fairpixel status"
         ) from None
     finally:

@@ -1,4 +1,4 @@
-"""`fairpixel trace`: what each station decided about one event."""
+"""`fairpixel trace`: what each stage decided about one event."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def run(
 
 
 def describe(trace: Trace) -> list[str]:
-    """The trace as lines, station by station."""
+    """The trace as lines, stage by stage."""
     from runtime.trace import decisions
 
-    lines = [f"{one.station:<8} {one.text}" for one in decisions(trace)]
+    lines = [f"{one.stage:<8} {one.text}" for one in decisions(trace)]
     if not trace.is_known:
         lines += [
             "Nothing is known of this id (yet): no row, and no drop of the last 7 days.",

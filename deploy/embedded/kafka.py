@@ -17,7 +17,7 @@ from pathlib import Path
 from deploy.embedded import kafka_cache, kafka_jars, kafka_login
 from deploy.embedded.kafka_config import Ports
 from deploy.embedded.kafka_room import require_room
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.kafka_logins import make_logins
 from runtime.kafka_access import find_login
 from runtime.settings import PlatformSettings, SettingError
@@ -41,7 +41,7 @@ def java_path() -> Path:
 
 
 def install(*, quiet: bool = False) -> Broker:
-    """Download what is missing, check everything, make the start-up cache once. Raises Trouble."""
+    """Download what is missing, check everything, make the start-up cache once. Raises UserError."""
     jars = kafka_jars.read_lock()
     folder = kafka_jars.cache_folder() / "kafka" / kafka_jars.kafka_version(jars)
     class_path = kafka_jars.ensure_jars(folder, jars)
@@ -57,7 +57,7 @@ def install(*, quiet: bool = False) -> Broker:
 
 
 def prepare(folder: Path, broker: Broker, ports: Ports, logins: Mapping[str, str]) -> list[str]:
-    """Make or complete the broker's folder; returns the command that starts it. Raises Trouble."""
+    """Make or complete the broker's folder; returns the command that starts it. Raises UserError."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         require_room(folder)
@@ -73,12 +73,12 @@ def prepare(folder: Path, broker: Broker, ports: Ports, logins: Mapping[str, str
         reason = "".join((getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1:])
         for password in logins.values():
             reason = reason.replace(password, "***")
-        raise Trouble(
+        raise UserError(
             f"Kafka's storage in {folder} cannot be formatted: {reason}",
             "If the folder holds nothing you need, remove it and start again.",
         ) from None
     except OSError as error:
-        raise Trouble(
+        raise UserError(
             f"Kafka cannot write to {folder}: {error.strerror}.",
             "Allow writing there and make room, or set FAIRPIXEL_DATA to another folder.",
         ) from None
@@ -86,13 +86,13 @@ def prepare(folder: Path, broker: Broker, ports: Ports, logins: Mapping[str, str
 
 
 def require_free_port(port: int, variable: str) -> None:
-    """Raises Trouble when somebody listens on `port` already; `variable` is what moves it."""
+    """Raises UserError when somebody listens on `port` already; `variable` is what moves it."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             attempt.bind(("127.0.0.1", port))
         except OSError as error:
-            raise Trouble(
+            raise UserError(
                 f"Kafka cannot listen on 127.0.0.1:{port}: {error.strerror}.",
                 f"Stop the program that has the port, or set {variable} to a free one.",
             ) from None
@@ -112,8 +112,8 @@ def main() -> None:
         # it may write is broken for good.
         logins = {BROKER: find_login(settings, BROKER)[1]}
         command = prepare(folder, install(), ports, logins)
-    except (Trouble, SettingError, OSError) as trouble:
-        sys.exit(f"kafka: {trouble}")
+    except (UserError, SettingError, OSError) as problem:
+        sys.exit(f"kafka: {problem}")
     # Options from outside would change the broker that was tested, and spoil its start-up cache.
     foreign = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
     environ = {name: value for name, value in os.environ.items() if name not in foreign}

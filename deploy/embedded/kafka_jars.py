@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 
 if TYPE_CHECKING:
     from jgo.maven import Artifact, MavenContext
@@ -80,7 +80,7 @@ def ensure_jars(folder: Path, jars: Sequence[Jar]) -> list[Path]:
     """Return the checked jars in `folder`, downloading those that are missing or damaged.
 
     A run that was cut off is taken up where it stopped: a jar appears in `folder` only when whole and checked.
-    Raises Trouble when there is no network, no room, or a jar is not the one the repository names.
+    Raises UserError when there is no network, no room, or a jar is not the one the repository names.
     """
     paths = [folder / jar.file_name for jar in jars]
     if all(map(is_intact, paths, jars)):
@@ -93,7 +93,7 @@ def ensure_jars(folder: Path, jars: Sequence[Jar]) -> list[Path]:
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
-        raise Trouble(
+        raise UserError(
             f"The jars of Apache Kafka cannot be written to {folder}: {error.strerror}.",
             "Make room there (about 150 MB) and allow writing, or set XDG_CACHE_HOME to another folder.",
         ) from None
@@ -121,19 +121,19 @@ def _download_one(folder: Path, jar: Jar, advance: Advance) -> None:
     try:
         file = artifact.resolve()
     except requests.RequestException as error:
-        raise Trouble(
+        raise UserError(
             f"Apache Kafka's jar {jar.file_name} cannot be downloaded: {_reason(error)}.",
             "Check the network (HTTPS_PROXY if there is a proxy; a mirror can be named in jgo's own configuration "
             "file, ~/.config/jgo.conf) and run the same command again: it goes on where it stopped.",
         ) from None
     except RuntimeError:
-        raise Trouble(
+        raise UserError(
             f"Apache Kafka's jar {jar.file_name} is not offered by the Maven repository in use.",
             "Check the mirror in ~/.config/jgo.conf, or try again later.",
         ) from None
     if not is_intact(file, jar):
         shutil.rmtree(part, ignore_errors=True)
-        raise Trouble(
+        raise UserError(
             f"The downloaded {jar.file_name} is not the file {LOCK_FILE.name} names: its SHA-256 differs.",
             "Nothing of it was kept. Try again; if it stays so, a proxy or mirror changes the files: do not go on.",
         )

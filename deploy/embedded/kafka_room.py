@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from deploy.embedded.kafka_config import FREE_BYTES_MIN
-from deploy.errors import Trouble
+from deploy.errors import UserError
 
 FILES_FREE_MIN = 2_000  # a start makes some ten for each partition, and others make files meanwhile
 PROBE_FILES = (
@@ -21,16 +21,16 @@ PROBE_BYTES = 4096
 
 
 def require_room(folder: Path) -> None:
-    """Raises Trouble, or OSError where the disk does not take the probe; leaves nothing behind."""
+    """Raises UserError, or OSError where the disk does not take the probe; leaves nothing behind."""
     found = os.statvfs(folder)
     free = found.f_bavail * found.f_frsize
     if free < FREE_BYTES_MIN:
-        raise Trouble(
+        raise UserError(
             f"Kafka cannot start: {folder} has {free // 2**20} MB left and needs {FREE_BYTES_MIN // 2**20} MB.",
             "Make room on that disk; the broker starts by itself when there is some.",
         )
     if found.f_files and found.f_favail < FILES_FREE_MIN:
-        raise Trouble(
+        raise UserError(
             f"Kafka cannot start: {folder} takes {found.f_favail} more files and needs {FILES_FREE_MIN}.",
             "Remove files on that disk; the broker starts by itself when others fit.",
         )

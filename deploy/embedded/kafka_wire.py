@@ -66,12 +66,12 @@ class Wire:
             raise LoginRefused("the challenge is none of ours")
         salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
         last = f"c=biws,r={both}"
-        said = f"{first},{challenge},{last}".encode()
+        exchange = f"{first},{challenge},{last}".encode()
         key = hmac.digest(salted, b"Client Key", "sha256")
-        mask = hmac.digest(hashlib.sha256(key).digest(), said, "sha256")
+        mask = hmac.digest(hashlib.sha256(key).digest(), exchange, "sha256")
         proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, mask, strict=True))).decode()
         final = self._authenticate(f"{last},p={proof}")
-        theirs = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), said, "sha256")
+        theirs = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), exchange, "sha256")
         if not hmac.compare_digest(final, f"v={base64.b64encode(theirs).decode()}"):
             raise LoginRefused("the broker does not know the password")
 
@@ -84,8 +84,8 @@ class Wire:
         if error:
             raise OSError(f"the broker refuses the quotas: error {error}")
 
-    def _authenticate(self, said: str) -> str:
-        data = said.encode()
+    def _authenticate(self, exchange: str) -> str:
+        data = exchange.encode()
         try:
             answer = self.call(SASL_AUTHENTICATE, struct.pack(">i", len(data)) + data)
         except ConnectionError:

@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 
     alive: bool  # answered, and not that it is unwell
     ready: bool  # can do its work now
-    lag: int | None  # messages behind, where the program says so
+    consumer_lag: int | None  # messages behind, where the program says so
     unwell: bool = False  # works, and says that somebody must look: a restart mends nothing
 
 
@@ -51,26 +51,26 @@ def ask(url: str, timeout_s: float) -> Answer:
         return Answer(found is not Broker.AWAY, found is Broker.READY, None)
     try:
         with _opener.open(url, timeout=timeout_s) as response:
-            said = _read(response.read(BODY_SIZE_MAX))
-            return Answer(True, True, _lag(said), said.get("status") == "unhealthy")
+            report = _read(response.read(BODY_SIZE_MAX))
+            return Answer(True, True, _consumer_lag(report), report.get("status") == "unhealthy")
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(False, False, _lag(_read(error.read(BODY_SIZE_MAX))))
+            return Answer(False, False, _consumer_lag(_read(error.read(BODY_SIZE_MAX))))
     except (OSError, ValueError):
         return SILENCE
 
 
 def _read(body: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(body)
+        report = json.loads(body)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return report if isinstance(report, dict) else {}
 
 
-def _lag(said: dict[str, Any]) -> int | None:
-    lag = said.get("lag")
-    return lag if isinstance(lag, int) and not isinstance(lag, bool) else None
+def _consumer_lag(report: dict[str, Any]) -> int | None:
+    consumer_lag = report.get("consumer_lag", report.get("minutes_not_judged"))
+    return consumer_lag if isinstance(consumer_lag, int) and not isinstance(consumer_lag, bool) else None
 
 
 if __name__ == "__main__":

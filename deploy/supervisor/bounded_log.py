@@ -19,7 +19,7 @@ REOPEN_S = 1.0
 
 # Lines lost since this process began, by file name. Kept here, as a handler lives only as long as its program.
 lost_lines: Counter[str] = Counter()
-_not_yet_said: Counter[str] = Counter()
+_not_yet_reported: Counter[str] = Counter()
 
 
 class BoundedLog(loggers.Handler):  # type: ignore[misc]
@@ -50,16 +50,16 @@ class BoundedLog(loggers.Handler):  # type: ignore[misc]
     def write(self, data: bytes) -> None:
         """Append `data` as it is, or count its lines as lost."""
         if not self._is_open() or not self._has_place_for(data):
-            self._lose(data)
+            self._drop(data)
             return
-        if missing := _not_yet_said[self.baseFilename]:
+        if missing := _not_yet_reported[self.baseFilename]:
             # From a new line: the last one may have been cut by the end of the room.
             if self._append(b"\n-- %d lines are missing here: the disk did not take them --\n" % missing):
-                self._lose(data)
+                self._drop(data)
                 return
-            del _not_yet_said[self.baseFilename]
+            del _not_yet_reported[self.baseFilename]
         if rest := self._append(data):
-            self._lose(rest)
+            self._drop(rest)
 
     def flush(self) -> None:
         """Nothing waits to be written."""
@@ -134,7 +134,7 @@ class BoundedLog(loggers.Handler):  # type: ignore[misc]
             data = data[written:]
         return b""
 
-    def _lose(self, data: bytes) -> None:
+    def _drop(self, data: bytes) -> None:
         lines = data.count(b"\n") or 1
         lost_lines[self.baseFilename] += lines
-        _not_yet_said[self.baseFilename] += lines
+        _not_yet_reported[self.baseFilename] += lines

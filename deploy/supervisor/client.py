@@ -11,7 +11,7 @@ from typing import Any
 
 from supervisor.xmlrpc import Faults
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.supervisor.run_folder import check_private
 
 CALL_S_MAX = 10.0
@@ -34,11 +34,11 @@ class Process:
         return max(0, self.now - self.started_at) if self.pid else 0
 
 
-class NotListening(Trouble):
+class NotListening(UserError):
     """There is no supervisor on the socket: it is just starting or just gone."""
 
 
-class Stopping(Trouble):
+class Stopping(UserError):
     """The supervisor is on its way down and takes no more requests."""
 
 
@@ -67,7 +67,7 @@ class _Transport(xmlrpc.client.Transport):
 
 
 class Supervisor:
-    """One supervisord, named by its control socket. Every method raises Trouble when it does not answer."""
+    """One supervisord, named by its control socket. Every method raises UserError when it does not answer."""
 
     def __init__(self, control: Path, timeout_s: float = CALL_S_MAX) -> None:
         self._control = control
@@ -112,7 +112,7 @@ class Supervisor:
         except xmlrpc.client.Fault as fault:
             if fault.faultCode == Faults.SHUTDOWN_STATE:
                 raise Stopping("The platform is stopping.", "Wait until it has stopped.") from None
-            raise Trouble(
+            raise UserError(
                 f"The supervisor refuses {method}: {fault.faultString}.", "See fairpixel status."
             ) from None
         except (FileNotFoundError, ConnectionRefusedError):
@@ -120,7 +120,7 @@ class Supervisor:
                 f"The supervisor does not listen on {self._control}.", "Start the platform: make up"
             ) from None
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
-            raise Trouble(
+            raise UserError(
                 f"The supervisor does not answer on {self._control}: {error}.",
                 "Wait a moment and try again; if it stays so, fairpixel down ends it.",
             ) from None

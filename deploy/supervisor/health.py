@@ -15,7 +15,7 @@ from enum import Enum
 
 from supervisor import childutils
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.supervisor.ask import ask
 from deploy.supervisor.client import Process, Supervisor
 
@@ -88,8 +88,8 @@ def main(arguments: Sequence[str]) -> None:
             childutils.listener.wait(sys.stdin, sys.stdout)
             try:
                 check_all(supervisor, urls, patients, pool)
-            except Trouble as trouble:  # for a moment, or because all is being stopped
-                print(trouble.what, file=sys.stderr, flush=True)
+            except UserError as problem:  # for a moment, or because all is being stopped
+                print(problem.what, file=sys.stderr, flush=True)
             childutils.listener.ok(sys.stdout)
 
 

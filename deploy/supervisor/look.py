@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.supervisor.ask import SILENCE, ask
 from deploy.supervisor.client import NotListening, Process, Stopping, Supervisor
 from deploy.supervisor.health import GRACE_S
@@ -24,7 +24,7 @@ class Look:
     name: str
     pid: int | None
     health: str  # ok, starting, unhealthy, stopped
-    lag: int | None  # messages behind; None where the program does not say
+    consumer_lag: int | None  # messages behind; None where the program does not say
     ready: bool = False
 
     def as_json(self) -> dict[str, object]:
@@ -43,12 +43,12 @@ def lost_log_lines(folder: RunFolder) -> int:
         return 0
     try:
         return sum(Supervisor(folder.socket).lost_log_lines().values())
-    except Trouble:
+    except UserError:
         return 0
 
 
 def look(folder: RunFolder, programs: Sequence[Program]) -> list[Look]:
-    """Ask the supervisor and every program. Raises Trouble when there is a supervisor that does not answer."""
+    """Ask the supervisor and every program. Raises UserError when there is a supervisor that does not answer."""
     if supervisor_pid(folder) is None:
         return [Look(program.name, None, "stopped", None) for program in programs]
     try:
@@ -81,9 +81,9 @@ def _look_at(folder: RunFolder, program: Program, process: Process | None) -> Lo
         if answer.alive and program.ready_url != program.health_url
         else answer
     )
-    lag = answer.lag if answer.lag is not None else ready.lag
+    consumer_lag = answer.consumer_lag if answer.consumer_lag is not None else ready.consumer_lag
     ok = answer.alive and ready.ready
     health = "ok" if ok else "unhealthy" if looping or process.age_s >= GRACE_S else "starting"
     if ok and answer.unwell:
         health = "unhealthy"  # the program's /healthz says why
-    return Look(program.name, process.pid, health, lag, ready.ready)
+    return Look(program.name, process.pid, health, consumer_lag, ready.ready)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 
 SOCKET_PATH_MAX = (
     90  # bytes; the system allows 103 to 107, and supervisord adds its pid while it makes the socket
@@ -62,14 +62,14 @@ class RunFolder:
         return f"{self.path}:{name}"
 
     def create(self) -> None:
-        """Make the folders, readable by their owner alone. Raises Trouble."""
+        """Make the folders, readable by their owner alone. Raises UserError."""
         try:
             for folder in (self.path.parent, self.path, self.logs):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with suppress(FileExistsError):  # made by us, or by somebody before us: that is looked at next
                 os.mkdir(self.socket.parent, mode=0o700)
         except OSError as error:
-            raise Trouble(
+            raise UserError(
                 f"The folder {error.filename} cannot be used: {error.strerror}.",
                 "Allow writing there, or set FAIRPIXEL_DATA to a folder that is yours.",
             ) from None
@@ -77,7 +77,7 @@ class RunFolder:
 
 
 def check_private(folder: Path) -> None:
-    """Raises Trouble where a folder is not ours alone, or is a link: whoever made it first may have others' in mind.
+    """Raises UserError where a folder is not ours alone, or is a link: whoever made it first may have others' in mind.
 
     Of the folder itself, never of what a link leads to. Once it is ours, nobody else can exchange it in a folder such
     as /tmp, whose entries only their owners may remove.
@@ -87,12 +87,12 @@ def check_private(folder: Path) -> None:
     except FileNotFoundError:
         return  # nothing is there to be fooled by
     except OSError as error:
-        raise Trouble(
+        raise UserError(
             f"The folder {folder} cannot be looked at: {error.strerror}.",
             "Allow reading there, or set FAIRPIXEL_DATA to a folder that is yours.",
         ) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise Trouble(
+        raise UserError(
             f"The folder {folder} is not private to you, so it cannot hold the control socket.",
             "Remove it, or set FAIRPIXEL_DATA to a shorter path.",
         )

@@ -1,4 +1,4 @@
-"""The door for producers with access to Kafka: messages of `events.direct.v1` become rows of raw packs.
+"""The endpoint for producers with access to Kafka: messages of `events.direct.v1` become rows of raw packs.
 
 Each worker of the edge reads its share. If the process dies here, what is lost and what comes twice?
 - before Kafka or the spool has the pack: nothing was committed, so the messages come again;
@@ -20,10 +20,10 @@ from ingest.reading.client import Client
 from ingest.reading.fields import Rejection
 from ingest.reading.parse import parse_event
 from ingest.reading.row import Row
-from ingest.reading.sites import SECRET, Sender, Sites
+from ingest.reading.sites import SECRET, Credential, Sites
 from runtime.logs import get_logger
 from schemas.avro_codec import PackError
-from schemas.direct import decode_direct_event, direct_id, read_origin, seal_letter
+from schemas.direct import decode_direct_event, direct_id, read_origin, seal_dead_letter
 from schemas.drops import DeadReason
 from schemas.ring import RingError
 from schemas.seal import NONCE_BYTES, PACK_ID_BYTES
@@ -33,7 +33,7 @@ WAIT_S = 0.25  # for a message; a stop waits as long
 PAUSE_S = 0.2  # between two tries while there is no room
 STOP_S_MAX = 3.0  # for the batch in hand
 RESTART_S = 1.0  # after something unforeseen
-DOOR = "direct"
+ENDPOINT = "direct"
 SOURCE = "direct"
 _SOURCE_AT = 4  # in a row
 
@@ -62,8 +62,8 @@ def read_direct(message: DirectMessage, sites: Sites, now_ms: int) -> Row | Dead
             "unknown_key", "No site is named.", "site: expected a site of fairpixel.toml, or k: its key"
         )
         return Dead(DeadReason.NOT_AN_EVENT, why, "")
-    made_id = direct_id(read_origin(message.headers, message.origin))
-    parsed = parse_event(item, Sender(site, SECRET), Client(), received_at, 0, made_id)
+    generated_id = direct_id(read_origin(message.headers, message.origin))
+    parsed = parse_event(item, Credential(site, SECRET), Client(), received_at, 0, generated_id)
     if isinstance(parsed, Rejection):
         return Dead(DeadReason.NOT_AN_EVENT, parsed, site)
     row: Row = (*parsed.row[:_SOURCE_AT], SOURCE, *parsed.row[_SOURCE_AT + 1 :])  # type: ignore[assignment]
@@ -89,9 +89,9 @@ class Direct:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     @property
-    def lag(self) -> int:
+    def consumer_lag(self) -> int:
         """Messages that wait in the topic, as far as known."""
-        return self._inbox.lag() if self._inbox is not None else 0
+        return self._inbox.consumer_lag() if self._inbox is not None else 0
 
     @property
     def is_running(self) -> bool:
@@ -118,7 +118,7 @@ class Direct:
                 if batch:
                     await self._take(self._inbox, batch)
                 batch = ()  # not before: whatever is raised, the batch is tried again and nothing skipped
-            except Exception as error:  # a defect here must not take the other doors with it
+            except Exception as error:  # a defect here must not take the other endpoints with it
                 log.error("direct_failed", reason=type(error).__name__)
                 await asyncio.sleep(RESTART_S)
 
@@ -127,10 +127,10 @@ class Direct:
         read = [(message, _read(message, sites, now_ms)) for message in messages]
         rows = [found for _, found in read if not isinstance(found, Dead)]
         dead = [(message, found) for message, found in read if isinstance(found, Dead)]
-        if not await self._keep(inbox, rows) or not await self._bury(inbox, dead):
+        if not await self._keep(inbox, rows) or not await self._send_dead_letters(inbox, dead):
             return
         await self._on_thread(inbox.commit, messages)
-        self._intake.counts.events[DOOR] += len(rows)
+        self._intake.counts.events[ENDPOINT] += len(rows)
 
     async def _keep(self, inbox: DirectInbox, rows: Sequence[Row]) -> bool:
         """True once Kafka or the spool has all rows; False when the edge stops before there is room."""
@@ -142,17 +142,19 @@ class Direct:
                     return True
             if self._stopping:
                 return False
-            await self._on_thread(inbox.hold, PAUSE_S)
+            await self._on_thread(inbox.pause, PAUSE_S)
         return True
 
-    async def _bury(self, inbox: DirectInbox, dead: Sequence[tuple[DirectMessage, Dead]]) -> bool:
+    async def _send_dead_letters(
+        self, inbox: DirectInbox, dead: Sequence[tuple[DirectMessage, Dead]]
+    ) -> bool:
         """True once every dead letter is written."""
         while dead:
             now_ms = int(time.time() * 1000)
             try:
-                key = self._intake.live.newest_key(now_ms)
-                letters = [
-                    seal_letter(
+                key = self._intake.reloadable.newest_key(now_ms)
+                dead_letters = [
+                    seal_dead_letter(
                         found.reason,
                         message.origin,
                         message.value,
@@ -162,15 +164,15 @@ class Direct:
                     )
                     for message, found in dead
                 ]
-                buried = await self._on_thread(inbox.bury, letters)
+                sent = await self._on_thread(inbox.send_dead_letters, dead_letters)
             except RingError:  # before the first key was ever made
-                buried = False
-            if buried:
+                sent = False
+            if sent:
                 self._count(dead, now_ms)
                 return True
             if self._stopping:
                 return False
-            await self._on_thread(inbox.hold, PAUSE_S)
+            await self._on_thread(inbox.pause, PAUSE_S)
         return True
 
     def _count(self, dead: Iterable[tuple[DirectMessage, Dead]], now_ms: int) -> None:
@@ -199,7 +201,7 @@ def _read(message: DirectMessage, sites: Sites, now_ms: int) -> Row | Dead:
 def _site_of(name: object, key: object, sites: Sites) -> str:
     """The site that is named, "" for none of ours or for two that differ."""
     if key is not None:
-        sender = sites.find(key) if isinstance(key, str) else None
-        return sender.site if sender is not None and name in (None, sender.site) else ""
-    known = isinstance(name, str) and any(sender.site == name for sender in sites.public.values())
+        credential = sites.find(key) if isinstance(key, str) else None
+        return credential.site if credential is not None and name in (None, credential.site) else ""
+    known = isinstance(name, str) and any(credential.site == name for credential in sites.public.values())
     return str(name) if known else ""

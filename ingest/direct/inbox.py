@@ -30,7 +30,7 @@ from schemas.topics import CLEAN_SIZE_MAX, DEAD, DIRECT
 GROUP = "fairpixel-direct"
 SESSION_MS = 6_000  # after it the partitions of a killed worker go to the others; the least brokers allow
 ASK_S_MAX = 2.0
-BURY_S_MAX = 4.0
+DEAD_LETTER_SEND_S_MAX = 4.0
 COMPLAIN_S = 60.0  # between two log lines about the same trouble
 FETCH_BYTES_MAX = 8_000_000  # of one fetch; the message that reaches it is the last
 QUEUE_KBYTES_MAX = 8_192  # fetched ahead, all partitions together
@@ -53,16 +53,16 @@ class DirectInbox(Protocol):
     def fetch(self, count_max: int, wait_s: float) -> list[DirectMessage]:
         """The next messages, none when there is none within `wait_s` or Kafka is away."""
 
-    def hold(self, wait_s: float) -> None:
+    def pause(self, wait_s: float) -> None:
         """Stay in the group for `wait_s` without reading on: what was fetched waits for room."""
 
-    def bury(self, letters: Iterable[DeadLetter]) -> bool:
+    def send_dead_letters(self, dead_letters: Iterable[DeadLetter]) -> bool:
         """Write dead letters; True once all in-sync replicas have all of them."""
 
     def commit(self, messages: Iterable[DirectMessage]) -> None:
         """These and all before them on their partitions need not come again."""
 
-    def lag(self) -> int:
+    def consumer_lag(self) -> int:
         """Messages that are written and not fetched yet, as far as the last answers of the broker tell."""
 
     def close(self) -> None:
@@ -85,8 +85,8 @@ class KafkaInbox:
         self._commits: dict[int, int] = {}  # partition -> next offset, for the last word at the end
         self._paused = False
         self._complained_at = 0.0
-        self._lag = 0
-        self._lag_at = 0.0
+        self._consumer_lag = 0
+        self._consumer_lag_at = 0.0
 
     def fetch(self, count_max: int, wait_s: float) -> list[DirectMessage]:
         """See DirectInbox."""
@@ -104,7 +104,7 @@ class KafkaInbox:
         if (held or self._skipped) and not self._topic_id and not self._ask_topic_id():
             time.sleep(wait_s)
             return []  # without the topic's id they have no lasting name
-        self._look_at_lag()
+        self._look_at_consumer_lag()
         read = [self._read(message) for message in held]
         read += [
             DirectMessage(Origin(self._topic_id, *place), now_ms, b"") for *place, now_ms in self._skipped
@@ -112,7 +112,7 @@ class KafkaInbox:
         self._held, self._skipped = [], []
         return read
 
-    def hold(self, wait_s: float) -> None:
+    def pause(self, wait_s: float) -> None:
         """See DirectInbox. Partitions that arrive meanwhile are not paused yet: their first message is kept."""
         assigned = self._consumer.assignment()
         if assigned:
@@ -122,7 +122,7 @@ class KafkaInbox:
         if message is not None:
             self._held.append(message)
 
-    def bury(self, letters: Iterable[DeadLetter]) -> bool:
+    def send_dead_letters(self, dead_letters: Iterable[DeadLetter]) -> bool:
         """See DirectInbox."""
         failed: list[str] = []
 
@@ -132,11 +132,13 @@ class KafkaInbox:
 
         producer = self._producer = self._producer or self._build_producer()
         try:
-            for letter in map(DeadLetter.shortened, letters):
-                producer.produce(DEAD, letter.value, headers=list(letter.headers()), on_delivery=report)
+            for dead_letter in map(DeadLetter.shortened, dead_letters):
+                producer.produce(
+                    DEAD, dead_letter.value, headers=list(dead_letter.headers()), on_delivery=report
+                )
         except (BufferError, KafkaException):
             failed.append("not sent")
-        if producer.flush(BURY_S_MAX) or failed:
+        if producer.flush(DEAD_LETTER_SEND_S_MAX) or failed:
             producer.purge(blocking=False)
             producer.flush(1.0)
             self._producer = None
@@ -157,9 +159,9 @@ class KafkaInbox:
         except KafkaException as error:
             self._complain("direct_not_committed", error.args[0].name())
 
-    def lag(self) -> int:
+    def consumer_lag(self) -> int:
         """See DirectInbox."""
-        return self._lag
+        return self._consumer_lag
 
     def close(self) -> None:
         """See DirectInbox."""
@@ -203,7 +205,7 @@ class KafkaInbox:
                 "client.id": "fairpixel-ingest-direct",
                 "enable.idempotence": True,
                 "acks": "all",
-                "message.timeout.ms": int(BURY_S_MAX * 1000),
+                "message.timeout.ms": int(DEAD_LETTER_SEND_S_MAX * 1000),
                 "message.max.bytes": CLEAN_SIZE_MAX + 10_000,
                 "log_level": 0,
             }
@@ -262,17 +264,17 @@ class KafkaInbox:
         headers = tuple((name, value) for name, value in pairs if isinstance(value, bytes))
         return DirectMessage(origin, int(message.timestamp()[1]), message.value() or b"", headers)
 
-    def _look_at_lag(self) -> None:
-        if time.monotonic() - self._lag_at < 1.0:
+    def _look_at_consumer_lag(self) -> None:
+        if time.monotonic() - self._consumer_lag_at < 1.0:
             return
-        self._lag_at = time.monotonic()
-        lag = 0
+        self._consumer_lag_at = time.monotonic()
+        consumer_lag = 0
         for one in self._consumer.position(self._consumer.assignment()):
             _, high = self._consumer.get_watermark_offsets(one, cached=True)
             done = max(one.offset, self._commits.get(one.partition, 0))
             if high > 0 and done > 0:  # before the first message nobody knows
-                lag += max(0, high - done)
-        self._lag = lag
+                consumer_lag += max(0, high - done)
+        self._consumer_lag = consumer_lag
 
     def _complain(self, what: str, reason: str) -> None:
         if time.monotonic() - self._complained_at >= COMPLAIN_S:

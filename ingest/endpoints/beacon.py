@@ -16,7 +16,7 @@ import orjson
 
 from ingest.endpoints.intake import Intake, all_kept
 from ingest.endpoints.linked import arrival
-from ingest.endpoints.page import PageDoor, PageRequest, Taken
+from ingest.endpoints.page import PageEndpoint, PageRequest, Taken
 from ingest.reading.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE
 from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_time
 from ingest.reading.heavy import FLAT_BRACES_MAX, FLAT_BYTES_MAX, PAUSE_EVENTS
@@ -31,8 +31,8 @@ from ingest.visitors.rules import CONSENT, name_visitor, settle
 CHOICES_MAX = 20  # different ones in a beacon: each is judged, and may set the cookie
 
 
-class BeaconDoor(PageDoor):
-    """The tag's own door."""
+class BeaconEndpoint(PageEndpoint):
+    """The tag's own endpoint."""
 
     name = "beacon"
 
@@ -43,18 +43,18 @@ class BeaconDoor(PageDoor):
 
     async def take(self, request: PageRequest) -> Taken:
         """`{"accepted": n}`, and `rejected` with the place, field and fix of each event that cannot be read."""
-        intake, sender = self._intake, request.sender
-        if sender.trust != PUBLIC:  # a secret key in a page is no secret
+        intake, credential = self._intake, request.credential
+        if credential.trust != PUBLIC:  # a secret key in a page is no secret
             raise Unacceptable(*answers.UNKNOWN_KEY)
         rows, rejected = await self._parse(request)
         for why in rejected:
-            intake.refuse(why["why"], sender.site, request.now_ms)
+            intake.refuse(why["why"], credential.site, request.now_ms)
         request.event_count = len(rows)
         if intake.is_full:
             raise Unacceptable(*answers.SPOOL_FULL)
         more: HeaderList = []
-        if intake.is_foreign(sender, request.origin):
-            packs = [intake.refuse_origin(sender, request.now_ms) for _ in rows]
+        if intake.is_foreign(credential, request.origin):
+            packs = [intake.refuse_origin(credential, request.now_ms) for _ in rows]
         else:
             rows, more = self._name_visitors(request, rows)
             packs = []
@@ -63,11 +63,11 @@ class BeaconDoor(PageDoor):
                     await asyncio.sleep(0)
                 some = rows[start : start + PAUSE_EVENTS]
                 packs += [intake.packer.add(row, patient=request.patient) for row in some]
-            intake.charge(sender, len(rows) - 1)
+            intake.charge(credential, len(rows) - 1)
         request.turn.end()
         if not await all_kept(packs):
             raise Unacceptable(*answers.SPOOL_FULL)
-        if not intake.is_foreign(sender, request.origin):
+        if not intake.is_foreign(credential, request.origin):
             intake.counts.events[self.name] += len(rows)
         answer: dict[str, Any] = {"accepted": len(rows)}
         if rejected:
@@ -75,8 +75,8 @@ class BeaconDoor(PageDoor):
         return answer, more
 
     async def _parse(self, request: PageRequest) -> tuple[list[Row], list[dict[str, Any]]]:
-        said = request.said
-        common, events = said.get("common") or {}, said.get("events")
+        payload = request.payload
+        common, events = payload.get("common") or {}, payload.get("events")
         if not isinstance(events, list) or not isinstance(common, dict):
             raise invalid("events", "a list of events, with what they share in common")
         size = _size(common) * len(
@@ -87,11 +87,11 @@ class BeaconDoor(PageDoor):
         if size > FLAT_BYTES_MAX or len(events) > FLAT_BRACES_MAX:
             self._intake.charge_bytes(request.client, size)
             await request.turn.grow(size)
-        sent_at = parse_time(said.get("sent_at"), "sent_at")
+        sent_at = parse_time(payload.get("sent_at"), "sent_at")
         return await request.turn.run(_parse_all, request, common, events, sent_at, self._intake.make_id)
 
     def _name_visitors(self, request: PageRequest, rows: list[Row]) -> tuple[list[Row], HeaderList]:
-        page = request.said.get("page")
+        page = request.payload.get("page")
         seed: str = page if isinstance(page, str) else rows[0][EVENT_ID] if rows else ""
         arrived = arrival(self._uses, request, seed)
         choices = {row[CONSENT] for row in rows}  # nearly always one
@@ -113,7 +113,7 @@ def _parse_all(
     rejected = []
     for index, item in enumerate(events):
         whole = {**common, **item} if isinstance(item, dict) else item
-        parsed = parse_event(whole, request.sender, request.client, request.now_ms, sent_at, make_id())
+        parsed = parse_event(whole, request.credential, request.client, request.now_ms, sent_at, make_id())
         if isinstance(parsed, Rejection):
             rejected.append({"index": index, "why": parsed})
         else:

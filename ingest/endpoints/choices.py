@@ -1,6 +1,6 @@
 """`/v1/consent`: a choice given, changed or withdrawn, kept as proof; and `/v1/link`, for who goes to another domain.
 
-A choice is an event of its own, of kind `system`, which no other door makes. It is kept whatever it says, with the
+A choice is an event of its own, of kind `system`, which no other endpoint makes. It is kept whatever it says, with the
 keyed hash of the visitor and the purposes, as a controller must be able to show it (GDPR, article 7).
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ingest.endpoints.intake import Intake
 from ingest.endpoints.linked import arrival
-from ingest.endpoints.page import PageDoor, PageRequest, Taken
+from ingest.endpoints.page import PageEndpoint, PageRequest, Taken
 from ingest.reading.fields import (
     SHORT_LENGTH_MAX,
     Rejection,
@@ -36,7 +36,7 @@ FORWARDED = ("url", "ts", "sent_at", "visitor_id", "user_id", *SIGNALS)  # into 
 OPTED_OUT = int(Flag.GPC | Flag.DNT)
 
 
-class ChoiceDoor(PageDoor):
+class ChoiceEndpoint(PageEndpoint):
     """`POST /v1/consent` keeps a choice and sets or ends the cookie; `GET` says what this browser chose."""
 
     name = "consent"
@@ -49,18 +49,18 @@ class ChoiceDoor(PageDoor):
 
     async def take(self, request: PageRequest) -> Taken:
         """`{"proof": id, "consent": {purpose: bool}, "at": ms}`, once the choice is kept."""
-        intake, said = self._intake, request.said
-        signals = parse_signals(said)
+        intake, payload = self._intake, request.payload
+        signals = parse_signals(payload)
         if not signals:
             raise Unacceptable(
                 "missing_field",
                 "The request names no choice.",
                 'consent: expected "all", "none", purposes by comma, or an object such as {"measurement": true}',
             )
-        proof = parse_id(said.get("id"), "id") or intake.make_id()
-        page = said.get("page")
+        proof = parse_id(payload.get("id"), "id") or intake.make_id()
+        page = payload.get("page")
         arrived = arrival(self._uses, request, page if isinstance(page, str) and page else proof)
-        foreign = intake.is_foreign(request.sender, request.origin)
+        foreign = intake.is_foreign(request.credential, request.origin)
         settled = Settled()
         if not foreign:
             settled = settle(request.rules, signals, request.cookies, request.now_ms, proof, arrived)
@@ -69,7 +69,7 @@ class ChoiceDoor(PageDoor):
         if intake.is_full:
             raise Unacceptable(*answers.SPOOL_FULL)
         if not await (
-            intake.refuse_origin(request.sender, request.now_ms) if foreign else intake.packer.add(row)
+            intake.refuse_origin(request.credential, request.now_ms) if foreign else intake.packer.add(row)
         ):
             raise Unacceptable(*answers.SPOOL_FULL)
         more: HeaderList = []
@@ -85,7 +85,7 @@ class ChoiceDoor(PageDoor):
         """
         visit = request.rules.read_visit(request.cookies, request.now_ms // 1000)
         opted_out = bool(request.client.flags & OPTED_OUT)
-        if visit is None or self._intake.is_foreign(request.sender, request.origin):
+        if visit is None or self._intake.is_foreign(request.credential, request.origin):
             return {"consent": None, "at": None, "opted_out": opted_out}, []
         chosen = {"consent": _answered(visit.purposes), "at": visit.chosen_at * 1000, "opted_out": opted_out}
         return chosen, []
@@ -93,21 +93,21 @@ class ChoiceDoor(PageDoor):
     def _row(
         self, request: PageRequest, proof: str, signals: str, settled: Settled, purposes: tuple[Purpose, ...]
     ) -> Row:
-        said = request.said
+        payload = request.payload
         properties = {
             "purposes": ",".join(purposes),
             "decided": decide_choice(request.rules, signals).row,
-            "signals": ",".join(name for name in SIGNALS if said.get(name)),
-            "text_version": parse_text(said.get("text_version"), "text_version", SHORT_LENGTH_MAX),
-            "by": parse_text(said.get("by"), "by", SHORT_LENGTH_MAX),
+            "signals": ",".join(name for name in SIGNALS if payload.get(name)),
+            "text_version": parse_text(payload.get("text_version"), "text_version", SHORT_LENGTH_MAX),
+            "by": parse_text(payload.get("by"), "by", SHORT_LENGTH_MAX),
         }
-        event: dict[str, Any] = {name: said[name] for name in FORWARDED if name in said}
+        event: dict[str, Any] = {name: payload[name] for name in FORWARDED if name in payload}
         event |= {
             "event": CONSENT_CHOICE,
             "id": proof,
             "properties": {k: v for k, v in properties.items() if v},
         }
-        parsed = parse_event(event, request.sender, request.client, request.now_ms, 0, proof)
+        parsed = parse_event(event, request.credential, request.client, request.now_ms, 0, proof)
         if isinstance(parsed, Rejection):
             raise Unacceptable(*parsed)
         row: Row = (*parsed.row[:KIND], SYSTEM, *parsed.row[KIND + 1 :])  # type: ignore[assignment]  # as long as before
@@ -125,7 +125,7 @@ def _answered(purposes: tuple[Purpose, ...]) -> dict[str, bool]:
     return {purpose.value: purpose in purposes or purpose is Purpose.NECESSARY for purpose in Purpose}
 
 
-class LinkDoor(PageDoor):
+class LinkEndpoint(PageEndpoint):
     """`POST /v1/link`: a token for a visitor on the way to another domain of the site, `{"k": key, "to": host}`."""
 
     name = "link"
@@ -133,7 +133,7 @@ class LinkDoor(PageDoor):
     async def take(self, request: PageRequest) -> Taken:
         """`{"token": text}`; null where there is no consent, no cookie that we signed, or one of the two domains is not
         declared. Whoever could make a token for a visitor of their choice could make a person be that visitor."""
-        to = request.said.get("to")
+        to = request.payload.get("to")
         if not isinstance(to, str) or not to:
             raise invalid("to", "the host of the other domain, such as blog.example")
         visit = request.rules.read_visit(request.cookies, request.now_ms // 1000)
@@ -146,7 +146,7 @@ class LinkDoor(PageDoor):
     def _may_go(self, request: PageRequest, to: str) -> bool:
         """Whether a page of one of the site's domains asks for the way to another of them."""
         linked, here = request.rules.linked_domains, host_of(request.origin)
-        is_page = request.sender.trust == PUBLIC and not self._intake.is_foreign(
-            request.sender, request.origin
+        is_page = request.credential.trust == PUBLIC and not self._intake.is_foreign(
+            request.credential, request.origin
         )
         return is_page and here in linked and to in linked and to != here

@@ -1,4 +1,4 @@
-"""The door of every compatible protocol: body in, its own reading, events kept, its own answer."""
+"""The endpoint of every compatible protocol: body in, its own reading, events kept, its own answer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-from ingest.endpoints.doors import read_key
 from ingest.endpoints.intake import Intake, all_kept
+from ingest.endpoints.pixel_events import read_key
 from ingest.protocols.protocol import Answer, Ask, Reading, Route, TooMuchInside, error_answer, gif_answer
 from ingest.reading.body import INFLATED_BYTES_MAX
 from ingest.reading.client import Client, Headers
 from ingest.reading.fields import Unacceptable
 from ingest.reading.heavy import PAUSE_EVENTS, SMALL_BYTES_MAX, Turn
-from ingest.reading.sites import Sender
+from ingest.reading.sites import Credential
 from ingest.serving import answers
 from ingest.serving.answers import HeaderList, Receive, Scope, Send
 from ingest.serving.arrival import read_body
@@ -22,7 +22,7 @@ from ingest.serving.arrival import read_body
 BODILESS = frozenset({"GET", "HEAD"})
 
 
-class ProtocolDoor:
+class ProtocolEndpoint:
     """All routes of one path, by method; a plain ASGI callable."""
 
     def __init__(self, intake: Intake, routes: list[Route]) -> None:
@@ -56,21 +56,21 @@ class ProtocolDoor:
         client, query = intake.client(scope, headers), scope["query_string"]
         if isinstance(query, str):
             query = query.encode()
-        sender: Sender | None = None
+        credential: Credential | None = None
         turn = None
         try:
             body = b""
             if scope["method"] not in BODILESS:
                 body = await read_body(receive, intake.arrivals, client.network)
-            sender = intake.sites.find(read_key(headers, query))
-            if wait_s := intake.wait_of(client, sender):  # before anything is inflated or parsed
+            credential = intake.sites.find(read_key(headers, query))
+            if wait_s := intake.wait_of(client, credential):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)
             turn = await intake.open_body(headers, body, client, query)
             if intake.is_full:
                 raise Unacceptable(*answers.SPOOL_FULL)
             ask = self._ask(route, scope, headers, query, turn.content, client, now_ms)
             reading = await self._read(route, ask, turn)
-            self._admit(reading, sender)
+            self._admit(reading, credential)
             packs, accepted = await self._take(
                 reading, headers.get(b"origin"), now_ms, patient=scope.get(answers.PATIENT, False)
             )
@@ -82,7 +82,7 @@ class ProtocolDoor:
                 reading.on_kept(int(time.time() * 1000))
             return reading.answer
         except Unacceptable as problem:
-            intake.refuse(problem.rejection, sender.site if sender else "", now_ms)
+            intake.refuse(problem.rejection, credential.site if credential else "", now_ms)
             answer = refuse(route, scope["method"], headers, problem)
             if answer.status < 400 and not await intake.packer.refusals_kept():  # a success is a promise
                 answer = refuse(route, scope["method"], headers, Unacceptable(*answers.SPOOL_FULL))
@@ -125,16 +125,16 @@ class ProtocolDoor:
             scope.get("path_params", {}),
         )
 
-    def _admit(self, reading: Reading, known: Sender | None) -> None:
+    def _admit(self, reading: Reading, known: Credential | None) -> None:
         """Take the events of each site from its rate. Raises Limited where one has none left.
 
         known: the sender of header or query; one event of it is taken already.
         """
-        counts = Counter(sender for sender, _ in reading.rows if sender.events_per_second_max)
-        for sender, count in counts.items():
-            if sender != known and (wait_s := self._intake.wait_of_sender(sender)):
+        counts = Counter(credential for credential, _ in reading.rows if credential.events_per_second_max)
+        for credential, count in counts.items():
+            if credential != known and (wait_s := self._intake.wait_of_credential(credential)):
                 raise answers.Limited(wait_s)
-            self._intake.charge(sender, count - 1)
+            self._intake.charge(credential, count - 1)
 
     async def _take(
         self, reading: Reading, origin: bytes | None, now_ms: int, *, patient: bool
@@ -144,11 +144,11 @@ class ProtocolDoor:
         for site, why in reading.refusals:
             intake.refuse(why, site, now_ms)
         packs, accepted = [], 0
-        for index, (sender, row) in enumerate(reading.rows):
+        for index, (credential, row) in enumerate(reading.rows):
             if index % PAUSE_EVENTS == PAUSE_EVENTS - 1:
                 await asyncio.sleep(0)
-            if intake.is_foreign(sender, origin):
-                packs.append(intake.refuse_origin(sender, now_ms))
+            if intake.is_foreign(credential, origin):
+                packs.append(intake.refuse_origin(credential, now_ms))
             else:
                 packs.append(intake.packer.add(row, patient=patient))
                 accepted += 1

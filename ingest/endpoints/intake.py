@@ -1,4 +1,4 @@
-"""What all doors share: the sites, the open packs and the counts; the one way in for an event, and for a refusal."""
+"""What all endpoints share: the sites, the open packs and the counts; the one way in for an event or a refusal."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ingest.counts import Counts
-from ingest.endpoints.rate_limits import Guard
-from ingest.live import Live
+from ingest.endpoints.rate_limits import RateLimiter
 from ingest.packing.packer import Packer
 from ingest.reading.body import INFLATED_BYTES_MAX, TOO_LARGE, UNREADABLE
-from ingest.reading.client import Asker, Client, Headers, client_ip, read_client
+from ingest.reading.client import Client, Headers, RequestContext, client_ip, read_client
 from ingest.reading.fields import Rejection, Unacceptable
 from ingest.reading.heavy import Heavy, Turn
 from ingest.reading.signature import HEADER as SIGNATURE
 from ingest.reading.signature import REJECTIONS as SIGNATURE_REJECTIONS
 from ingest.reading.signature import check_signature
-from ingest.reading.sites import PUBLIC, Sender, Sites
+from ingest.reading.sites import PUBLIC, Credential, Sites
+from ingest.reloadable import ReloadableConfiguration
 from ingest.serving.answers import METHODS, HeaderList, Limited, cors_headers, preflight_headers
 from ingest.serving.arrival import Arrivals
 from ingest.settings import EdgeSettings
@@ -35,17 +35,22 @@ CHARGED_BYTES = (
 
 
 class Intake:
-    """One edge process's way in, handed to each door."""
+    """One edge process's way in, handed to each endpoint."""
 
     def __init__(
-        self, live: Live, packer: Packer, counts: Counts, settings: EdgeSettings, make_id: MakeId
+        self,
+        reloadable: ReloadableConfiguration,
+        packer: Packer,
+        counts: Counts,
+        settings: EdgeSettings,
+        make_id: MakeId,
     ) -> None:
         """make_id: an id nobody else makes, for events whose sender gave none."""
-        self.live = live
+        self.reloadable = reloadable
         self.packer = packer
         self.counts = counts
         self.make_id = make_id
-        self.guard = Guard(settings.network_rate_max, settings.rate_burst_seconds)
+        self.rate_limiter = RateLimiter(settings.network_rate_max, settings.rate_burst_seconds)
         self.arrivals = Arrivals(settings.body_seconds_max)
         self.heavy = Heavy()
         self.trusted_proxies = settings.trusted_proxies
@@ -55,7 +60,7 @@ class Intake:
     @property
     def sites(self) -> Sites:
         """The sites as they stand now."""
-        return self.live.sites
+        return self.reloadable.sites
 
     @property
     def is_full(self) -> bool:
@@ -66,27 +71,27 @@ class Intake:
         """What a request says of its sender, address by the trusted proxies included."""
         return self._client(scope["client"][0], scope["headers"], headers)
 
-    def asker(self, peer: str, header_list: HeaderList) -> Asker:
+    def request_context(self, peer: str, header_list: HeaderList) -> RequestContext:
         """The same with what else a pixel's head says."""
         headers = dict(header_list)
         cookies = b""
         # A link of any page leads a person here with their cookie; a picture is no page, so it says nothing then.
         if b"cookie" in headers and headers.get(b"sec-fetch-dest") != b"document":
             cookies = cookies_of(header_list)
-        return Asker(self._client(peer, header_list, headers), headers.get(b"origin"), cookies)
+        return RequestContext(self._client(peer, header_list, headers), headers.get(b"origin"), cookies)
 
     def _client(self, peer: str, header_list: HeaderList, headers: Headers) -> Client:
         if self.trusted_proxies:
             peer = client_ip(peer, header_list, self.trusted_proxies, self._proxy_header)
         return read_client(headers, peer)
 
-    def wait_of(self, client: Client, sender: Sender | None) -> float:
+    def wait_of(self, client: Client, credential: Credential | None) -> float:
         """Take one request of the client's network, and one event of the sender where it is known already: 0.0 where
         they may, else the seconds to wait. To be asked before a body is parsed."""
         now = time.monotonic()
-        wait = self.guard.wait_of_network(client.network, now)
-        if not wait and sender is not None and sender.events_per_second_max:
-            wait = self.guard.wait_of_keys(sender.bucket, sender.events_per_second_max, now)
+        wait = self.rate_limiter.wait_of_network(client.network, now)
+        if not wait and credential is not None and credential.events_per_second_max:
+            wait = self.rate_limiter.wait_of_keys(credential.bucket, credential.events_per_second_max, now)
         return wait
 
     async def open_body(
@@ -114,48 +119,54 @@ class Intake:
     def charge_bytes(self, client: Client, size: int) -> None:
         """Take as many requests of a client's network as a body of so many bytes is worth; it is let in whole."""
         if size >= CHARGED_BYTES:
-            self.guard.charge_network(client.network, size // CHARGED_BYTES, time.monotonic())
+            self.rate_limiter.charge_network(client.network, size // CHARGED_BYTES, time.monotonic())
 
-    def wait_of_sender(self, sender: Sender) -> float:
+    def wait_of_credential(self, credential: Credential) -> float:
         """The same for a sender that only the body named."""
-        return self.guard.wait_of_keys(sender.bucket, sender.events_per_second_max, time.monotonic())
+        return self.rate_limiter.wait_of_keys(
+            credential.bucket, credential.events_per_second_max, time.monotonic()
+        )
 
-    def charge(self, sender: Sender, count: int) -> None:
+    def charge(self, credential: Credential, count: int) -> None:
         """Take further events of a request that was let in; the next one of its keys waits for them."""
-        if sender.events_per_second_max:
-            self.guard.charge_keys(sender.bucket, sender.events_per_second_max, count, time.monotonic())
+        if credential.events_per_second_max:
+            self.rate_limiter.charge_keys(
+                credential.bucket, credential.events_per_second_max, count, time.monotonic()
+            )
 
-    def trust_signed(self, sender: Sender, headers: Headers, body: bytes, now_ms: int) -> tuple[Sender, str]:
+    def trust_signed(
+        self, credential: Credential, headers: Headers, body: bytes, now_ms: int
+    ) -> tuple[Credential, str]:
         """(who a signed body speaks for, the digest its events' ids are made from); unsigned: (sender, "").
 
         Takes one event of the signer. Raises Unacceptable where the signature is wrong, old or unreadable, and Limited.
         """
         value = headers.get(SIGNATURE)
         if value is None:
-            return sender, ""
-        secret_key, signer = self.sites.secret_of(sender.site)
+            return credential, ""
+        secret_key, signer = self.sites.secret_of(credential.site)
         digest = check_signature(value, secret_key, body, now_ms)
-        if wait_s := self.wait_of_sender(signer):
+        if wait_s := self.wait_of_credential(signer):
             raise Limited(wait_s)
         return signer, digest
 
-    def is_foreign(self, sender: Sender, origin: bytes | None) -> bool:
+    def is_foreign(self, credential: Credential, origin: bytes | None) -> bool:
         """Whether a page of an origin that the site did not declare is sending."""
-        return bool(origin) and sender.trust == PUBLIC and not sender.may_come_from(_text(origin))
+        return bool(origin) and credential.trust == PUBLIC and not credential.may_come_from(_text(origin))
 
-    def refuse_origin(self, sender: Sender, now_ms: int) -> asyncio.Future[bool]:
+    def refuse_origin(self, credential: Credential, now_ms: int) -> asyncio.Future[bool]:
         """Count an event of a foreign page. A decision, not an error (docs/protocols/README.md): its sender is answered
         as any other once the count is kept."""
         reason = RefusalReason.ORIGIN_REFUSED
         self.counts.refused[reason] += 1
-        return self.packer.refuse_aloud(now_ms // 60_000 * 60, sender.site, reason)
+        return self.packer.refuse_aloud(now_ms // 60_000 * 60, credential.site, reason)
 
-    def cors(self, sender: Sender | None, origin: bytes | None) -> HeaderList:
+    def cors(self, credential: Credential | None, origin: bytes | None) -> HeaderList:
         """Headers that let a page of a declared origin read the answer; where nobody knows the sender, and for a
         preflight, any site's declaration will do: a page must be able to read what is wrong with its key."""
         if not origin:
             return []
-        asked = sender.may_come_from if sender is not None else self.sites.is_origin_declared
+        asked = credential.may_come_from if credential is not None else self.sites.is_origin_declared
         return cors_headers(origin, asked(_text(origin)))
 
     def preflight(self, headers: Headers, allow: bytes = METHODS) -> HeaderList:

@@ -19,7 +19,7 @@ def arrival(uses: Uses, request: PageRequest, page: str) -> Callable[[], Visit |
 
     @cache
     def arrived() -> Visit | None:
-        token = request.said.get("link")
+        token = request.payload.get("link")
         if not isinstance(token, str):
             return None
         host = host_of(request.origin)

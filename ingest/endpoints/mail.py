@@ -1,4 +1,4 @@
-"""The doors of mails: `GET /o/<token>.gif`, the open pixel, and `GET /c/<token>`, the click redirect."""
+"""The endpoints of mails: `GET /o/<token>.gif`, the open pixel, and `GET /c/<token>`, the click redirect."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ class Look(NamedTuple):
     target: str
 
 
-def mail_doors(intake: Intake) -> dict[str, OpenDoor | ClickDoor]:
-    """Path with {token} -> door, with and without trailing slash; both share the memory of who fetched what."""
+def mail_endpoints(intake: Intake) -> dict[str, OpenEndpoint | ClickEndpoint]:
+    """Path with {token} -> endpoint, with and without trailing slash; both share the memory of who fetched what."""
     looks = Looks()
-    opened, clicked = OpenDoor(intake, looks), ClickDoor(intake, looks)
+    opened, clicked = OpenEndpoint(intake, looks), ClickEndpoint(intake, looks)
     return {"/o/{token}": opened, "/o/{token}/": opened, "/c/{token}": clicked, "/c/{token}/": clicked}
 
 
-class _MailDoor:
-    """What both doors do: from a request to the look it is, and from a look to Kafka or the spool."""
+class _MailEndpoint:
+    """What both endpoints do: from a request to the look it is, and from a look to Kafka or the spool."""
 
     def __init__(self, intake: Intake, looks: Looks) -> None:
         self._intake = intake
         self._looks = looks
 
     def _read(self, scope: Scope, kind: str, token: str, now_ms: int) -> Look | Rejection:
-        live = self._intake.live
-        link = decode_link(token, live.link_key, kind)
-        rules = live.mail.get(link.site) if link is not None else None
+        reloadable = self._intake.reloadable
+        link = decode_link(token, reloadable.link_key, kind)
+        rules = reloadable.mail.get(link.site) if link is not None else None
         if link is None or rules is None:
             return DAMAGED
         target = ""
@@ -70,10 +70,10 @@ class _MailDoor:
     def _make_row(
         self, link: MailLink, target: str, agent: str, headers: Headers, is_head: bool, now_ms: int
     ) -> Row:
-        links_seen, head_seen = self._looks.note(link, target, now_ms, is_head=is_head)
+        links_seen, head_seen = self._looks.record(link, target, now_ms, is_head=is_head)
         judgement = judge(link.kind, agent, now_ms - link.sent_at, links_seen=links_seen, head_seen=head_seen)
         return make_mail_row(
-            link, target, judgement, PUBLIC, read_flags(headers), self._intake.live.link_key, now_ms
+            link, target, judgement, PUBLIC, read_flags(headers), self._intake.reloadable.link_key, now_ms
         )
 
     def _wait(self, scope: Scope) -> float:
@@ -95,7 +95,7 @@ class _MailDoor:
             await answers.send_error(send, 405, answers.WRONG_METHOD, [ALLOW])
 
 
-class OpenDoor(_MailDoor):
+class OpenEndpoint(_MailEndpoint):
     """`GET /o/<token>.gif`: whatever happens, the body is the GIF."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,7 +123,7 @@ class OpenDoor(_MailDoor):
             await answers.send_gif(send, 503, answers.SPOOL_FULL, answers.RETRY)
 
 
-class ClickDoor(_MailDoor):
+class ClickEndpoint(_MailEndpoint):
     """`GET /c/<token>`: to the signed target, or to that of `u=` where its host is declared; nowhere else."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

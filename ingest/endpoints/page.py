@@ -1,4 +1,4 @@
-"""What the doors of our own scripts share: JSON with the site's key inside, under any Content-Type, and its answer."""
+"""What the endpoints of our own scripts share: JSON with the site's key inside, under any Content-Type; its answer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 import orjson
 
-from ingest.endpoints.doors import read_key
 from ingest.endpoints.intake import Intake
+from ingest.endpoints.pixel_events import read_key
 from ingest.protocols.payload import LOOSE_LENGTH_MAX
 from ingest.reading.body import UNREADABLE, load
 from ingest.reading.client import Client, Headers
 from ingest.reading.fields import Unacceptable
 from ingest.reading.heavy import Turn
-from ingest.reading.sites import Sender
+from ingest.reading.sites import Credential
 from ingest.serving import answers
 from ingest.serving.answers import PATIENT, HeaderList, Receive, Scope, Send
 from ingest.serving.arrival import read_body
@@ -28,12 +28,12 @@ from ingest.visitors.rules import VisitorRules, cookies_of
 class PageRequest:
     """One request of a page (or, for choices, of a backend)."""
 
-    sender: Sender
+    credential: Credential
     rules: VisitorRules
     client: Client
     origin: bytes | None
     cookies: bytes
-    said: dict[str, Any]  # the body
+    payload: dict[str, Any]  # the body
     now_ms: int
     turn: Turn
     patient: bool  # nobody is known to wait for the answer
@@ -43,7 +43,7 @@ class PageRequest:
 Taken = tuple[Any, HeaderList]  # the answer's JSON, further headers
 
 
-class PageDoor(ABC):
+class PageEndpoint(ABC):
     """A plain ASGI callable; what a request means is `take`."""
 
     name = ""  # in metrics
@@ -58,7 +58,7 @@ class PageDoor(ABC):
         """The answer, once everything is kept. Raises Unacceptable."""
 
     def read(self, request: PageRequest) -> Taken:
-        """The answer to a GET; doors that name GET among their methods have one of their own."""
+        """The answer to a GET; endpoints that name GET among their methods have one of their own."""
         raise Unacceptable(*answers.WRONG_METHOD)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +69,7 @@ class PageDoor(ABC):
         if method == "OPTIONS":
             await answers.send_empty(send, 204, intake.preflight(headers, self._allow))
             return
-        if method == "HEAD":  # a look whether the door is there
+        if method == "HEAD":  # a look whether the endpoint is there
             await answers.send_empty(send, 200, [*answers.JSON_HEADERS, (b"allow", self._allow)])
             return
         if method not in self.methods:
@@ -83,14 +83,14 @@ class PageDoor(ABC):
             if wait_s := intake.wait_of(client, None):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)
             turn = await intake.open_body(headers, body, client, flat=True)
-            said = await turn.run(read_json, turn.content) if body else {}
-            request = self._open(scope, headers, client, said, turn, now_ms)
+            payload = await turn.run(read_json, turn.content) if body else {}
+            request = self._open(scope, headers, client, payload, turn, now_ms)
             answer, more = self.read(request) if method == "GET" else await self.take(request)
-            status, cors = 200, intake.cors(request.sender, origin)
+            status, cors = 200, intake.cors(request.credential, origin)
         except Unacceptable as problem:
             why, more = problem.rejection, answers.retry_headers(problem)
             answer, status = why._asdict(), answers.status_of(why)
-            site, count = (request.sender.site, request.event_count) if request else ("", 1)
+            site, count = (request.credential.site, request.event_count) if request else ("", 1)
             intake.refuse(why, site, now_ms, count)
             cors = intake.cors(None, origin)  # the key may be unreadable
         finally:
@@ -100,24 +100,24 @@ class PageDoor(ABC):
         await answers.send_json(send, status, answer, cors + more)
 
     def _open(
-        self, scope: Scope, headers: Headers, client: Client, said: dict[str, Any], turn: Turn, now_ms: int
+        self, scope: Scope, headers: Headers, client: Client, payload: dict[str, Any], turn: Turn, now_ms: int
     ) -> PageRequest:
         intake, query = self._intake, scope["query_string"]
-        key = said.get("k") or read_key(headers, query.encode() if isinstance(query, str) else query)
-        sender = intake.sites.find(key) if isinstance(key, str) else None
-        if sender is None:
+        key = payload.get("k") or read_key(headers, query.encode() if isinstance(query, str) else query)
+        credential = intake.sites.find(key) if isinstance(key, str) else None
+        if credential is None:
             raise Unacceptable(*answers.UNKNOWN_KEY)
-        if wait_s := intake.wait_of_sender(sender):
+        if wait_s := intake.wait_of_credential(credential):
             raise answers.Limited(wait_s)
         cookies = cookies_of(scope["headers"]) if b"cookie" in headers else b""
-        rules = intake.live.visitors[sender.site]
+        rules = intake.reloadable.visitors[credential.site]
         return PageRequest(
-            sender,
+            credential,
             rules,
             client,
             headers.get(b"origin"),
             cookies,
-            said,
+            payload,
             now_ms,
             turn,
             scope.get(PATIENT, False),
@@ -131,15 +131,15 @@ def read_json(body: bytes) -> dict[str, Any]:
     mark, as one broken character must not cost a beacon.
     """
     try:
-        said = load(body)
+        payload = load(body)
     except orjson.JSONDecodeError:
         try:
             if len(body) > LOOSE_LENGTH_MAX:
                 raise ValueError
             text = json.dumps(json.loads(body), ensure_ascii=False, allow_nan=False)
-            said = orjson.loads(text.encode("utf-8", "replace"))
+            payload = orjson.loads(text.encode("utf-8", "replace"))
         except (ValueError, RecursionError):
             raise Unacceptable(*UNREADABLE) from None
-    if not isinstance(said, dict):
+    if not isinstance(payload, dict):
         raise Unacceptable(*UNREADABLE)
-    return said
+    return payload

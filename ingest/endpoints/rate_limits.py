@@ -18,8 +18,8 @@ class Rate(NamedTuple):
     burst: float
 
 
-class Guard:
-    """The two limits every door asks: requests of a network, and events of a site's keys, public and secret apart."""
+class RateLimiter:
+    """The two limits every endpoint asks: requests of a network, and events of a site's public and secret keys."""
 
     def __init__(self, network_per_second: float, burst_s: float) -> None:
         """network_per_second: 0 for no limit; burst_s: a full bucket holds so many seconds of its rate."""

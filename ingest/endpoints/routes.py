@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from ingest.endpoints.compatible import ProtocolDoor
+from ingest.endpoints.compatible import ProtocolEndpoint
 from ingest.endpoints.intake import Intake
 from ingest.protocols import batch, plausible, rudderstack
 from ingest.protocols.ga4 import endpoint as ga4
@@ -27,10 +27,10 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def build_doors(
+def build_endpoints(
     intake: Intake, routes: Iterable[Route] = ROUTES
-) -> tuple[dict[str, ProtocolDoor], dict[str, ProtocolDoor]]:
-    """(exact path -> door, path with {parameters} -> door), both forms of every slash, with and without prefix.
+) -> tuple[dict[str, ProtocolEndpoint], dict[str, ProtocolEndpoint]]:
+    """(exact path -> endpoint, path with {parameters} -> endpoint), both forms of every slash, with and without prefix.
 
     Where two protocols share a bare path and a method, the one that stands first in `routes` has it.
     """
@@ -41,6 +41,6 @@ def build_doors(
             for form in (path, f"{path}/"):
                 if form:
                     by_path[form].append(route)
-    doors = {path: ProtocolDoor(intake, of_path) for path, of_path in by_path.items()}
-    exact = {path: door for path, door in doors.items() if "{" not in path}
-    return exact, {path: door for path, door in doors.items() if "{" in path}
+    endpoints = {path: ProtocolEndpoint(intake, of_path) for path, of_path in by_path.items()}
+    exact = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
+    return exact, {path: endpoint for path, endpoint in endpoints.items() if "{" in path}

@@ -1,4 +1,4 @@
-"""`GET /v1/events/{id}`: what every station decided about one event of the site whose secret key asks."""
+"""`GET /v1/events/{id}`: what every stage decided about one event of the site whose secret key asks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.endpoints.clickhouse import ClickHouseAway
 from ingest.reading.fields import Rejection
-from ingest.reading.sites import SECRET, Sender
+from ingest.reading.sites import SECRET, Credential
 from runtime.logs import get_logger
 from runtime.secrets import SecretsError, parse_secrets
 from runtime.settings import PlatformSettings
@@ -49,16 +49,16 @@ class Traces:
         self._threads = ThreadPoolExecutor(QUESTIONS_MAX, thread_name_prefix="trace")
         self._waiting = 0
 
-    async def answer(self, event_id: str, sender: Sender | None) -> tuple[int, dict[str, Any]]:
+    async def answer(self, event_id: str, credential: Credential | None) -> tuple[int, dict[str, Any]]:
         """(status, content) for one question."""
-        if sender is None or sender.trust != SECRET:
+        if credential is None or credential.trust != SECRET:
             return 401, NEEDS_SECRET_KEY._asdict()
         if self._waiting >= WAITING_MAX:
             return 503, HISTORY_AWAY._asdict()
         self._waiting += 1
         try:
             trace = await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._look_up, event_id, sender.site
+                self._threads, self._look_up, event_id, credential.site
             )
         except ClickHouseAway as error:
             log.warning("trace_failed", reason=str(error))
@@ -67,7 +67,7 @@ class Traces:
             self._waiting -= 1
         if not trace.is_known:
             return 404, {**UNKNOWN_EVENT._asdict(), **progress(trace)}
-        return 200, {"id": event_id, "site": sender.site, **describe(trace)}
+        return 200, {"id": event_id, "site": credential.site, **describe(trace)}
 
     def close(self) -> None:
         """No new questions; those under way end within their time."""

@@ -28,7 +28,7 @@ Mark = tuple[tuple[int, int], int]  # device and inode, time of the last change 
 
 
 @dataclass(frozen=True, slots=True)
-class FollowMeans:
+class FollowDependencies:
     """What a follower needs, as functions so that it can start anew after a failure."""
 
     make_import: Callable[[], LogImport]
@@ -41,16 +41,18 @@ class FollowMeans:
 class LogFollow:
     """A follower; `turn` looks once. After an exception from `turn`, call `start_again` and go on."""
 
-    def __init__(self, path: Path, positions: PositionFile, means: FollowMeans, remove: bool = False) -> None:
+    def __init__(
+        self, path: Path, positions: PositionFile, dependencies: FollowDependencies, remove: bool = False
+    ) -> None:
         """remove: delete a rotated file once all of it is acknowledged; then the files are a queue, and those that
         were rotated before the start belong to it."""
         self._path = path
         self._positions = positions
-        self._means = means
+        self._dependencies = dependencies
         self._remove = remove
         self._current: Generation | None = None
         self._reader: LineReader | None = None
-        self._ids = LineIds(means.secret)
+        self._ids = LineIds(dependencies.secret)
         self._pending_sent = False
         self._left_ns: int | None = (
             None  # when the last generation that was read to its end was last written to
@@ -98,7 +100,7 @@ class LogFollow:
         self._positions.close()
 
     def _send_pending(self) -> None:
-        importing = self._means.make_import()
+        importing = self._dependencies.make_import()
         importing.send_pending()
         importing.finish()
         self._pending_sent = True
@@ -109,12 +111,12 @@ class LogFollow:
         if not lines[-1]:
             lines.pop()
         if self._reader is None:
-            self._reader = self._means.make_reader(lines[:LINES_LOOKED_AT], is_last)
+            self._reader = self._dependencies.make_reader(lines[:LINES_LOOKED_AT], is_last)
         reader = self._reader
         if reader is None:
             return 0
-        reader.now_ms = self._means.now_ns() // 1_000_000
-        importing = self._means.make_import()
+        reader.now_ms = self._dependencies.now_ns() // 1_000_000
+        importing = self._dependencies.make_import()
         importing.feed(lines, reader, self._ids, lambda: None)
         result = importing.finish()
         current.advance(len(chunk), len(lines))
@@ -168,7 +170,7 @@ class LogFollow:
 
     def _resume(self, found: Generation, offset: int) -> Generation:
         """Go on in a generation; the ids of the lines before are counted again."""
-        self._ids, self._reader = LineIds(self._means.secret), None
+        self._ids, self._reader = LineIds(self._dependencies.secret), None
         head: list[bytes] = []
         for line in found.scan(offset):
             line = line.rstrip(b"\r\n")
@@ -176,7 +178,7 @@ class LogFollow:
             if len(head) < LINES_LOOKED_AT:
                 head.append(line)
         if head:
-            self._reader = self._means.make_reader(head, True)
+            self._reader = self._dependencies.make_reader(head, True)
             for line in head:
                 if self._reader is not None and line[:1] == b"#":  # a header says how to read what follows
                     self._reader(line, "")
@@ -186,7 +188,7 @@ class LogFollow:
 
     def _open(self, path: Path) -> Generation | None:
         try:
-            return Generation(path, self._means.secret)
+            return Generation(path, self._dependencies.secret)
         except FileNotFoundError:
             return None
 
@@ -203,7 +205,7 @@ class LogFollow:
             return False
         written = current.is_written()
         if written is None:
-            return self._means.now_ns() - current.mtime_ns > QUIET_S * 1e9
+            return self._dependencies.now_ns() - current.mtime_ns > QUIET_S * 1e9
         return not written
 
     def _leave(self, current: Generation) -> None:

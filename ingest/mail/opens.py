@@ -144,10 +144,10 @@ def make_mail_row(
     The id is a keyed hash of the link and the judgement, and everything a sender says follows from the two: the same
     person's second look is a copy of the first, a proxy's look beside it is a row of its own.
     """
-    said = [link.kind, link.site, link.message, link.recipient, str(link.sent_at), target, *judgement]
+    payload = [link.kind, link.site, link.message, link.recipient, str(link.sent_at), target, *judgement]
     properties = {"message": link.message, "verdict": judgement.verdict, "reason": judgement.reason}
     return (
-        content_id(key, [one.encode() for one in said]),
+        content_id(key, [one.encode() for one in payload]),
         link.site,
         NAMES[link.kind],
         KIND,
@@ -195,7 +195,7 @@ class Looks:
         self._mails: OrderedDict[tuple[str, str, str, int], _Mail] = OrderedDict()
         self._mails_max = mails_max
 
-    def note(self, link: MailLink, target: str, now_ms: int, *, is_head: bool = False) -> tuple[int, bool]:
+    def record(self, link: MailLink, target: str, now_ms: int, *, is_head: bool = False) -> tuple[int, bool]:
         """(different links of this mail within BURST_MS, this one included; whether a HEAD came within HEAD_MS)."""
         name = (link.site, link.message, link.recipient, link.sent_at)
         mail = self._mails.get(name)

@@ -30,7 +30,7 @@ from ingest.reading.body import EVENT_COUNT_MAX, TOO_LARGE, split_list
 from ingest.reading.client import Client
 from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_choice, parse_id, parse_text
 from ingest.reading.row import Row
-from ingest.reading.sites import SECRET, Sender
+from ingest.reading.sites import SECRET, Credential
 from schemas.consent import encode_signals
 from schemas.event import TEXT_LENGTH_MAX
 
@@ -117,10 +117,12 @@ def read_mandrill(ask: Ask, site: str, rules: MailRules) -> Reading:
     as entered there and the fields in order (Mandrill's page "How to Authenticate Webhook Requests")."""
     form = _read_form(ask.body)
     given = ask.headers.get(b"x-mandrill-signature", b"")
-    said = "".join(name + text for name, text in sorted(form.items()))
+    payload = "".join(name + text for name, text in sorted(form.items()))
     signed = False
     for url in _own_addresses(ask, "mandrill"):
-        mac = hmac.digest(rules.mandrill_key.encode(), (url + said).encode("utf-8", "surrogatepass"), "sha1")
+        mac = hmac.digest(
+            rules.mandrill_key.encode(), (url + payload).encode("utf-8", "surrogatepass"), "sha1"
+        )
         signed |= hmac.compare_digest(base64.b64encode(mac), given)
     if not signed or not rules.mandrill_key:
         return _refuse(site, NOT_SIGNED, 401)
@@ -140,7 +142,7 @@ def read_mailchimp(ask: Ask, site: str, rules: MailRules) -> Reading:
         row = _row(ask, site, "mailchimp", _mailchimp_event(rules.mailchimp_secret.encode(), form))
     except Unacceptable as problem:
         return _refuse(site, problem.rejection, 400)
-    return Reading(json_answer({"accepted": 1}), [(Sender(site, SECRET), row)])
+    return Reading(json_answer({"accepted": 1}), [(Credential(site, SECRET), row)])
 
 
 def is_signed_by(public_key: str, signature: bytes, content: bytes) -> bool:
@@ -165,15 +167,15 @@ def _load_key(public_key: str) -> ec.EllipticCurvePublicKey | None:
 
 
 def _read_of_site(rules: Rules, read: Callable[[Ask, str, MailRules], Reading], ask: Ask) -> Reading:
-    sender = ask.sites.find(_query(ask.query).get("k", ""))
-    if sender is None:
+    credential = ask.sites.find(_query(ask.query).get("k", ""))
+    if credential is None:
         why = Rejection(
             "unknown_key",
             "The site key is not known here.",
             "k: expected the site's public key in the address",
         )
         return _refuse("", why, 401)
-    return read(ask, sender.site, rules().get(sender.site, MailRules()))
+    return read(ask, credential.site, rules().get(credential.site, MailRules()))
 
 
 def _greet(_: Ask) -> Reading:
@@ -189,15 +191,15 @@ def _read_list(ask: Ask, site: str, service: str, body: bytes, read: Callable[[I
         return _refuse(site, NOT_A_LIST, 400)
     if len(items) > EVENT_COUNT_MAX:
         return _refuse(site, TOO_LARGE, 413)
-    rows: list[tuple[Sender, Row]] = []
+    rows: list[tuple[Credential, Row]] = []
     refusals: list[tuple[str, Rejection]] = []
     rejected = []
-    sender = Sender(site, SECRET)
+    credential = Credential(site, SECRET)
     for index, item in enumerate(items):
         try:
             if not isinstance(item, dict):
                 raise invalid("event", "a JSON object")
-            rows.append((sender, _row(ask, site, service, read(item))))
+            rows.append((credential, _row(ask, site, service, read(item))))
         except Unacceptable as problem:
             refusals.append((site, problem.rejection))
             rejected.append({"index": index, **problem.rejection._asdict()})
@@ -205,12 +207,12 @@ def _read_list(ask: Ask, site: str, service: str, body: bytes, read: Callable[[I
 
 
 def _row(ask: Ask, site: str, service: str, event: MailEvent) -> Row:
-    said = {"campaign": event.campaign, "message": event.message, **(event.properties or {})}
+    payload = {"campaign": event.campaign, "message": event.message, **(event.properties or {})}
     if event.judgement is not None:
-        said |= {"verdict": str(event.judgement.verdict), "reason": event.judgement.reason}
+        payload |= {"verdict": str(event.judgement.verdict), "reason": event.judgement.reason}
     return make_row(
         replace(ask, client=Client()),  # the service's own server is nobody's address
-        Sender(site, SECRET),
+        Credential(site, SECRET),
         protocol=service,
         source=SOURCE,
         name=event.name,
@@ -221,7 +223,7 @@ def _row(ask: Ask, site: str, service: str, event: MailEvent) -> Row:
         user_id=event.recipient,
         signals=encode_signals({"consent": event.consent}) if event.consent else "",
         flags=verdict_flags(event.judgement.verdict) if event.judgement else 0,
-        properties={name: what for name, what in said.items() if what not in ("", None, [])},
+        properties={name: what for name, what in payload.items() if what not in ("", None, [])},
     )
 
 

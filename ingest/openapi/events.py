@@ -1,4 +1,4 @@
-"""The native doors in the OpenAPI document: the pixel, events, and the way of one event."""
+"""The native endpoints in the OpenAPI document: the pixel, events, and the way of one event."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _get_event() -> Part:
     return {
         "tags": ["events"],
         "operationId": "traceEvent",
-        "summary": "Every station's decision about one event",
+        "summary": "Every stage's decision about one event",
         "description": "Accepted by the edge, stored or dropped (and why) by streams, loaded into ClickHouse, seen "
         "again. About a second behind. Answers for the site of the secret key alone.",
         "security": KEYS,

@@ -1,4 +1,4 @@
-"""The doors of pages and mails in the OpenAPI document: scripts, the beacon, choices, opens, clicks and webhooks."""
+"""The endpoints of pages and mails in the OpenAPI document: scripts, beacon, choices, opens, clicks and webhooks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SERVICES = {
 
 
 def page_schemas() -> dict[str, Schema]:
-    """The shapes of the doors below."""
+    """The shapes of the endpoints below."""
     signals = dict.fromkeys(UNDECODED_SIGNALS, SIGNAL)
     purposes = {"type": "object", "additionalProperties": {"type": "boolean"}}
     count = {"type": "integer", "minimum": 0}

@@ -244,9 +244,9 @@ def _trace() -> dict[str, Schema]:
     return {
         "Decision": {
             "type": "object",
-            "required": ["station", "decision", "at", "text"],
+            "required": ["stage", "decision", "at", "text"],
             "properties": {
-                "station": {"enum": ["edge", "streams", "loader", "copies"]},
+                "stage": {"enum": ["edge", "streams", "loader", "copies"]},
                 "decision": {"enum": ["accepted", "stored", "dropped", "loaded", "counted", "copy"]},
                 "at": text("UTC; the minute where only that is kept; empty where nobody notes it"),
                 "text": text("the same in words"),

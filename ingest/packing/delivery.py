@@ -102,8 +102,8 @@ class Delivery:
     def warnings(self) -> list[str]:
         """What somebody should look at before it is too late."""
         found = []
-        if self._spool.trouble:
-            found.append(f"the spool's disk takes nothing: {self._spool.trouble}; make room in {self._root}")
+        if self._spool.problem:
+            found.append(f"the spool's disk takes nothing: {self._spool.problem}; make room in {self._root}")
         if self._spool.fill >= WARN_AT:
             found.append(
                 f"the spool is {self._spool.fill:.0%} full; at 100% hits are refused: is Kafka away?"

@@ -108,7 +108,7 @@ class Packer:
         return self.refuse_aloud(row[RECEIVED_AT] // 60_000 * 60, row[SITE], RefusalReason.OVERSIZE)
 
     def _add(self, row: Row, patient: bool, on_kept: OnKept | None = None) -> _Open | None:
-        """The pack the event is in now; None for one that is too large for any, which no door makes."""
+        """The pack the event is in now; None for one that is too large for any, which no endpoint makes."""
         partition = partition_of(row[SITE], row[NAME], row[EVENT_ID], self.partition_count)
         size = row_size_max(row)
         if size > self._limits.size_bytes_max:

@@ -38,7 +38,7 @@ class Spool:
         self._pending_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
-        self.trouble = ""  # why the disk takes nothing, in the system's words; "" while it does
+        self.problem = ""  # why the disk takes nothing, in the system's words; "" while it does
         self._oldest_ms = files.oldest_ms
         self._thread = threading.Thread(target=self._write, name="spool", daemon=True)
         self._thread.start()
@@ -54,7 +54,7 @@ class Spool:
 
     def is_full(self, now_ms: int) -> bool:
         """Whether the spool takes nothing more: too large, its oldest pack too old, or the disk takes nothing."""
-        if self.trouble or self.files.size_bytes + self._pending_bytes >= self._limits.size_bytes_max:
+        if self.problem or self.files.size_bytes + self._pending_bytes >= self._limits.size_bytes_max:
             return True
         return bool(self._oldest_ms) and now_ms - self._oldest_ms > self._limits.age_ms_max
 
@@ -84,7 +84,7 @@ class Spool:
         while True:
             with self._changed:
                 while not self._pending and not self._closing:
-                    if not self._changed.wait(PROBE_S if self.trouble else None):
+                    if not self._changed.wait(PROBE_S if self.problem else None):
                         break
                 group, self._pending = self._pending, []
             if group:
@@ -100,15 +100,15 @@ class Spool:
         try:
             write()
         except OSError as error:
-            if not self.trouble:
+            if not self.problem:
                 log.error(
                     "spool_write_failed", reason=error.strerror, next="503 until the disk takes packs again"
                 )
-            self.trouble = error.strerror or type(error).__name__
+            self.problem = error.strerror or type(error).__name__
             return False
-        if self.trouble:
+        if self.problem:
             log.info("spool_writes_again")
-        self.trouble = ""
+        self.problem = ""
         return True
 
     def _settle(self, group: list[tuple[Record, OnKept]], kept: bool) -> None:

@@ -1,1 +1,1 @@
-"""Doors for clients of other systems: one module a protocol, each a set of pure functions (docs/protocols)."""
+"""Endpoints for clients of other systems: one module a protocol, each a set of pure functions (docs/protocols)."""

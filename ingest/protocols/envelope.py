@@ -21,7 +21,7 @@ from ingest.reading.body import (
 from ingest.reading.client import Headers
 from ingest.reading.fields import Rejection, Unacceptable, invalid
 from ingest.reading.row import Row
-from ingest.reading.sites import Sender
+from ingest.reading.sites import Credential
 
 EVENT_SIZE_MAX = 32_768  # bytes of JSON of one event, as Segment and RudderStack have it
 UNKNOWN_KEY = Rejection(
@@ -39,7 +39,7 @@ TOO_MANY = Rejection("oversize", "The batch has too many events.", "batch: send 
 class Item(NamedTuple):
     """One event of a request: whose it is, and its row or why it has none."""
 
-    sender: Sender | None
+    credential: Credential | None
     row: Row | None
     why: Rejection | None = None
 
@@ -69,8 +69,8 @@ def without_address(ask: Ask) -> Ask:
 def read_items(
     ask: Ask,
     items: Iterable[Any],
-    sender_of: Callable[[Any], Sender | None],
-    row_of: Callable[[Sender, dict[str, Any]], Row],
+    credential_of: Callable[[Any], Credential | None],
+    row_of: Callable[[Credential, dict[str, Any]], Row],
     count_max: int,
     size_max: int = EVENT_SIZE_MAX,
 ) -> list[Item]:
@@ -84,16 +84,16 @@ def read_items(
     weigh = len(ask.body) > size_max  # what is smaller as a whole holds no larger event
     found = []
     for number, item in enumerate(items):
-        sender = sender_of(item)
+        credential = credential_of(item)
         try:
-            if sender is None:
+            if credential is None:
                 raise Unacceptable(*UNKNOWN_KEY)
             if number >= count_max:
                 raise Unacceptable(*TOO_MANY)
             _check(item, size_max if weigh else 0)
-            found.append(Item(sender, row_of(sender, item)))
+            found.append(Item(credential, row_of(credential, item)))
         except Unacceptable as problem:
-            found.append(Item(sender, None, problem.rejection))
+            found.append(Item(credential, None, problem.rejection))
     return found
 
 
@@ -129,12 +129,14 @@ def refuse_whole(why: Rejection, status: int, site: str = "") -> Reading:
     return Reading(error_answer(why, status), [], [(site, why)])
 
 
-def rows_and_refusals(items: Iterable[Item]) -> tuple[list[tuple[Sender, Row]], list[tuple[str, Rejection]]]:
+def rows_and_refusals(
+    items: Iterable[Item],
+) -> tuple[list[tuple[Credential, Row]], list[tuple[str, Rejection]]]:
     """The two lists of a Reading; together as long as `items`."""
     rows, refusals = [], []
-    for sender, row, why in items:
-        if sender is not None and row is not None:
-            rows.append((sender, row))
+    for credential, row, why in items:
+        if credential is not None and row is not None:
+            rows.append((credential, row))
         elif why is not None:
-            refusals.append((sender.site if sender else "", why))
+            refusals.append((credential.site if credential else "", why))
     return rows, refusals

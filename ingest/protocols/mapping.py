@@ -24,16 +24,16 @@ from ingest.reading.fields import (
     refuse_fingerprinting,
 )
 from ingest.reading.row import Row, check_properties_size
-from ingest.reading.sites import SECRET, Sender
+from ingest.reading.sites import SECRET, Credential
 from schemas.event import PROPERTIES_SIZE_MAX, TEXT_LENGTH_MAX, Flag
 
 SERVER, TAG, PIXEL = "server", "tag", "pixel"
-ID_MADE = int(Flag.ID_MADE)
+ID_GENERATED = int(Flag.ID_GENERATED)
 
 
 def make_row(
     ask: Ask,
-    sender: Sender,
+    credential: Credential,
     *,
     protocol: str,
     source: str,
@@ -69,21 +69,21 @@ def make_row(
     """
     row_id = parse_id(event_id, "id")
     if not row_id:
-        row_id, flags = ask.make_id(), flags | ID_MADE
+        row_id, flags = ask.make_id(), flags | ID_GENERATED
     event_name = parse_name(name, "event")
-    secret, browser = sender.trust == SECRET, source != SERVER
+    secret, browser = credential.trust == SECRET, source != SERVER
     claimed = parse_time(occurred_at, "timestamp")
     if secret and claimed:
         check_trusted_time(claimed, ask.now_ms, "timestamp")
     agent = parse_text(user_agent, "user_agent", TEXT_LENGTH_MAX)
     return (
         row_id,
-        sender.site,
+        credential.site,
         event_name,
         kind or KINDS.get(event_name, "custom"),
         source,
         protocol,
-        sender.trust,
+        credential.trust,
         claimed,
         parse_time(sent_at, "sent_at"),
         ask.now_ms,

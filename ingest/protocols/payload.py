@@ -1,4 +1,4 @@
-"""What the doors of compatible clients share: tolerant JSON, ids made from content, browsers told from backends."""
+"""What the endpoints of compatible clients share: tolerant JSON, ids made from content, browsers told from backends."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ingest.reading.body import load
 from ingest.reading.fields import Unacceptable, invalid, parse_signals
 from schemas.consent import SIGNALS
 
-ITEM_COUNT_MAX = 5_000  # events of one request, as at the native door
+ITEM_COUNT_MAX = 5_000  # events of one request, as at the native endpoint
 LOOSE_LENGTH_MAX = 300_000  # of a text read as Python's JSON: two calls of 20 ms that nothing interrupts
 
 
 @dataclass(slots=True)
-class Said:
+class Payload:
     """What one event says of itself, by its kind."""
 
     name: object
@@ -75,13 +75,13 @@ def derive_id(secret_key: str, protocol: str, content: Any) -> str:
     return blake2b(encoded, key=secret_key.encode()[:64], digest_size=16, person=b"derived id").hexdigest()
 
 
-def join_signals(query: Mapping[str, str], said: Mapping[str, str]) -> str:
+def join_signals(query: Mapping[str, str], payload: Mapping[str, str]) -> str:
     """The consent signals of an address and those of a body, as `fields.parse_signals` gives them.
 
     Two choices that differ are unclear, unless one says none.
     """
-    signals = {name: query[name] for name in SIGNALS if query.get(name)} | dict(said)
-    choices = {one["consent"] for one in (query, said) if one.get("consent")}
+    signals = {name: query[name] for name in SIGNALS if query.get(name)} | dict(payload)
+    choices = {one["consent"] for one in (query, payload) if one.get("consent")}
     if len(choices) > 1:
         signals["consent"] = "none" if "none" in choices else "unclear"
     return parse_signals(signals)

@@ -21,7 +21,7 @@ from ingest.protocols.resent import Resent
 from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_address, parse_signals
 from ingest.reading.pixel import parse_query
 from ingest.reading.row import Row
-from ingest.reading.sites import SECRET, Sender
+from ingest.reading.sites import SECRET, Credential
 from ingest.serving.answers import UNKNOWN_KEY, HeaderList
 from schemas.consent import SIGNALS
 
@@ -58,7 +58,7 @@ MAPPING: Mapping[str, str] = MappingProxyType({
 
 def read(ask: Ask, resent: Resent | None = None) -> Reading:
     """One event for each domain it names. resent: what browsers sent a moment ago."""
-    secret = _secret_sender(ask)
+    secret = _secret_credential(ask)
     if secret is not None and ask.headers.get(b"x-debug-request", b"").lower() == b"true":
         return Reading(text_answer(_network(ask.client.ip)))  # nothing is stored, as there
     try:
@@ -66,21 +66,21 @@ def read(ask: Ask, resent: Resent | None = None) -> Reading:
         domains = _domains(body)
     except Unacceptable as problem:
         return Reading(_refused(problem.rejection), refusals=[("", problem.rejection)])
-    senders = [_sender(ask, domain, secret) for domain in domains]
+    credentials = [_credential(ask, domain, secret) for domain in domains]
     reading = Reading(text_answer("ok", 202))
-    reading.refusals.extend(("", UNKNOWN_KEY) for sender in senders if sender is None)
-    for sender in filter(None, senders):
+    reading.refusals.extend(("", UNKNOWN_KEY) for credential in credentials if credential is None)
+    for credential in filter(None, credentials):
         try:
-            reading.rows.append((sender, _read_one(ask, sender, body, resent)))
+            reading.rows.append((credential, _read_one(ask, credential, body, resent)))
         except Unacceptable as problem:
-            reading.refusals.append((sender.site, problem.rejection))
+            reading.refusals.append((credential.site, problem.rejection))
     if not reading.rows and (wrong := [why for site, why in reading.refusals if site]):
         return Reading(_refused(wrong[0]), refusals=reading.refusals)
     if resent is not None:
-        sites = {sender.site for sender, _ in reading.rows}
+        sites = {credential.site for credential, _ in reading.rows}
         reading = replace(reading, on_kept=partial(_answered, resent, ask, sites))
     reasons = {why.code for _, why in reading.refusals}
-    if any(_is_foreign(ask, sender) for sender, _ in reading.rows):
+    if any(_is_foreign(ask, credential) for credential, _ in reading.rows):
         reasons.add("origin_refused")
     if reasons:
         return replace(reading, answer=text_answer("ok", 202, _dropped(reasons)))
@@ -108,22 +108,26 @@ ROUTES = (
 )
 
 
-def _secret_sender(ask: Ask) -> Sender | None:
+def _secret_credential(ask: Ask) -> Credential | None:
     """The backend whose secret key came as Bearer, if one did."""
     scheme, _, key = ask.headers.get(b"authorization", b"").decode("latin-1").strip().partition(" ")
-    sender = ask.sites.find(key.strip()) if scheme.lower() == "bearer" else None
-    return sender if sender is not None and sender.trust == SECRET else None
+    credential = ask.sites.find(key.strip()) if scheme.lower() == "bearer" else None
+    return credential if credential is not None and credential.trust == SECRET else None
 
 
-def _sender(ask: Ask, domain: str, secret: Sender | None) -> Sender | None:
-    sender = ask.sites.find(domain)
-    return secret if sender is not None and secret is not None and secret.site == sender.site else sender
+def _credential(ask: Ask, domain: str, secret: Credential | None) -> Credential | None:
+    credential = ask.sites.find(domain)
+    return (
+        secret
+        if credential is not None and secret is not None and secret.site == credential.site
+        else credential
+    )
 
 
-def _is_foreign(ask: Ask, sender: Sender) -> bool:
-    """Whether the edge will count the event as origin_refused; the door decides, this only tells the sender."""
+def _is_foreign(ask: Ask, credential: Credential) -> bool:
+    """Whether the edge will count the event as origin_refused; the endpoint decides, this only tells the sender."""
     origin = ask.headers.get(b"origin", b"").decode("latin-1")
-    return bool(origin) and sender.trust != SECRET and not sender.may_come_from(origin)
+    return bool(origin) and credential.trust != SECRET and not credential.may_come_from(origin)
 
 
 def _dropped(reasons: set[str]) -> HeaderList:
@@ -183,7 +187,7 @@ def _host(url: str) -> str:
         return ""
 
 
-def _read_one(ask: Ask, sender: Sender, body: Mapping[str, Any], resent: Resent | None) -> Row:
+def _read_one(ask: Ask, credential: Credential, body: Mapping[str, Any], resent: Resent | None) -> Row:
     name, url = _name(body), _url(body)
     referrer = _first(body, "referrer", "r")
     properties = _properties(body)
@@ -197,12 +201,12 @@ def _read_one(ask: Ask, sender: Sender, body: Mapping[str, Any], resent: Resent 
         properties = {key: value for key, value in properties.items() if key not in ORDER_IDS}
         properties |= {"original_event": name}
         name = "purchase"
-    made = resent.id_of(ask, sender.site, PROTOCOL) if resent is not None else None
+    made = resent.id_of(ask, credential.site, PROTOCOL) if resent is not None else None
     return make_row(
         ask,
-        sender,
+        credential,
         protocol=PROTOCOL,
-        source=TAG if is_browser(ask) and sender.trust != SECRET else SERVER,
+        source=TAG if is_browser(ask) and credential.trust != SECRET else SERVER,
         name=NAMES.get(name, name),
         event_id=str(order) if order is not None else made,
         url=url,

@@ -13,7 +13,7 @@ from ingest.reading.client import Client, Headers
 from ingest.reading.fields import Rejection
 from ingest.reading.pixel import GIF
 from ingest.reading.row import Row
-from ingest.reading.sites import Sender, Sites
+from ingest.reading.sites import Credential, Sites
 from ingest.serving.answers import GIF_HEADERS, HeaderList
 
 
@@ -52,7 +52,7 @@ class Reading:
     """What a protocol made of a request; `answer` is sent once every row is kept."""
 
     answer: Answer
-    rows: list[tuple[Sender, Row]] = field(default_factory=list)
+    rows: list[tuple[Credential, Row]] = field(default_factory=list)
     refusals: list[tuple[str, Rejection]] = field(default_factory=list)  # site ("" for none), why
     on_kept: Callable[[int], None] | None = None  # told when every row is kept (ms since 1970)
 
@@ -66,7 +66,7 @@ Refuse = Callable[[Rejection, int], Answer]
 class Route:
     """One path of a protocol. Served with and without trailing slash, bare and under `/<protocol>`."""
 
-    protocol: str  # as in the column `protocol`; names the door in metrics
+    protocol: str  # as in the column `protocol`; names the endpoint in metrics
     path: str  # such as /v1/batch; with {parameters} it is served by Starlette
     methods: tuple[str, ...]
     read: Read

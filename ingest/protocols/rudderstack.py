@@ -19,14 +19,14 @@ CALLS = ("alias", "group", "identify", "merge", "page", "screen", "track")
 def read_source_config(ask: Ask) -> Reading:
     """What the browser SDK asks for before it starts; it checks that source, config and destinations are there."""
     key = parse_query(ask.query).get("writeKey", "") or basic_user(ask.headers)
-    sender = ask.sites.find(key)
-    if sender is None:
+    credential = ask.sites.find(key)
+    if credential is None:
         return refuse_whole(UNKNOWN_KEY, 401)
     source = {
-        "id": sender.site,
-        "name": sender.site,
+        "id": credential.site,
+        "name": credential.site,
         "writeKey": key,
-        "workspaceId": sender.site,
+        "workspaceId": credential.site,
         "enabled": True,
         "config": {"statsCollection": {"errors": {"enabled": False}, "metrics": {"enabled": False}}},
         "connections": [],

@@ -26,8 +26,8 @@ class Client(NamedTuple):
     network: str = ""  # its rate is that of all in it
 
 
-class Asker(NamedTuple):
-    """All that the head of a request says beside its address, for a door that needs no more."""
+class RequestContext(NamedTuple):
+    """All that the head of a request says beside its address, for an endpoint that needs no more."""
 
     client: Client = Client()
     origin: bytes | None = None
@@ -81,10 +81,10 @@ def client_ip(
     if len(entries) < trusted_proxies:
         return peer
     entry = entries[-trusted_proxies]
-    return _without_port(entry if header == X_FORWARDED_FOR else _said_for(entry) or peer)
+    return _without_port(entry if header == X_FORWARDED_FOR else _forwarded_for(entry) or peer)
 
 
-def _said_for(element: str) -> str:
+def _forwarded_for(element: str) -> str:
     """The address in one element of Forwarded, such as `for="[2001:db8::1]:4711";proto=https`; "" for none."""
     for pair in element.split(";"):
         name, _, value = pair.strip().partition("=")

@@ -20,7 +20,7 @@ from ingest.reading.fields import Unacceptable
 SMALL_BYTES_MAX = 16_000  # 800 events of 20 bytes x 20 µs = 16 ms
 SMALL_BRACES_MAX = 200  # objects: what a batch says once is repeated in each, 200 x 8 kB
 FLAT_BYTES_MAX = (
-    256_000  # at a door where events share nothing, with at most so many objects: 500 x 12 µs = 6 ms
+    256_000  # at an endpoint where events share nothing, with at most so many objects: 500 x 12 µs = 6 ms
 )
 FLAT_BRACES_MAX = 500
 PAUSE_EVENTS = 500  # after so many rows others have their turn before the next are put into packs: 500 x 5 µs
@@ -110,7 +110,7 @@ class Turn:
     async def open(self, body: bytes, encoding: str, query_length: int = 0, *, flat: bool = False) -> None:
         """Inflate a body. Raises Unacceptable.
 
-        query_length: of an address that may hold events; flat: at a door where the events of a body share nothing.
+        query_length: of an address that may hold events; flat: at an endpoint where the events of a body share nothing.
         """
         if len(body) > FLAT_BYTES_MAX and is_compressed(body, encoding):  # its members alone may take long
             await self.grow(INFLATED_BYTES_MAX)

@@ -27,7 +27,7 @@ from ingest.reading.fields import (
     refuse_fingerprinting,
 )
 from ingest.reading.row import Row, check_properties_size
-from ingest.reading.sites import SECRET, Sender
+from ingest.reading.sites import SECRET, Credential
 from schemas.consent import UNDECODED_SIGNALS
 from schemas.event import PROPERTIES_SIZE_MAX, TEXT_LENGTH_MAX, Flag
 
@@ -43,7 +43,7 @@ CONTEXT_KEYS = frozenset({
     *PERSON_KEYS, "language", "title", "session_id", "screen", "viewport", "timezone", "gpc", "dnt", "webdriver",
 })  # fmt: skip
 CONTEXT_FLAGS = (("gpc", int(Flag.GPC)), ("dnt", int(Flag.DNT)), ("webdriver", int(Flag.WEBDRIVER)))
-ID_MADE = int(Flag.ID_MADE)
+ID_GENERATED = int(Flag.ID_GENERATED)
 
 
 class Parsed(NamedTuple):
@@ -62,7 +62,7 @@ class Converted(NamedTuple):
 
 
 def parse_event(
-    item: object, sender: Sender, client: Client, now_ms: int, sent_at: int, made_id: str
+    item: object, credential: Credential, client: Client, now_ms: int, sent_at: int, generated_id: str
 ) -> Parsed | Rejection:
     """One event: a JSON object, or what a converter made of one (a Rejection stands).
 
@@ -71,9 +71,9 @@ def parse_event(
     """
     try:
         if type(item) is dict:
-            return _parse(item, sender, client, now_ms, sent_at, made_id)
+            return _parse(item, credential, client, now_ms, sent_at, generated_id)
         if isinstance(item, Converted):
-            return _parse_converted(item, sender, client, now_ms, sent_at, made_id)
+            return _parse_converted(item, credential, client, now_ms, sent_at, generated_id)
     except Unacceptable as problem:
         return problem.rejection
     if isinstance(item, Rejection):
@@ -84,19 +84,19 @@ def parse_event(
 
 
 def _parse_converted(
-    converted: Converted, sender: Sender, client: Client, now_ms: int, sent_at: int, made_id: str
+    converted: Converted, credential: Credential, client: Client, now_ms: int, sent_at: int, generated_id: str
 ) -> Parsed:
     try:
-        row, warning = _parse(converted.item, sender, client, now_ms, sent_at, made_id)
+        row, warning = _parse(converted.item, credential, client, now_ms, sent_at, generated_id)
     except Unacceptable as problem:
-        raise _in_words_of_sender(problem.rejection, converted.names) from None
+        raise _in_words_of_client(problem.rejection, converted.names) from None
     if converted.unknown:
         ignored = "unknown keys ignored: " + _names(converted.unknown)
         warning = f"{warning}; {ignored}" if warning else ignored
     return Parsed(row, warning)
 
 
-def _in_words_of_sender(why: Rejection, names: Mapping[str, str]) -> Unacceptable:
+def _in_words_of_client(why: Rejection, names: Mapping[str, str]) -> Unacceptable:
     """The rejection with the sender's name of the field, which our details begin with."""
     ours = next((field for field in names if why.detail.startswith((f"{field}:", f"{field}."))), "")
     if not ours:
@@ -108,19 +108,19 @@ def _in_words_of_sender(why: Rejection, names: Mapping[str, str]) -> Unacceptabl
 
 
 def _parse(
-    item: dict[str, Any], sender: Sender, client: Client, now_ms: int, sent_at: int, made_id: str
+    item: dict[str, Any], credential: Credential, client: Client, now_ms: int, sent_at: int, generated_id: str
 ) -> Parsed:
     get = item.get
     name = parse_name(get("event"), "event")
     event_id = parse_id(get("id"), "id")
     flags = client.flags
     if not event_id:
-        event_id = made_id
-        flags |= ID_MADE
+        event_id = generated_id
+        flags |= ID_GENERATED
     occurred_at = parse_time(item["ts"], "ts") if "ts" in item else 0
     if "sent_at" in item:
         sent_at = parse_time(item["sent_at"], "sent_at") or sent_at
-    trusted = sender.trust == SECRET
+    trusted = credential.trust == SECRET
     if trusted and occurred_at:
         check_trusted_time(occurred_at, now_ms, "ts")
     warnings = [] if EVENT_KEYS.issuperset(item) else [_unknown(item)]
@@ -138,12 +138,12 @@ def _parse(
         language = parse_text(context.get("language"), "context.language", LANGUAGE_LENGTH_MAX) or language
     row = (
         event_id,
-        sender.site,
+        credential.site,
         name,
         KINDS.get(name, "custom"),
         "server" if trusted else "tag",
         "native",
-        sender.trust,
+        credential.trust,
         occurred_at,
         sent_at,
         now_ms,

@@ -22,7 +22,7 @@ from ingest.reading.fields import (
     refuse_fingerprinting,
 )
 from ingest.reading.row import Row, check_properties_size
-from ingest.reading.sites import SECRET, Sender
+from ingest.reading.sites import SECRET, Credential
 from schemas.consent import UNDECODED_SIGNALS
 from schemas.event import EVENT_ID_LENGTH_MAX, TEXT_LENGTH_MAX, Flag
 
@@ -33,7 +33,7 @@ KEY_NAMES = ("k", "writeKey", "aid", "api_key", "idsite", "domain")
 QUERY_LENGTH_MAX = 16_000  # bytes; browsers and proxies stop well below
 PARAMS_MAX = 1_000  # 1,000 x 2 µs
 ESCAPES_MAX = 300_000  # in a body that is a form: 300,000 x 0.2 µs = 60 ms
-ID_MADE = int(Flag.ID_MADE)
+ID_GENERATED = int(Flag.ID_GENERATED)
 _SIGNAL_NAMES = frozenset(UNDECODED_SIGNALS)
 
 Params = dict[str, str]
@@ -68,7 +68,9 @@ def find_key(params: Params) -> str:
     return ""
 
 
-def parse_pixel(params: Params, sender: Sender, client: Client, now_ms: int, made_id: str) -> Row | Rejection:
+def parse_pixel(
+    params: Params, credential: Credential, client: Client, now_ms: int, generated_id: str
+) -> Row | Rejection:
     """One pixel as one event.
 
     made_id: the id to use where the client sent none.
@@ -81,19 +83,19 @@ def parse_pixel(params: Params, sender: Sender, client: Client, now_ms: int, mad
         event_id = _short(get("id", ""))
         flags = client.flags
         if not event_id:
-            event_id = made_id
-            flags |= ID_MADE
+            event_id = generated_id
+            flags |= ID_GENERATED
         occurred_at = parse_time(params["ts"], "ts") if "ts" in params else 0
-        if occurred_at and sender.trust == SECRET:
+        if occurred_at and credential.trust == SECRET:
             check_trusted_time(occurred_at, now_ms, "ts")
         return (
             event_id,
-            sender.site,
+            credential.site,
             name,
             KINDS.get(name, "custom"),
             "pixel",
             "native",
-            sender.trust,
+            credential.trust,
             occurred_at,
             0,  # sent_at
             now_ms,

@@ -1,6 +1,6 @@
 """An event on its way into a pack: a plain tuple of the values of `Event`, in the order of its fields.
 
-A tuple costs 0.1 µs where the frozen dataclass costs 2.5: the hot doors build one an event, and packs turn them
+A tuple costs 0.1 µs where the frozen dataclass costs 2.5: the hot endpoints build one an event, and packs turn them
 into columns at once. `Event(*row)` is the same event for people.
 """
 

@@ -52,7 +52,7 @@ def check_signature(value: bytes, secret_key: str, body: bytes, now_ms: int) -> 
     return expected
 
 
-def made_id(digest: str, index: int) -> str:
+def generated_id(digest: str, index: int) -> str:
     """The id of an event that came without one in a signed body: the same whenever that body comes again."""
     return sha256(f"{digest}.{index}".encode()).hexdigest()[:32]
 

@@ -14,7 +14,7 @@ SECRET = "secret"
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class Credential:
     """What a key stands for."""
 
     site: str
@@ -32,8 +32,8 @@ class Sender:
 class Sites:
     """All keys of one configuration."""
 
-    public: Mapping[str, Sender]
-    _secret: Mapping[bytes, tuple[str, Sender]]  # SHA-256 of the key -> key, sender
+    public: Mapping[str, Credential]
+    _secret: Mapping[bytes, tuple[str, Credential]]  # SHA-256 of the key -> key, sender
     _identity: bytes = field(default=b"", repr=False)
 
     @classmethod
@@ -43,30 +43,30 @@ class Sites:
         for name, site in config.sites.items():
             origins = frozenset(form for origin in site.origins for form in _forms(origin))
             for key in config.public_keys(name):
-                public[key] = Sender(name, PUBLIC, origins, site.events_per_second_max or 0, name)
+                public[key] = Credential(name, PUBLIC, origins, site.events_per_second_max or 0, name)
             if key := secret_keys.get(name, ""):
                 rate_max, bucket = site.secret_events_per_second_max or 0, f"{name} secret"
                 secret[sha256(key.encode()).digest()] = (
                     key,
-                    Sender(name, SECRET, origins, rate_max, bucket),
+                    Credential(name, SECRET, origins, rate_max, bucket),
                 )
         return cls(public, secret, identity_secret)
 
-    def find(self, key: str) -> Sender | None:
+    def find(self, key: str) -> Credential | None:
         """The sender a key stands for; secret keys are found by their hash and compared in constant time."""
-        sender = self.public.get(key)
-        if sender is not None or not key:
-            return sender
+        credential = self.public.get(key)
+        if credential is not None or not key:
+            return credential
         encoded = key.encode("utf-8", "surrogatepass")
-        known, sender = self._secret.get(sha256(encoded).digest(), ("", None))
-        return sender if sender is not None and hmac.compare_digest(known.encode(), encoded) else None
+        known, credential = self._secret.get(sha256(encoded).digest(), ("", None))
+        return credential if credential is not None and hmac.compare_digest(known.encode(), encoded) else None
 
-    def secret_of(self, site: str) -> tuple[str, Sender]:
+    def secret_of(self, site: str) -> tuple[str, Credential]:
         """A site's secret key and whom it stands for, to check a signature with; the key is "" where it has none."""
-        for key, sender in self._secret.values():
-            if sender.site == site:
-                return key, sender
-        return "", Sender(site, PUBLIC)
+        for key, credential in self._secret.values():
+            if credential.site == site:
+                return key, credential
+        return "", Credential(site, PUBLIC)
 
     def id_secret(self, site: str) -> str:
         """What ids made from content are keyed with, so that nobody can try out from an id what was said: the site's
@@ -76,7 +76,7 @@ class Sites:
 
     def is_origin_declared(self, origin: str) -> bool:
         """Whether any site takes hits from pages of this origin: all a preflight can ask, as it carries no key."""
-        return any(sender.may_come_from(origin) for sender in self.public.values())
+        return any(credential.may_come_from(origin) for credential in self.public.values())
 
 
 def _forms(origin: str) -> tuple[str, ...]:

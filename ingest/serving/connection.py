@@ -1,9 +1,10 @@
-"""Seam: one HTTP connection of the edge: uvicorn's protocol, the bounds it lacks, and a short way for hits.
+"""Seam: one HTTP connection of the edge: uvicorn's protocol, the bounds it lacks, and a fast path for hits.
 
 Nearly every hit is one whole `GET /p.gif?...` in one read, on a connection with nothing else under way. It is read here
-and answered with one write: no parser's callbacks, no task, no ASGI messages. A whole POST to one of the hot doors (the
-tag's beacon) comes by the same way and calls its door by ASGI, with less around it. Whatever looks different in any way
-is left to uvicorn, which calls the same doors, so the short way may be picky and never has to be clever.
+and answered with one write: no parser's callbacks, no task, no ASGI messages. A whole POST to one of the hot endpoints
+(the tag's beacon) takes the same fast path and calls its endpoint by ASGI, with less around it. Whatever looks
+different is left to uvicorn, which calls the same endpoints, so the fast path may be picky
+and never has to be clever.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from ingest.reading.client import Asker
+from ingest.reading.client import RequestContext
 from ingest.reading.fields import Rejection
 from ingest.reading.network import network_of
 from ingest.reading.pixel import QUERY_LENGTH_MAX
@@ -66,23 +67,28 @@ _LINE = re.compile(rb'GET /p\.gif\?([!"$-~]{0,%d}) HTTP/1\.1\r\n' % QUERY_LENGTH
 _POST = re.compile(rb'POST (/[A-Za-z0-9/._-]{0,100})(?:\?([!"$-~]{0,%d}))? HTTP/1\.1\r\n' % QUERY_LENGTH_MAX)
 _LENGTH = re.compile(rb"[0-9]{1,7}")
 
-ReadAsker = Callable[[str, HeaderList], Asker]
+ReadRequestContext = Callable[[str, HeaderList], RequestContext]
 
 
-class PixelEndpoint(Protocol):
+class PixelFastPath(Protocol):
     """What takes a hit."""
 
     def take(
-        self, query: bytes, asker: Asker, answer: Callable[[GifAnswer], None], *, patient: bool = False
+        self,
+        query: bytes,
+        request_context: RequestContext,
+        answer: Callable[[GifAnswer], None],
+        *,
+        patient: bool = False,
     ) -> None:
         """`answer` is called once, at once or later. patient: nobody is known to wait for it."""
 
 
-Door = Callable[[Scope, Receive, Send], Awaitable[None]]
+Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Connections:
-    """What the connections of a worker share: the hot doors, and the clock that ends the silent ones."""
+    """What the connections of a worker share: the hot endpoints, and the clock that ends the silent ones."""
 
     def __init__(self, head_seconds_max: float, network_max: int = 0) -> None:
         """head_seconds_max: for a request's head to come, counted from the end of the answer before; network_max: of
@@ -92,9 +98,9 @@ class Connections:
         self._of_networks: dict[str, int] = {}
         self.open: set[Connection] = set()
         self.held_bytes = 0
-        self.door: PixelEndpoint | None = None  # before the edge has started: no short way
-        self.read_asker: ReadAsker | None = None
-        self.posts: Mapping[str, Door] = {}  # hot doors by path; each answers with one piece of body
+        self.endpoint: PixelFastPath | None = None  # before the edge has started: no fast path
+        self.read_request_context: ReadRequestContext | None = None
+        self.posts: Mapping[str, Endpoint] = {}  # hot endpoints by path; each answers with one piece of body
         self.is_stopping = False
         self._defaults: HeaderList | None = None
         self._kept = b""
@@ -160,18 +166,18 @@ class Connection(HttpToolsProtocol):
         self._moved = False  # there was one of them in this read
         self._head_bytes = 0
         self._head_count = 0
-        self._trouble: Rejection | None = NOT_HTTP  # what to say when it stops
+        self._problem: Rejection | None = NOT_HTTP  # what to say when it stops
         self._last_word: Rejection | None = None  # the same, to be said once all before it is answered
         self._framing = b""  # headers that tell where the body ends that it took for another protocol
         self._is_muted = False  # it reads such a head again
-        # Of the short way:
+        # Of the fast path:
         self._holds = False  # what comes is for nobody yet
         self._is_deaf = False  # nor ever: the connection ends, perhaps after answers under way
         self._early = b""  # what came while a hit waited for its answer
         self._ends = False  # the server stops: close after that answer
         self._is_lost = False
         self._head: bytes | None = None  # the last one read; none is b"": a read may end behind the line
-        self._asker = Asker()
+        self._request_context = RequestContext()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
@@ -200,7 +206,7 @@ class Connection(HttpToolsProtocol):
         else:
             super().shutdown()
 
-    # --- the short way
+    # --- the fast path
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -222,10 +228,10 @@ class Connection(HttpToolsProtocol):
         return more <= 0 or shared.held_bytes <= HELD_BYTES_MAX
 
     def _take_hit(self, data: bytes) -> bool:
-        """Whether this read was a hit for the short way, which has been taken then."""
+        """Whether this read was a hit for the fast path, which has been taken then."""
         line = _LINE.match(data)
-        door = self._shared.door
-        if line is None or door is None or not self._is_idle:
+        endpoint = self._shared.endpoint
+        if line is None or endpoint is None or not self._is_idle:
             return False
         head = data[line.end() :]
         if head != self._head and not self._read_head(head):  # a browser repeats its own: 0.1 µs instead of 6
@@ -233,7 +239,7 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.waits_since = 0.0
         self._holds = True
-        door.take(line[1], self._asker, self._answer, patient=self._is_patient)
+        endpoint.take(line[1], self._request_context, self._answer, patient=self._is_patient)
         return True
 
     @property
@@ -252,24 +258,24 @@ class Connection(HttpToolsProtocol):
 
     def _read_head(self, head: bytes) -> bool:
         """Take who is asking from a head; False for one that is more than header lines and an empty one."""
-        read_asker = self._shared.read_asker
+        read_request_context = self._shared.read_request_context
         headers = read_headers(head)
-        if headers is None or read_asker is None or self.client is None:
+        if headers is None or read_request_context is None or self.client is None:
             return False
         if any(name == b"content-length" for name, _ in headers):
             return False
-        self._head, self._asker = head, read_asker(self.client[0], headers)
+        self._head, self._request_context = head, read_request_context(self.client[0], headers)
         return True
 
     def _take_post(self, data: bytes) -> bool:
-        """Whether this read was a whole POST for a hot door, which has been taken then."""
+        """Whether this read was a whole POST for a hot endpoint, which has been taken then."""
         line = _POST.match(data)
         if line is None or not self._is_idle:
             return False
         path = line[1].decode()
-        door, end = self._shared.posts.get(path), data.find(b"\r\n\r\n", line.end() - 2) + 4
-        headers = read_headers(data[line.end() : end]) if door is not None and end >= 4 else None
-        if door is None or headers is None:
+        endpoint, end = self._shared.posts.get(path), data.find(b"\r\n\r\n", line.end() - 2) + 4
+        headers = read_headers(data[line.end() : end]) if endpoint is not None and end >= 4 else None
+        if endpoint is None or headers is None:
             return False
         lengths = [value for name, value in headers if name == b"content-length"]
         if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]) or len(data) != end + int(lengths[0]):
@@ -282,18 +288,18 @@ class Connection(HttpToolsProtocol):
             "scheme": self.scheme, "path": path, "raw_path": line[1], "query_string": line[2] or b"", "root_path": "",
             "headers": headers, "client": self.client, "server": self.server, PATIENT: self._is_patient,
         }  # fmt: skip
-        task = self.loop.create_task(self._serve(door, scope, data[end:]))
+        task = self.loop.create_task(self._serve(endpoint, scope, data[end:]))
         self.tasks.add(task)  # uvicorn waits for them when it stops
         task.add_done_callback(self.tasks.discard)
         return True
 
-    async def _serve(self, door: Door, scope: Scope, body: bytes) -> None:
+    async def _serve(self, endpoint: Endpoint, scope: Scope, body: bytes) -> None:
         asked = Asked(body)
         try:
-            await door(scope, asked.receive, asked.send)
+            await endpoint(scope, asked.receive, asked.send)
             answer = asked.answer(self.server_state.default_headers)
         except Exception as error:
-            self.logger.error("a door failed", exc_info=error)
+            self.logger.error("an endpoint failed", exc_info=error)
             self._ends, answer = True, write_failure(self.server_state.default_headers)
         except BaseException:  # uvicorn ends the task, as the stop takes too long
             self.transport.abort()
@@ -301,12 +307,12 @@ class Connection(HttpToolsProtocol):
         self._write(answer)
 
     def _answer(self, answer: GifAnswer) -> None:
-        """What the pixel's door has to say, once."""
+        """What the pixel's endpoint has to say, once."""
         defaults = self.server_state.default_headers
         self._write(self._shared.kept(defaults) if answer is KEPT else write_gif(answer, defaults))
 
     def _write(self, answer: bytes) -> None:
-        """An answer of the short way, whole."""
+        """An answer of the fast path, whole."""
         self.server_state.total_requests += 1
         if self._is_lost:
             return
@@ -345,7 +351,7 @@ class Connection(HttpToolsProtocol):
                 rest = rest[upgrade.args[0] :]
                 self._read_body_again()
             except HttpParserError as error:
-                self._stop_reading(explain(error) if self._trouble is NOT_HTTP else self._trouble)
+                self._stop_reading(explain(error) if self._problem is NOT_HTTP else self._problem)
         self._unfinished = 0 if self._moved else self._unfinished + len(data)
         has_room = self._hold(self._unfinished)
         if self._unfinished > HEAD_BYTES_MAX and not self._is_deaf:
@@ -369,7 +375,7 @@ class Connection(HttpToolsProtocol):
             return
         if len(self.pipeline) >= PIPELINED_MAX:
             self.cycle.keep_alive = False
-            self._trouble = (
+            self._problem = (
                 None  # nothing is wrong: all so far are answered, and the last answer says `close`
             )
             raise ValueError("pipelined")  # ends the parser
@@ -400,9 +406,9 @@ class Connection(HttpToolsProtocol):
     def _check_once(self, name: bytes, value: bytes) -> None:
         """Of what says whom a request is for and where it ends, one word: a proxy may have gone by the other."""
         if name == b"host" and sum(one == b"host" for one, _ in self.headers) > 1:
-            self._trouble = TWO_HOSTS
+            self._problem = TWO_HOSTS
         elif name == b"transfer-encoding" and value.lower() != b"chunked":
-            self._trouble = UNKNOWN_CODING
+            self._problem = UNKNOWN_CODING
         else:
             return
         raise ValueError(NOT_HTTP.code)  # ends the parser
@@ -465,7 +471,7 @@ class Connection(HttpToolsProtocol):
                 self._under_way -= 1
             elif self.cycle is not None:
                 self._under_way = 0
-                self.cycle.disconnected = True  # ends its door's waiting for the body
+                self.cycle.disconnected = True  # ends its endpoint's waiting for the body
                 self.cycle.message_event.set()
         if not self._under_way:
             self._say_last()
@@ -488,7 +494,7 @@ class Connection(HttpToolsProtocol):
             self._refuse_head()
 
     def _refuse_head(self) -> None:
-        self._trouble = HEAD_TOO_LARGE
+        self._problem = HEAD_TOO_LARGE
         raise ValueError(HEAD_TOO_LARGE.code)  # ends the parser
 
 

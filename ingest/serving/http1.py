@@ -1,4 +1,4 @@
-"""Requests and answers of the short way as bytes of HTTP/1.1 (RFC 9112): heads in, answers out; no I/O."""
+"""Requests and answers of the fast path as bytes of HTTP/1.1 (RFC 9112): heads in, answers out; no I/O."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ UNKNOWN_CODING = NOT_HTTP._replace(detail="Transfer-Encoding: expected chunked, 
 
 
 class Asked:
-    """The ASGI side of one POST of the short way: a body that is here, and an answer in one piece."""
+    """The ASGI side of one POST of the fast path: a body that is here, and an answer in one piece."""
 
     def __init__(self, body: bytes) -> None:
         self._body: bytes | None = body
@@ -53,7 +53,7 @@ class Asked:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Mapping[str, Any]) -> None:
-        """Take the answer; it is written when the door is through."""
+        """Take the answer; it is written when the endpoint is through."""
         if message["type"] == "http.response.start":
             self._start = message
         else:
@@ -62,7 +62,7 @@ class Asked:
     def answer(self, defaults: HeaderList) -> bytes:
         """What was sent, as bytes of HTTP/1.1. Raises RuntimeError where that was no whole answer."""
         if self._content is None or not self._start:
-            raise RuntimeError("a door returned without an answer")
+            raise RuntimeError("an endpoint returned without an answer")
         status, headers = self._start["status"], [*defaults, *self._start["headers"]]
         if status != 204 and not any(name == b"content-length" for name, _ in headers):
             headers.append((b"content-length", b"%d" % len(self._content)))
@@ -123,7 +123,7 @@ def write_error(why: Rejection, defaults: HeaderList) -> bytes:
 
 
 def write_failure(defaults: HeaderList) -> bytes:
-    """What a door that failed says, as uvicorn has it; the connection ends behind it."""
+    """What an endpoint that failed says, as uvicorn has it; the connection ends behind it."""
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"21"), (b"connection", b"close")]
     return write_answer(500, [*defaults, *headers], b"Internal Server Error")
 

@@ -38,7 +38,7 @@ def build_scripts() -> dict[str, Script]:
     return {name: build_script((SOURCES / name).read_text("utf-8")) for name in NAMES}
 
 
-class ScriptDoor:
+class ScriptEndpoint:
     """`GET /t.js` and the like; any page may load them, nothing in them depends on who asks."""
 
     def __init__(self, script: Script, counts: Counts) -> None:

@@ -90,8 +90,8 @@ def _read_value(value: str, site: str, key: bytes) -> Visit | None:
     found = _VALUE.fullmatch(value)
     if found is None:
         return None
-    said, _, signature = value.rpartition(".") if found[5] else (value, "", "")
-    if signature and not hmac.compare_digest(_sign(said, site, key), signature):
+    payload, _, signature = value.rpartition(".") if found[5] else (value, "", "")
+    if signature and not hmac.compare_digest(_sign(payload, site, key), signature):
         return None
     visitor, since, chosen_at = found[1], int(found[2], 16), int(found[3], 16)
     if not signature and since > UNSIGNED_SINCE_S_MAX:
@@ -114,8 +114,8 @@ def set_cookie(site: str, visit: Visit, key: bytes, now_s: int) -> bytes:
     return f"{name}={value}; Max-Age={rest_s}; {_ATTRIBUTES}".encode()
 
 
-def _sign(said: str, site: str, key: bytes) -> str:
-    digest = hmac.digest(key, f"{site}\0{said}".encode(), "sha256")[:SIGNATURE_BYTES]
+def _sign(payload: str, site: str, key: bytes) -> str:
+    digest = hmac.digest(key, f"{site}\0{payload}".encode(), "sha256")[:SIGNATURE_BYTES]
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 

@@ -104,16 +104,16 @@ def settle(
             return Settled()
         visit = Visit(derive_visitor(rules.secret, seed), now_s, now_s, decision.purposes)
     same = kept is not None and (kept.visitor, kept.purposes) == (visit.visitor, decision.purposes)
-    if same or not seed:  # a door that makes no visitors changes no cookie but to end it
+    if same or not seed:  # an endpoint that makes no visitors changes no cookie but to end it
         return Settled(visit.visitor)
     keep = visit._replace(chosen_at=now_s, purposes=decision.purposes)
     return Settled(visit.visitor, set_cookie(rules.site, keep, rules.cookie_key, now_s))
 
 
-def settle_row(
+def resolve_visitor(
     rules: VisitorRules, row: Row, cookies: bytes, now_ms: int
 ) -> tuple[Row, list[tuple[bytes, bytes]]]:
-    """A row of a door that makes no visitors, with the visitor its cookie names, and headers for the answer: a choice
+    """A row of an endpoint that makes no visitors, with its cookie's visitor, and headers for the answer: a choice
     that denies measurement ends the cookie."""
     if row[VISITOR] and decide_choice(rules, row[CONSENT]).basis is not None:  # 0.3 µs instead of 3
         return row, []

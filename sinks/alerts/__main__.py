@@ -69,7 +69,7 @@ def main() -> int:
             failures += 1
             if failures in (1, 10) or failures % 100 == 0:
                 log.warning("waiting", reason=str(error), failures=failures)
-            health.came_round(watcher.standing, trouble=str(error))
+            health.came_round(watcher.standing, problem=str(error))
         stop.wait(min(PAUSE_SECONDS * 1.5**failures, PAUSE_SECONDS_MAX))
     hooks.stop()
     try:

@@ -21,25 +21,25 @@ class Health:
         self._now_ms = now_ms
         self._round_ms = now_ms()
         self._standing = Standing()
-        self._trouble = "starting"
+        self._problem = "starting"
         self.registry = CollectorRegistry()
         Gauge(ALERTS_OPEN.name, ALERTS_OPEN.meaning, registry=self.registry).set_function(
             lambda: self._standing.open_count
         )
         age = Gauge(ALERTS_JUDGED_AGE.name, ALERTS_JUDGED_AGE.meaning, registry=self.registry)
-        age.set_function(lambda: self.lag_seconds())
+        age.set_function(lambda: self.judging_delay_seconds())
         name = ALERTS_SENT.name.removesuffix("_total")
         self._sent = Counter(name, ALERTS_SENT.meaning, ALERTS_SENT.labels, registry=self.registry)
 
-    def came_round(self, standing: Standing, trouble: str = "") -> None:
+    def came_round(self, standing: Standing, problem: str = "") -> None:
         """The loop finished a step; trouble: why it could not do all of it."""
-        self._round_ms, self._standing, self._trouble = self._now_ms(), standing, trouble
+        self._round_ms, self._standing, self._problem = self._now_ms(), standing, problem
 
     def sent(self, route: str, outcome: str) -> None:
         """Count a message."""
         self._sent.labels(route, outcome).inc()
 
-    def lag_seconds(self) -> float:
+    def judging_delay_seconds(self) -> float:
         """Since the end of the last judged minute; up to a minute and a few seconds is ordinary. 0: none judged yet."""
         judged = self._standing.judged
         return max(self._now_ms() / 1000 - judged - MINUTE, 0.0) if judged else 0.0
@@ -49,13 +49,13 @@ class Health:
         stuck = self._now_ms() - self._round_ms > STUCK_MS
         return (503 if stuck else 200), {
             "status": "stuck" if stuck else "ok",
-            "lag": int(max(self.lag_seconds() - 5, 0)) // MINUTE,  # minutes that ended and are not judged
-            "lag_seconds": round(self.lag_seconds(), 1),
+            "minutes_not_judged": int(max(self.judging_delay_seconds() - 5, 0)) // MINUTE,
+            "judging_delay_seconds": round(self.judging_delay_seconds(), 1),
             "late": self._standing.late,
             "packs_missing": self._standing.packs_missing,
             "spool_holds": self._standing.spool_holds,
             "open": self._standing.open_count,
-            "trouble": self._trouble,
+            "problem": self._problem,
         }
 
     def render_metrics(self) -> bytes:
@@ -65,4 +65,4 @@ class Health:
     def readyz(self) -> Answer:
         """200 while minutes can be judged."""
         status, body = self.healthz()
-        return (503 if self._trouble or self._standing.late else status), body
+        return (503 if self._problem or self._standing.late else status), body

@@ -22,14 +22,14 @@ from sinks.alerts.closing import (
 from sinks.alerts.delivery.pager import Delivery
 from sinks.alerts.judge import judge_minute, read_again
 from sinks.alerts.memory import Memory
-from sinks.alerts.rules import MINUTE, Book, Direction, Finding, Kind, State, Transition, advance
+from sinks.alerts.rules import MINUTE, AlertState, Direction, Finding, Kind, State, Transition, advance
 from sinks.alerts.season import BEFORE_MINUTES, NEAR_MINUTES, Day, is_ordinary
 from sinks.alerts.traffic import (
     ALL_TRAFFIC,
     SPAN_MINUTES,
     WINDOWS,
-    Lane,
     Series,
+    SeriesRow,
     Traffic,
     build_traffic,
     usable_minutes,
@@ -59,7 +59,7 @@ class Edge(Protocol):
         """Packs in its spool; None: it does not answer."""
 
 
-class Keeper(Protocol):
+class AlertStore(Protocol):
     """What the loop needs of `store.Store`."""
 
     def load(self) -> Memory | None: ...
@@ -67,7 +67,7 @@ class Keeper(Protocol):
     def save(self, memory: Memory) -> None: ...
     def store(self, transitions: Sequence[Transition]) -> None: ...
     def loaded(self) -> dict[tuple[str, int], int]: ...
-    def traffic(self, first: int, last: int) -> list[Lane]: ...
+    def traffic(self, first: int, last: int) -> list[SeriesRow]: ...
     def earlier_days(self, finding: Finding) -> list[Day]: ...
 
 
@@ -97,8 +97,8 @@ class Standing:
 class Watcher:
     """Holds what lives between two steps; `step` may raise what a seam raises, and is then simply called again."""
 
-    def __init__(self, keeper: Keeper, topic: RawTopic, edge: Edge, pager: Pager, tell: Tell) -> None:
-        self._keeper, self._topic, self._edge, self._pager, self._tell = keeper, topic, edge, pager, tell
+    def __init__(self, store: AlertStore, topic: RawTopic, edge: Edge, pager: Pager, tell: Tell) -> None:
+        self._store, self._topic, self._edge, self._pager, self._tell = store, topic, edge, pager, tell
         self._memory: Memory | None = None
         self._snapshot: Snapshot | None = None
         self._spool: SpoolReading | None = None
@@ -115,7 +115,7 @@ class Watcher:
         if self._memory is None:
             self._memory = self._begin(now_ms)
         self._send(now_ms)
-        if due_minute(now_ms) > self._memory.book.judged:
+        if due_minute(now_ms) > self._memory.alert_state.judged:
             self._wait_or_judge(now_ms)
         self._stand(now_ms)
 
@@ -125,21 +125,24 @@ class Watcher:
             self._record(self._memory)
 
     def _begin(self, now_ms: int) -> Memory:
-        memory = self._keeper.load()
+        memory = self._store.load()
         if (
             memory is None
         ):  # the minute under way is the first to be judged; what is imported before it never is
-            memory = Memory(Book(judged=now_ms // 60_000 * 60 - MINUTE), version=1)
-            self._keeper.save(memory)
+            memory = Memory(AlertState(judged=now_ms // 60_000 * 60 - MINUTE), version=1)
+            self._store.save(memory)
         self._tell(
-            "watch_began", judged=memory.book.judged, open=len(memory.book.open), unsent=len(memory.outbox)
+            "watch_began",
+            judged=memory.alert_state.judged,
+            open=len(memory.alert_state.open),
+            unsent=len(memory.outbox),
         )
         return memory
 
     def _wait_or_judge(self, now_ms: int) -> None:
         if self._closed is None:
             snapshot = self._take_snapshot(now_ms)
-            closed = closed_through(snapshot, self._keeper.loaded())
+            closed = closed_through(snapshot, self._store.loaded())
             if closed is None:
                 return
             self._snapshot = None
@@ -166,21 +169,21 @@ class Watcher:
     def _judge_through(self, closed: int) -> None:
         memory = self._memory
         assert memory is not None
-        if self._keeper.version() != memory.version:  # an answer was lost, or another watcher wrote
+        if self._store.version() != memory.version:  # an answer was lost, or another watcher wrote
             self._memory = None
             self._tell("memory_read_again")
             return
-        first = max(memory.book.judged + MINUTE, closed - (CATCH_UP_MINUTES_MAX - 1) * MINUTE)
+        first = max(memory.alert_state.judged + MINUTE, closed - (CATCH_UP_MINUTES_MAX - 1) * MINUTE)
         if first > closed:
             return
         start = first - (SPAN_MINUTES - 1) * MINUTE
-        traffic = build_traffic(self._keeper.traffic(start, closed), start, closed, self._as_judged)
-        book, transitions = memory.book, []
+        traffic = build_traffic(self._store.traffic(start, closed), start, closed, self._as_judged)
+        alert_state, transitions = memory.alert_state, []
         for minute in range(first, closed + 1, MINUTE):
-            book, changed = self._judge(book, minute, traffic.until(minute))
+            alert_state, changed = self._judge(alert_state, minute, traffic.until(minute))
             transitions += changed
-        after = memory.decided(book, transitions, self._pager.routes(), untold(transitions))
-        self._keeper.save(after)
+        after = memory.decided(alert_state, transitions, self._pager.routes(), untold(transitions))
+        self._store.save(after)
         self._memory = after
         for column in range((first - start) // MINUTE, (closed - start) // MINUTE + 1):
             self._as_judged[start + column * MINUTE] = dict(
@@ -195,13 +198,19 @@ class Watcher:
                 low=one.low, high=one.high, alert_id=one.alert_id, sequence=one.sequence,
             )  # fmt: skip
 
-    def _judge(self, book: Book, minute: int, traffic: Traffic) -> tuple[Book, list[Transition]]:
-        usable = usable_minutes(traffic, book.spoilt)
-        readings = {key: read_again(traffic, alert.finding) for key, alert in book.open.items()}
-        findings = [one for one in judge_minute(traffic, usable, book.is_alive) if one.key not in book.open]
+    def _judge(
+        self, alert_state: AlertState, minute: int, traffic: Traffic
+    ) -> tuple[AlertState, list[Transition]]:
+        usable = usable_minutes(traffic, alert_state.spoilt)
+        readings = {key: read_again(traffic, alert.finding) for key, alert in alert_state.open.items()}
+        findings = [
+            one
+            for one in judge_minute(traffic, usable, alert_state.is_alive)
+            if one.key not in alert_state.open
+        ]
         counts = zip(traffic.series, traffic.counts[:, -1], strict=True)
         alive = [site for (site, name), count in counts if not name and count]
-        return advance(book, minute, self._extraordinary(findings, traffic), readings, alive)
+        return advance(alert_state, minute, self._extraordinary(findings, traffic), readings, alive)
 
     def _extraordinary(self, findings: Sequence[Finding], traffic: Traffic) -> list[Finding]:
         """Without what this time of day brings: the site as a whole first, for it explains its names."""
@@ -215,7 +224,7 @@ class Watcher:
                 continue
             if explained and move in strange:
                 kept.append(finding)  # `advance` leaves it out as part of the site's alert
-            elif is_ordinary(finding, _before(finding, traffic), self._keeper.earlier_days(finding)):
+            elif is_ordinary(finding, _before(finding, traffic), self._store.earlier_days(finding)):
                 ordinary |= {move} if finding.subject == ALL_TRAFFIC else set()
             else:
                 strange |= {move} if finding.subject == ALL_TRAFFIC else set()
@@ -227,7 +236,7 @@ class Watcher:
         if memory is None:
             return
         if any(not one.stored for one in memory.outbox):
-            self._keeper.store([one.transition for one in memory.outbox if not one.stored])
+            self._store.store([one.transition for one in memory.outbox if not one.stored])
             memory = self._keep(memory.stored())
         memory = self._record(memory)
         trimmed, lost = memory.trimmed(now_ms // 1000)
@@ -254,18 +263,18 @@ class Watcher:
         return memory
 
     def _keep(self, memory: Memory) -> Memory:
-        self._keeper.save(memory)
+        self._store.save(memory)
         self._memory = memory
         return memory
 
     def _stand(self, now_ms: int) -> None:
         if self._memory is None:
             return
-        judged, snapshot = self._memory.book.judged, self._snapshot
+        judged, snapshot = self._memory.alert_state.judged, self._snapshot
         late = now_ms - (judged + 2 * MINUTE) * 1000 > LATE_MS
-        missing = packs_missing(snapshot, self._keeper.loaded()) if late and snapshot is not None else 0
+        missing = packs_missing(snapshot, self._store.loaded()) if late and snapshot is not None else 0
         holds = snapshot is not None and not snapshot.spool_is_empty
-        self.standing = Standing(judged, missing, holds, late, len(self._memory.book.open))
+        self.standing = Standing(judged, missing, holds, late, len(self._memory.alert_state.open))
         if late and now_ms - self._late_told_ms > LATE_MS:
             self._late_told_ms = now_ms
             self._tell("minute_not_closed", judged=judged, packs_missing=missing, spool_holds=holds)

@@ -10,7 +10,7 @@ from typing import Any
 from sinks.alerts.rules import (
     MINUTE,
     Alert,
-    Book,
+    AlertState,
     Direction,
     Finding,
     Kind,
@@ -37,16 +37,16 @@ class Message:
 class Memory:
     """The book and the outbox; `version` grows by one with each write."""
 
-    book: Book
+    alert_state: AlertState
     outbox: tuple[Message, ...] = ()
     version: int = field(default=0, compare=False)
 
     def decided(
-        self, book: Book, transitions: list[Transition], routes: tuple[str, ...], quiet: set[str]
+        self, alert_state: AlertState, transitions: list[Transition], routes: tuple[str, ...], quiet: set[str]
     ) -> Memory:
         """After a judgement. quiet: ids of transitions nobody is told about (see loop.untold)."""
         added = tuple(Message(one, () if one.transition_id in quiet else routes) for one in transitions)
-        return replace(self, book=book, outbox=self.outbox + added, version=self.version + 1)
+        return replace(self, alert_state=alert_state, outbox=self.outbox + added, version=self.version + 1)
 
     def stored(self) -> Memory:
         """After all transitions stand in the table."""
@@ -78,13 +78,13 @@ class Memory:
 
 def encode_memory(memory: Memory) -> str:
     """JSON text; the version stands beside it in the table."""
-    book = memory.book
+    alert_state = memory.alert_state
     return json.dumps(
         {
-            "judged": book.judged,
-            "open": [asdict(alert) for alert in book.open.values()],
-            "past": [asdict(stretch) for stretch in book.past],
-            "seen": dict(book.seen),
+            "judged": alert_state.judged,
+            "open": [asdict(alert) for alert in alert_state.open.values()],
+            "past": [asdict(stretch) for stretch in alert_state.past],
+            "seen": dict(alert_state.seen),
             "outbox": [asdict(message) for message in memory.outbox],
         },
         separators=(",", ":"),
@@ -96,7 +96,7 @@ def decode_memory(text: str, version: int) -> Memory:
     data: Mapping[str, Any] = json.loads(text)
     alerts = [_alert(one) for one in data["open"]]
     return Memory(
-        book=Book(
+        alert_state=AlertState(
             judged=int(data["judged"]),
             open={alert.finding.key: alert for alert in alerts},
             past=tuple(Stretch(**one) for one in data["past"]),

@@ -150,7 +150,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class AlertState:
     """All that is remembered from one judged minute to the next."""
 
     judged: int  # the last judged minute, seconds since 1970
@@ -174,12 +174,12 @@ class Book:
 
 
 def advance(
-    book: Book,
+    alert_state: AlertState,
     minute: int,
     findings: Iterable[Finding],
     readings: Mapping[str, Reading | None],
     alive: Iterable[str],
-) -> tuple[Book, list[Transition]]:
+) -> tuple[AlertState, list[Transition]]:
     """Judge one closed minute.
 
     findings: what stands out. readings: for each open key, how it stands; None or absent: too little data, which
@@ -188,8 +188,8 @@ def advance(
     """
     transitions: list[Transition] = []
     still: dict[str, Alert] = {}
-    past = [one for one in book.past if one.end > minute - SPOILT_KEPT_MINUTES * MINUTE]
-    for key, alert in book.open.items():
+    past = [one for one in alert_state.past if one.end > minute - SPOILT_KEPT_MINUTES * MINUTE]
+    for key, alert in alert_state.open.items():
         after, transition = _live_on(alert, minute, readings.get(key))
         if transition is not None:
             transitions.append(transition)
@@ -209,9 +209,9 @@ def advance(
             False, finding.observed > 0, finding.observed, finding.expected, finding.low, finding.high
         )
         transitions.append(_transition(alert, State.OPEN, minute, reading, ""))
-    seen = {site: at for site, at in book.seen.items() if minute - at <= SPOILT_KEPT_MINUTES * MINUTE}
+    seen = {site: at for site, at in alert_state.seen.items() if minute - at <= SPOILT_KEPT_MINUTES * MINUTE}
     seen.update(dict.fromkeys(alive, minute))
-    return Book(minute, still, tuple(past), seen), transitions
+    return AlertState(minute, still, tuple(past), seen), transitions
 
 
 def severity_of(kind: Kind, observed: float, expected: float) -> Severity:

@@ -10,7 +10,7 @@ from sinks.alerts.delivery.message import row_of
 from sinks.alerts.memory import Memory, decode_memory, encode_memory
 from sinks.alerts.rules import Finding, Transition
 from sinks.alerts.season import DAYS, Day, as_day, day_span
-from sinks.alerts.traffic import Lane
+from sinks.alerts.traffic import SeriesRow
 
 # Opens alone can never raise an alert, so mail counts nowhere, not even in the base of a rate. Lines of server logs
 # are left out too: they come when somebody imports them, so their end is no silence, and beside the pixel's own hits
@@ -68,7 +68,7 @@ class Store:
         )
         return {(str(row["topic"]), int(row["part"])): int(row["loaded"]) for row in found}
 
-    def traffic(self, first: int, last: int) -> list[Lane]:
+    def traffic(self, first: int, last: int) -> list[SeriesRow]:
         """Human hits by site, name and minute from `first` to `last`, both included (seconds since 1970).
 
         One row a pair with two arrays, not one a minute: 1,000 pairs of 4 hours are 2 MB of JSON instead of 20.

@@ -18,7 +18,7 @@ BASE_PER_MINUTE_MIN = 20.0  # page views a minute from which they are the base o
 
 Series = tuple[str, str]  # site, subject: an event name or ALL_TRAFFIC
 # site, name; and equally long: minutes (seconds since 1970, each once), human hits, those of kind page
-Lane = tuple[str, str, Sequence[int], Sequence[int], Sequence[int]]
+SeriesRow = tuple[str, str, Sequence[int], Sequence[int], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Traffic:
 
 
 def build_traffic(
-    lanes: Iterable[Lane],
+    series_rows: Iterable[SeriesRow],
     first: int,
     last: int,
     as_judged: Mapping[int, Mapping[Series, float]] | None = None,
@@ -52,13 +52,13 @@ def build_traffic(
 
     as_judged: for minutes judged before, what each series held then.
     """
-    lanes = list(lanes)
-    sites = {(lane[0], ALL_TRAFFIC) for lane in lanes}
-    series = tuple(sorted({(lane[0], lane[1]) for lane in lanes} | sites))  # "" sorts before every name
+    series_rows = list(series_rows)
+    sites = {(row[0], ALL_TRAFFIC) for row in series_rows}
+    series = tuple(sorted({(row[0], row[1]) for row in series_rows} | sites))  # "" sorts before every name
     place = {one: index for index, one in enumerate(series)}
     counts = np.zeros((len(series), (last - first) // 60 + 1))
     pages = np.zeros_like(counts)
-    for site, name, minutes, human, page in lanes:
+    for site, name, minutes, human, page in series_rows:
         columns = (np.asarray(minutes, dtype=np.int64) - first) // 60
         for index in {place[site, name], place[site, ALL_TRAFFIC]}:  # one of a lane without a name
             counts[index, columns] += human

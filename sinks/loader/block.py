@@ -39,7 +39,7 @@ class BlockLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class Checkpoint:
     """What stands in the group's offset metadata beside the offset: the way back after a crash.
 
     last: the accepted pack before the offset. end: where the block that begins at the offset ends, when its insert may
@@ -132,9 +132,9 @@ class Block:
         return splice(self.schema, [one.message.value for one in self.accepted])
 
     @property
-    def note(self) -> Note:
+    def checkpoint(self) -> Checkpoint:
         """The intent to insert this block."""
-        return Note(self.topic_id, self.last_before, self.end, tuple(self.refused))
+        return Checkpoint(self.topic_id, self.last_before, self.end, tuple(self.refused))
 
     def is_whole(self) -> bool:
         """Whether a fixed range is read to its end."""

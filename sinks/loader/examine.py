@@ -59,14 +59,14 @@ class Examiner:
 
     def _search(self, block: Block, packs: list[int], wait: Wait) -> Iterator[int]:
         """Halves and halves of what is refused, down to single packs."""
-        trouble = self._try(block, packs, wait) if packs else None
-        if trouble is None:
+        problem = self._try(block, packs, wait) if packs else None
+        if problem is None:
             return
         if len(packs) > 1:
             middle = len(packs) // 2
             yield from self._search(block, packs[:middle], wait)
             yield from self._search(block, packs[middle:], wait)
-        elif isinstance(trouble, BlockUnreadable) or not trouble.code:
+        elif isinstance(problem, BlockUnreadable) or not problem.code:
             yield from packs
         # A pack that can be read and is refused by a code, as for want of memory, waits for ClickHouse to have more.
 
@@ -89,9 +89,9 @@ class Examiner:
             except BlockUnreadable as error:
                 return error
             except WarehouseAway as error:
-                trouble = error
+                problem = error
             self._await_answer(harmless, wait)
-        return trouble
+        return problem
 
     def _await_answer(self, harmless: bytes, wait: Wait) -> None:
         while True:

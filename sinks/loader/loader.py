@@ -21,14 +21,14 @@ from schemas.drops import DeadReason
 from schemas.links import Origin, Position, Verdict
 from schemas.topics import CLEAN
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts, Unblamed
-from sinks.loader.block import Block, BlockLimits, Message, Note, judge_links
+from sinks.loader.block import Block, BlockLimits, Checkpoint, Message, judge_links
 from sinks.loader.examine import Examiner, say_dead
+from sinks.loader.kafka.dead_letters import DeadLetters
 from sinks.loader.kafka.inbox import Inbox, InboxAway, InboxBroken
-from sinks.loader.kafka.letters import Letters
 from sinks.loader.part import Part
 from sinks.loader.positions import write_finished, write_position
+from sinks.loader.recovery import Recovery
 from sinks.loader.tally import Tally
-from sinks.loader.way_back import WayBack
 from sinks.warehouse.client import (
     SCHEMA_MISSING_CODES,
     BlockUnreadable,
@@ -64,7 +64,7 @@ class Loader:
         self,
         inbox: Inbox,
         warehouse: Warehouse,
-        letters: Letters,
+        dead_letters: DeadLetters,
         raw: RawReader,
         *,
         group: str,
@@ -76,7 +76,7 @@ class Loader:
         """folder: where it is written down what is under way; without it nothing is ever called poisonous."""
         self._inbox = inbox
         self._warehouse = warehouse
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._raw = raw
         self._group = group
         self._clock = clock
@@ -92,14 +92,14 @@ class Loader:
         self._waiting: list[Message] = []  # arrived while a block was being delivered
         self._seen_at = clock()  # when the messages at hand were read, or later
         self.tally = Tally(logged_at=clock())
-        self._way_back = WayBack(inbox, warehouse, group, clock, self._ask, self._turn)
+        self._recovery = Recovery(inbox, warehouse, group, clock, self._ask, self._turn)
         self.turns = 0  # grows from call to call: a thread that hangs in one is seen by it
         self._inserting = False
         self._fetches = 0
 
     # What the inbox tells.
 
-    def gain(self, partition: int, offset: int | None, note: str) -> int:
+    def on_assign(self, partition: int, offset: int | None, checkpoint: str) -> int:
         """Find the way back: `positions` and the group's note, else the beginning of the log."""
         if partition in self._parts:
             self._parts[partition].attempts.close()
@@ -108,26 +108,31 @@ class Loader:
             f"{self._group}/{self._inbox.topic_id}/{partition}",
         )
         bounds = Bounds(Unblamed(self._raw, attempts), partition, self._clock)
-        way = self._way_back.find(partition, offset, Note.parse(note), bounds, attempts)
-        if way.doubt:
-            self.tally.refuse_offset(partition, offset, way, self._clock())
-        start = self._still_there(partition, way.start)
-        fixed = way.note.end if start == way.start else None
+        point = self._recovery.find(partition, offset, Checkpoint.parse(checkpoint), bounds, attempts)
+        if point.doubt:
+            self.tally.refuse_offset(partition, offset, point, self._clock())
+        start = self._still_there(partition, point.start)
+        fixed = point.checkpoint.end if start == point.start else None
         block = Block(
-            self._inbox.topic_id, partition, start, way.note.last, fixed, way.note.refused if fixed else ()
+            self._inbox.topic_id,
+            partition,
+            start,
+            point.checkpoint.last,
+            fixed,
+            point.checkpoint.refused if fixed else (),
         )
         if block.is_whole():
             block.end_fixed = None
         self._parts[partition] = Part(block, bounds, attempts, unfinished_since=self._clock())
         self._left_at.pop(partition, None)
-        log.info("partition_gained", partition=partition, offset=start, repeat_until=block.end_fixed)
+        log.info("partition_assigned", partition=partition, offset=start, repeat_until=block.end_fixed)
         return start
 
     def pass_over(self, partition: int, start: int, end: int) -> None:
         """A batch that cannot be read is no pack of ours: named, and passed."""
         self.tally.refuse_batch(partition, start, end, self._clock())
 
-    def lose(self, partition: int, *, still_ours: bool) -> None:
+    def on_revoke(self, partition: int, *, still_ours: bool) -> None:
         """Let go; a last commit spares the next owner the repeat of a finished block."""
         part = self._parts.get(partition)
         if part is not None and still_ours:
@@ -137,7 +142,7 @@ class Loader:
             part.attempts.close()
         self._parts.pop(partition, None)
         self._left_at.pop(partition, None)
-        log.info("partition_lost", partition=partition)
+        log.info("partition_revoked", partition=partition)
 
     # The loop.
 
@@ -179,7 +184,7 @@ class Loader:
     @property
     def waits(self) -> bool:
         """Whether the loader knows what it waits for: Kafka, or ClickHouse, which has its own time limit."""
-        return self._inserting or bool(self.tally.trouble)
+        return self._inserting or bool(self.tally.problem)
 
     @property
     def link_open_s(self) -> float:
@@ -228,7 +233,7 @@ class Loader:
         except LostPartition:
             return
         finally:
-            self._release()
+            self._resume()
 
     def _without_poison(self, part: Part, message: Message) -> Message:
         """The message, or one that only says it is dead: it ended ATTEMPTS_MAX loaders that were busy with it."""
@@ -236,7 +241,7 @@ class Loader:
         if ended < ATTEMPTS_MAX:
             return message
         log.error("pack_ends_loaders", partition=message.partition, offset=message.offset, times=ended)
-        self._send_letters(part.block, [(message, DeadReason.POISONOUS)])
+        self._send_dead_letters(part.block, [(message, DeadReason.POISONOUS)])
         # Its head names what the packs behind it link to. To read that may be what ended them: then it is not read.
         value = b""
         if ended == ATTEMPTS_MAX:
@@ -256,7 +261,7 @@ class Loader:
                 verdict = part.bounds.judge(last, head, message.timestamp_ms, seen_at)
                 break
             except TooEarly:
-                part.note_end(self._inbox, self._clock())
+                part.checkpoint_end(self._inbox, self._clock())
                 self._wait(block, "a pack names a raw message that Kafka does not have", 1)
             except InboxAway as away:
                 self._wait(block, f"Kafka: {away}", tries)
@@ -292,9 +297,9 @@ class Loader:
     def _load(self, part: Part) -> None:
         block = part.block
         try:
-            self._send_letters(block, block.broken)
+            self._send_dead_letters(block, block.broken)
             if block.accepted:
-                self._intend(part)
+                self._write_intent(part)
                 self._insert(part)
         except LostPartition:
             self._leave(part)
@@ -302,7 +307,7 @@ class Loader:
         finally:
             self._inserting = False
             self.tally.stuck = ""
-            self._release()
+            self._resume()
         self.tally.count(block)
         if block.accepted:
             part.link_open_since = None
@@ -318,12 +323,12 @@ class Loader:
         if block.broken:
             self._try_commit_end(part)  # so that a restart does not look at the letters again
 
-    def _intend(self, part: Part) -> None:
+    def _write_intent(self, part: Part) -> None:
         """Write down what is about to be inserted; this commit also ends the block before."""
         block, tries = part.block, 0
         while True:
             try:
-                if not self._inbox.commit(block.partition, block.start, block.note.encode()):
+                if not self._inbox.commit(block.partition, block.start, block.checkpoint.encode()):
                     raise LostPartition
                 part.uncommitted = False
                 part.attempts.forget(block.start)
@@ -336,13 +341,13 @@ class Loader:
         block, intended_at, looked, refused, tries = part.block, self._clock(), False, 0, 0
         self._inserting = True
         if part.attempts.ended(block.start, block.end) >= ATTEMPTS_MAX:
-            self._bury_bad(part, unreadable=False)
+            self._send_bad_to_dead_letters(part, unreadable=False)
         while True:
             self.turns += 1
             began = unreadable = False
             try:
                 if self._clock() - intended_at > INTENT_AGE_S_MAX:
-                    self._intend(part)  # a long wait, or a long sleep: is it still ours?
+                    self._write_intent(part)  # a long wait, or a long sleep: is it still ours?
                     intended_at = self._clock()
                 write_position(self._warehouse, self._group, block)
                 with part.attempts.at(block.start, block.end):
@@ -351,42 +356,42 @@ class Loader:
                 self._warehouse.insert("packs", container, token=block.token)
                 return
             except BlockUnreadable as error:
-                trouble, unreadable = str(error), True
+                problem, unreadable = str(error), True
             except WarehouseAway as error:
                 if error.code in SCHEMA_MISSING_CODES:
                     raise InboxBroken("ClickHouse lost its tables; they are made at the next start") from None
-                trouble = str(error)
+                problem = str(error)
             refused += began
             if refused >= REFUSALS_MAX:
-                self.tally.name_stuck(block, trouble)
+                self.tally.name_stuck(block, problem)
             if not looked and (unreadable or refused >= REFUSALS_MAX):
                 looked = True
-                if self._bury_bad(part, unreadable=unreadable):
+                if self._send_bad_to_dead_letters(part, unreadable=unreadable):
                     continue
-            self._wait(block, f"ClickHouse: {trouble}", tries)
+            self._wait(block, f"ClickHouse: {problem}", tries)
             tries += 1
 
-    def _bury_bad(self, part: Part, *, unreadable: bool) -> bool:
+    def _send_bad_to_dead_letters(self, part: Part, *, unreadable: bool) -> bool:
         """Each pack that cannot be loaded becomes a dead letter, and in the block one that says so. Was there any?"""
         block = part.block
         found = self._examiner.find_bad(
-            block, part.attempts, lambda trouble: self._wait(block, trouble, 3), unreadable=unreadable
+            block, part.attempts, lambda problem: self._wait(block, problem, 3), unreadable=unreadable
         )
-        self._send_letters(block, [(block.accepted[at].message, reason) for at, reason in found])
+        self._send_dead_letters(block, [(block.accepted[at].message, reason) for at, reason in found])
         for at, reason in found:
             block.put_dead(at, say_dead(block.accepted[at].head, reason))
         self.tally.packs["dead"] += len(found)
         return bool(found)
 
-    def _send_letters(self, block: Block, bad: list[tuple[Message, DeadReason]]) -> None:
+    def _send_dead_letters(self, block: Block, bad: list[tuple[Message, DeadReason]]) -> None:
         for message, reason in bad:
             origin = Origin(block.topic_id, message.partition, message.offset)
             tries = 0
             while True:
                 self.turns += 1
                 try:
-                    if not self._letters.has(origin, message.timestamp_ms):
-                        self._letters.send(DeadLetter(reason, CLEAN, origin, message.value).shortened())
+                    if not self._dead_letters.has(origin, message.timestamp_ms):
+                        self._dead_letters.send(DeadLetter(reason, CLEAN, origin, message.value).shortened())
                     break
                 except InboxAway as away:
                     self._wait(block, f"Kafka: {away}", tries)
@@ -398,14 +403,14 @@ class Loader:
                 reason=str(reason),
             )
 
-    def _wait(self, block: Block, trouble: str, tries: int) -> None:
+    def _wait(self, block: Block, problem: str, tries: int) -> None:
         """Let some time pass with the partitions on hold, as a living member of the group. Raises LostPartition."""
-        if trouble != self.tally.trouble:
-            log.warning("waiting", trouble=trouble)
-        self.tally.trouble = trouble
+        if problem != self.tally.problem:
+            log.warning("waiting", problem=problem)
+        self.tally.problem = problem
         if not self._holding:
             self._holding = True
-            self._inbox.hold()
+            self._inbox.pause()
         until = self._clock() + PAUSES_S[min(tries, len(PAUSES_S) - 1)]
         part = self._parts.get(block.partition)
         with part.attempts.elsewhere() if part else nullcontext():
@@ -421,11 +426,11 @@ class Loader:
             if self._clock() >= until:
                 return
 
-    def _release(self) -> None:
-        self.tally.trouble = ""
+    def _resume(self) -> None:
+        self.tally.problem = ""
         if self._holding:
             self._holding = False
-            self._inbox.release()
+            self._inbox.resume()
 
     def _leave(self, part: Part) -> None:
         """Drop what was under way: the group gave the partition to somebody else, or is about to say so."""
@@ -449,8 +454,10 @@ class Loader:
     def _commit_end(self, part: Part) -> bool:
         """Say that everything before the block is loaded and nothing is under way."""
         if part.uncommitted:
-            note = Note(part.block.topic_id, part.block.last_before)
-            part.uncommitted = not self._inbox.commit(part.block.partition, part.block.start, note.encode())
+            checkpoint = Checkpoint(part.block.topic_id, part.block.last_before)
+            part.uncommitted = not self._inbox.commit(
+                part.block.partition, part.block.start, checkpoint.encode()
+            )
             if not part.uncommitted:
                 part.attempts.forget(part.block.start)
             return not part.uncommitted
@@ -480,9 +487,9 @@ class Loader:
             try:
                 return question()
             except (InboxAway, WarehouseAway, TooEarly) as away:
-                self.tally.trouble = str(away)
+                self.tally.problem = str(away)
                 self._sleep(1.0)
-        raise InboxBroken(f"no way back found: {self.tally.trouble}")
+        raise InboxBroken(f"no way back found: {self.tally.problem}")
 
     # Telling.
 

@@ -28,7 +28,7 @@ class Part:
     rewound_turn: int = -1  # when: what was fetched with them comes again, too
     there: tuple[int, float] = (0, 0.0)  # an end of the clean log, and when it was there
 
-    def note_end(self, inbox: Inbox, now: float) -> None:
+    def checkpoint_end(self, inbox: Inbox, now: float) -> None:
         """Many packs that must be waited for are waited for together."""
         with suppress(InboxAway):
             self.there = (inbox.bounds(self.block.partition)[1], now)

@@ -10,7 +10,7 @@ from runtime.logs import get_logger
 from schemas.clean_pack import CleanHead
 from schemas.links import REFUSAL_MEANING, Verdict
 from sinks.loader.block import Block, Message
-from sinks.loader.resume import DOUBT_MEANING, Way
+from sinks.loader.resume import DOUBT_MEANING, ResumePoint
 
 LOG_EVERY_S: Final = 10.0  # one line for many blocks
 REFUSED_TOLD_S: Final = 3_600.0  # how long health speaks of something refused
@@ -27,7 +27,7 @@ class Tally:
     blocks: Counter[str] = field(default_factory=Counter)  # inserted, repeated, empty, left
     packs: Counter[str] = field(default_factory=Counter)  # loaded, ignored, refused, dead
     row_count: int = 0
-    trouble: str = ""  # what the loader waits for now, or ""
+    problem: str = ""  # what the loader waits for now, or ""
     stuck: str = ""  # the block that ClickHouse does not take although it answers, or ""
     refused: Counter[str] = field(default_factory=Counter)  # by reason: packs, and offsets of the group
     refused_last: str = ""
@@ -78,19 +78,19 @@ class Tally:
         )
         self._refuse("batch_too_large", what, now)
 
-    def refuse_offset(self, partition: int, offset: int | None, way: Way, now: float) -> None:
+    def refuse_offset(self, partition: int, offset: int | None, point: ResumePoint, now: float) -> None:
         """An offset or a note in the group that the loader did not write."""
         log.error(
             "group_offset_refused",
             partition=partition,
             offset=offset,
-            reason=way.doubt,
-            resumed_at=way.start,
-            advice=f"{DOUBT_MEANING[way.doubt]}; the table positions is followed instead: {WHO_JOINS}",
+            reason=point.doubt,
+            resumed_at=point.start,
+            advice=f"{DOUBT_MEANING[point.doubt]}; the table positions is followed instead: {WHO_JOINS}",
         )
-        self._refuse(way.doubt, f"the group's offset {offset} of partition {partition}", now)
+        self._refuse(point.doubt, f"the group's offset {offset} of partition {partition}", now)
 
-    def name_stuck(self, block: Block, trouble: str) -> None:
+    def name_stuck(self, block: Block, problem: str) -> None:
         """A block that ClickHouse does not take, and no pack of it is to blame."""
         where = f"the block {block.start}-{block.end} of partition {block.partition}"
         if not self.stuck:
@@ -101,12 +101,12 @@ class Tally:
                 end=block.end,
                 rows=block.row_count,
                 size_bytes=block.size_bytes,
-                reason=trouble,
+                reason=problem,
                 advice="ClickHouse answers and does not take this block; look its code up in "
                 "ClickHouse's log and end the cause (241: give it more memory, or end what else uses it). The block is "
                 "tried until it is loaded; nothing is lost meanwhile",
             )
-        self.stuck = f"ClickHouse does not take {where} ({trouble}); the log says what to do"
+        self.stuck = f"ClickHouse does not take {where} ({problem}); the log says what to do"
 
     def refusal(self, now: float) -> str:
         """What was refused in the last hour, or nothing: somebody else writes where only we should."""

@@ -28,7 +28,7 @@ class Look(NamedTuple):
     turns: int  # grows while the loader's thread gets from call to call
     offsets: Mapping[int, int]  # partition -> first offset that is not loaded
     waits: bool  # for Kafka or ClickHouse, and knows it
-    lag: int | None  # clean packs that wait on our partitions; None: Kafka does not answer
+    consumer_lag: int | None  # clean packs that wait on our partitions; None: Kafka does not answer
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Patience:
         self.hung = self.hung + 1 if look.turns == self._turns else 0
         moved = look.offsets != self._offsets or not look.offsets
         self._turns, self._offsets = look.turns, dict(look.offsets)
-        self.still = 0 if moved or look.waits or not look.lag else self.still + 1
+        self.still = 0 if moved or look.waits or not look.consumer_lag else self.still + 1
         if self.hung * LOOK_EVERY_S >= CALL_S_MAX:
             return f"a call has not returned for {CALL_S_MAX:.0f} s"
         if self.still * LOOK_EVERY_S >= STALL_S_MAX:
@@ -104,12 +104,14 @@ class Watchdog:
                 self._give_up(reason)
 
     def _look(self, *, ask_topic: bool) -> str:
-        offsets, waits, lag = self._work.next_offsets, self._work.waits, None
+        offsets, waits, consumer_lag = self._work.next_offsets, self._work.waits, None
         try:
             if ask_topic and self._kafka.topic_id() != self._topic_id:
                 return "the clean topic was made anew"
             self.highs = self._kafka.ends(list(offsets)) if offsets else {}
-            lag = sum(max(0, self.highs[partition] - offset) for partition, offset in offsets.items())
+            consumer_lag = sum(
+                max(0, self.highs[partition] - offset) for partition, offset in offsets.items()
+            )
         except InboxAway:
             pass  # nobody here can help; a call that hangs is noticed all the same
-        return self._patience.judge(Look(self._work.turns, offsets, waits, lag))
+        return self._patience.judge(Look(self._work.turns, offsets, waits, consumer_lag))

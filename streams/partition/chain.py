@@ -10,23 +10,23 @@ from schemas.clean_pack import CleanHead
 from schemas.links import Origin, Position
 from streams.decide import Place
 
-Cargo = TypeVar("Cargo")
+Item = TypeVar("Item")
 
 
-class ForeignWrite(Exception):
+class Fenced(Exception):
     """A clean pack of ours does not lie directly behind the one before: somebody else wrote to the partition."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sent(Generic[Cargo]):
+class Sent(Generic[Item]):
     """A clean pack under way, with whatever its sender wants back when it is confirmed."""
 
     head: CleanHead
-    cargo: Cargo
+    item: Item
 
 
 @dataclass(slots=True)
-class Chain(Generic[Cargo]):
+class Chain(Generic[Item]):
     """The state of one writer on one partition, from reading the tail to the first foreign write.
 
     `last` counts packs under way as accepted: as long as they lie one behind the other they will be, and as soon as
@@ -39,7 +39,7 @@ class Chain(Generic[Cargo]):
     last: Position | None
     next_raw: int  # the raw offset to decide next
     next_clean: int  # the clean offset our next confirmed pack must have
-    under_way: deque[Sent[Cargo]] = field(default_factory=deque)
+    under_way: deque[Sent[Item]] = field(default_factory=deque)
 
     @property
     def confirmed_raw(self) -> int:
@@ -50,16 +50,16 @@ class Chain(Generic[Cargo]):
         """Where the next clean pack stands."""
         return Place(Origin(self.topic_id, self.partition, self.next_raw), self.writer, self.last)
 
-    def sent(self, head: CleanHead, cargo: Cargo) -> None:
+    def sent(self, head: CleanHead, item: Item) -> None:
         """A pack made for `place()` was handed to the producer."""
-        self.under_way.append(Sent(head, cargo))
+        self.under_way.append(Sent(head, item))
         self.last = head.this
         self.next_raw = head.origin.offset + 1
 
-    def confirm(self, clean_offset: int) -> Sent[Cargo]:
+    def confirm(self, clean_offset: int) -> Sent[Item]:
         """The oldest pack under way lies at this offset. Raises ForeignWrite; the chain must not be used after that."""
         if clean_offset != self.next_clean:
-            raise ForeignWrite(f"expected offset {self.next_clean}, found {clean_offset}")
+            raise Fenced(f"expected offset {self.next_clean}, found {clean_offset}")
         self.next_clean += 1
         return self.under_way.popleft()
 

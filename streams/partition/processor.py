@@ -18,12 +18,12 @@ from streams import measures
 from streams.decide import Decided, Place, decide, refuse
 from streams.fault import where
 from streams.partition.attempts import ATTEMPTS_MAX, Attempts
-from streams.partition.chain import Chain, ForeignWrite
+from streams.partition.chain import Chain, Fenced
+from streams.partition.deduplication import Deduplication
 from streams.partition.log_reader import KafkaUnavailable, LogReader
-from streams.partition.memory import Memory
 from streams.partition.outbox import Delivered, DeliveryError, Outbox
-from streams.partition.recovery import Tail, read_tail
-from streams.partition.store import Mark, Seen, SeenLimits
+from streams.partition.recovery import RecoveredLog, recover_log
+from streams.partition.store import DeduplicationStore, Mark, StoreLimits
 from streams.policy import Policy
 from streams.steps.duplicates import Known
 
@@ -43,14 +43,14 @@ class RawMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class Dependencies:
     """What all desks of a worker share."""
 
     log: LogReader
     outbox: Outbox
     policy: Policy
     folder: Path
-    limits: SeenLimits
+    limits: StoreLimits
     flight_packs_max: int
     give_up: Callable[[str], None]  # ends the process: broken infrastructure is never an outcome
 
@@ -64,7 +64,7 @@ class _Closed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Cargo:
+class _InFlightItem:
     message: RawMessage
     made: Decided
 
@@ -73,24 +73,26 @@ class _Cargo:
 class _Opened:
     """What exists between reading the tail and the first foreign write."""
 
-    tail: Tail
-    chain: Chain[_Cargo]
-    memory: Memory
+    recovered: RecoveredLog
+    chain: Chain[_InFlightItem]
+    deduplication: Deduplication
     attempts: Attempts
 
 
-class Desk:
+class PartitionProcessor:
     """Everything about one partition between its assignment and its revocation. Runs on one event loop."""
 
-    def __init__(self, partition: int, means: Means, before: asyncio.Task[None] | None = None) -> None:
+    def __init__(
+        self, partition: int, dependencies: Dependencies, before: asyncio.Task[None] | None = None
+    ) -> None:
         self.partition = partition
         self._before = before  # the closing of the desk this partition had here before
-        self.means = means
+        self.dependencies = dependencies
         self.progress = (
             0  # grows with all that gets done, also while the tail is read; the watchdog looks at it
         )
         self._opened: _Opened | None = None
-        self._seen: Seen | None = None
+        self._store: DeduplicationStore | None = None
         self._closed = False
         self._stranded: list[RawMessage] | None = (
             None  # after a foreign write: sent, and not known to be accepted
@@ -122,7 +124,7 @@ class Desk:
             await self._take(message)
 
     async def close(self) -> None:
-        """Wait a moment for what is under way, then give the memory of keys back."""
+        """Wait a moment for what is under way, then give the deduplication store back."""
         self._closed = True
         self._moved.set()
         async with self._turn:
@@ -133,9 +135,9 @@ class Desk:
                     while self._opened and self._opened.chain.under_way and self._stranded is None:
                         await self._wait()
             self._forget()
-            if self._seen:
-                self._seen.close()
-                self._seen = None
+            if self._store:
+                self._store.close()
+                self._store = None
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -143,26 +145,31 @@ class Desk:
             await asyncio.wait([self._before])
         while not self._closed:
             try:
-                tail = await loop.run_in_executor(None, self._read)
+                recovered = await loop.run_in_executor(None, self._read)
             except _Closed:
                 return
             except KafkaUnavailable as error:
                 get_logger().warning("tail_unreadable", partition=self.partition, reason=error.name)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            if self._closed or self._seen is None:
+            if self._closed or self._store is None:
                 return
             writer = secrets.token_hex(8)
-            chain = Chain[_Cargo](
-                tail.topic_id, self.partition, writer, tail.last, tail.next_raw, tail.next_clean
+            chain = Chain[_InFlightItem](
+                recovered.topic_id,
+                self.partition,
+                writer,
+                recovered.last,
+                recovered.next_raw,
+                recovered.next_clean,
             )
-            attempts = Attempts(self.means.attempts(self.partition), tail.topic_id)
-            self._opened = _Opened(tail, chain, Memory(self._seen), attempts)
+            attempts = Attempts(self.dependencies.attempts(self.partition), recovered.topic_id)
+            self._opened = _Opened(recovered, chain, Deduplication(self._store), attempts)
             get_logger().info(
                 "partition_opened",
                 partition=self.partition,
-                next_raw=tail.next_raw,
-                next_clean=tail.next_clean,
+                next_raw=recovered.next_raw,
+                next_clean=recovered.next_clean,
             )
             return
 
@@ -171,23 +178,25 @@ class Desk:
             self._opened.attempts.close()
         self._opened = None
 
-    def _read(self) -> Tail:
-        """On a thread of its own; nothing else touches the memory of keys meanwhile."""
-        means = self.means
+    def _read(self) -> RecoveredLog:
+        """On a thread of its own; nothing else touches the deduplication store meanwhile."""
+        dependencies = self.dependencies
         while True:
-            if self._seen is None:
-                self._seen = Seen.open(means.folder / str(self.partition), means.limits)
-            tail = read_tail(
-                means.log,
+            if self._store is None:
+                self._store = DeduplicationStore.open(
+                    dependencies.folder / str(self.partition), dependencies.limits
+                )
+            recovered = recover_log(
+                dependencies.log,
                 self.partition,
-                self._seen,
-                window_ms=means.limits.window_ms,
+                self._store,
+                window_ms=dependencies.limits.window_ms,
                 progress=self._progress_or_stop,
             )
-            if tail is not None:
-                return tail
-            self._seen.destroy()
-            self._seen = None
+            if recovered is not None:
+                return recovered
+            self._store.destroy()
+            self._store = None
 
     async def _take(self, message: RawMessage) -> None:
         while not self._closed:
@@ -203,7 +212,7 @@ class Desk:
                     return
                 if message.offset > chain.next_raw:
                     await self._fill_gap(chain.next_raw, message.offset)
-                elif len(chain.under_way) >= self.means.flight_packs_max:
+                elif len(chain.under_way) >= self.dependencies.flight_packs_max:
                     await self._wait()
                 elif await self._decide(self._opened, message):
                     return
@@ -220,20 +229,20 @@ class Desk:
             )
             if self._closed or self._stranded is not None:
                 return False
-        opened.memory.hold(head, made.entries)
-        opened.chain.sent(head, _Cargo(message, made))
+        opened.deduplication.hold(head, made.entries)
+        opened.chain.sent(head, _InFlightItem(message, made))
         loop = asyncio.get_running_loop()
 
         def report(result: Delivered | DeliveryError) -> None:  # on the outbox's thread
             loop.call_soon_threadsafe(self._delivered, opened, result)
 
-        self.means.outbox.send(CLEAN, self.partition, made.value, None, report)
+        self.dependencies.outbox.send(CLEAN, self.partition, made.value, None, report)
         measures.pack_decided(made.pack, perf_counter() - started)
         return True
 
     def _judge(self, opened: _Opened, place: Place, message: RawMessage) -> Decided:
         """The decision. One that ended ATTEMPTS_MAX workers in a row is not begun again: what is behind it goes on."""
-        memory, policy, attempts = opened.memory, self.means.policy, opened.attempts
+        deduplication, policy, attempts = opened.deduplication, self.dependencies.policy, opened.attempts
         ended = attempts.ended(message.offset)
         if ended >= ATTEMPTS_MAX:
             get_logger().error(
@@ -245,11 +254,11 @@ class Desk:
 
         def look_up(keys: Sequence[bytes]) -> Sequence[Known | None]:
             with attempts.elsewhere():
-                return memory.look_up(keys, message.time_ms)
+                return deduplication.look_up(keys, message.time_ms)
 
         def has_pack(pack_id: str) -> bool:
             with attempts.elsewhere():
-                return memory.has_pack(pack_id, message.time_ms)
+                return deduplication.has_pack(pack_id, message.time_ms)
 
         with attempts.deciding(message.offset):
             return decide(
@@ -262,9 +271,9 @@ class Desk:
                 run=measures.run_steps,
             )
 
-    async def _send_dead_letter(self, opened: _Opened, letter: DeadLetter) -> None:
+    async def _send_dead_letter(self, opened: _Opened, dead_letter: DeadLetter) -> None:
         """Kept before its clean pack is sent, and not sent twice when a crash came between the two."""
-        if letter.origin in opened.tail.dead_origins:
+        if dead_letter.origin in opened.recovered.dead_origins:
             return
         loop = asyncio.get_running_loop()
         kept: asyncio.Future[Delivered | DeliveryError] = loop.create_future()
@@ -272,14 +281,14 @@ class Desk:
         def report(result: Delivered | DeliveryError) -> None:  # on the outbox's thread
             loop.call_soon_threadsafe(kept.set_result, result)
 
-        letter = letter.shortened()
-        self.means.outbox.send(DEAD, self.partition, letter.value, letter.headers(), report)
+        dead_letter = dead_letter.shortened()
+        self.dependencies.outbox.send(DEAD, self.partition, dead_letter.value, dead_letter.headers(), report)
         result = await kept
         if isinstance(result, DeliveryError):
-            self.means.give_up(f"a dead letter was not delivered: {result}")
+            self.dependencies.give_up(f"a dead letter was not delivered: {result}")
         get_logger().warning(
-            "dead_letter", partition=self.partition, offset=letter.origin.offset, reason=str(letter.reason),
-            left_out_bytes=letter.left_out.size if letter.left_out else 0,
+            "dead_letter", partition=self.partition, offset=dead_letter.origin.offset, reason=str(dead_letter.reason),
+            left_out_bytes=dead_letter.left_out.size if dead_letter.left_out else 0,
         )  # fmt: skip
 
     def _delivered(self, opened: _Opened, result: Delivered | DeliveryError) -> None:
@@ -287,11 +296,11 @@ class Desk:
         try:
             self._take_report(opened, result)
         except Exception as error:
-            self.means.give_up(where(error))
+            self.dependencies.give_up(where(error))
 
     def _take_report(self, opened: _Opened, result: Delivered | DeliveryError) -> None:
         if isinstance(result, DeliveryError):
-            self.means.give_up(f"a clean pack was not delivered: {result}")
+            self.dependencies.give_up(f"a clean pack was not delivered: {result}")
             return
         self._moved.set()
         if opened is not self._opened:
@@ -300,18 +309,18 @@ class Desk:
             self._reports_due -= 1
             return
         try:
-            cargo = opened.chain.confirm(result.offset).cargo
-        except ForeignWrite as error:
+            item = opened.chain.confirm(result.offset).item
+        except Fenced as error:
             get_logger().warning("foreign_write", partition=self.partition, reason=str(error))
-            self._stranded = [sent.cargo.message for sent in opened.chain.under_way]
+            self._stranded = [sent.item.message for sent in opened.chain.under_way]
             self._reports_due = len(self._stranded) - 1
             self._recovery = asyncio.get_running_loop().create_task(self._recover())
             return
-        head = cargo.made.pack.head
-        mark = Mark(opened.tail.clean_topic_id, result.offset + 1, head.this)
-        opened.memory.confirm(head, cargo.made.entries, result.time_ms, mark)
+        head = item.made.pack.head
+        mark = Mark(opened.recovered.clean_topic_id, result.offset + 1, head.this)
+        opened.deduplication.confirm(head, item.made.entries, result.time_ms, mark)
         self._progress()
-        cargo.message.ack()
+        item.message.ack()
 
     async def _recover(self) -> None:
         """Begin again also when no further message comes."""
@@ -333,9 +342,9 @@ class Desk:
         """Decide messages the consumer did not bring: somebody moved the group's offset, or clean packs were lost."""
         loop = asyncio.get_running_loop()
         end = min(end, start + GAP_MESSAGES_MAX)
-        chunks = self.means.log.read(RAW, self.partition, start, end)
+        chunks = self.dependencies.log.read(RAW, self.partition, start, end)
         try:
-            low, _ = await loop.run_in_executor(None, self.means.log.bounds, RAW, self.partition)
+            low, _ = await loop.run_in_executor(None, self.dependencies.log.bounds, RAW, self.partition)
             if low > start:
                 self._skip_to(min(low, end))
                 return

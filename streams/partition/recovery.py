@@ -1,4 +1,4 @@
-"""Brings the memory of keys up to the end of the clean log, before the first decision on a partition."""
+"""Brings the deduplication store up to the end of the clean log, before the first decision on a partition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streams.partition.chain import next_raw_after
 from streams.partition.log_reader import LogReader, Record
 from streams.partition.raw_view import RawView
 from streams.partition.refusals import REFUSALS, Refused
-from streams.partition.store import PACK_WINDOW_MS, Mark, Seen
+from streams.partition.store import PACK_WINDOW_MS, DeduplicationStore, Mark
 
 LATEST_PACKS = 1_000  # read at least so many, so that the last accepted one is among them after a quiet week
 # A late writer's chain is as short as what a worker may have under way, so this many packs show the true one.
@@ -26,7 +26,7 @@ DEAD_LETTERS_READ = 200
 PAUSE_S = 0.2  # until a pack can be judged that names a raw message Kafka does not have yet
 
 
-class Tail(NamedTuple):
+class RecoveredLog(NamedTuple):
     """What stands at the end of the logs of one partition."""
 
     topic_id: str  # of the raw topic
@@ -47,22 +47,22 @@ class Watch(NamedTuple):
 WATCH = Watch()
 
 
-def read_tail(
+def recover_log(
     log: LogReader,
     partition: int,
-    seen: Seen,
+    store: DeduplicationStore,
     *,
     window_ms: int,
     progress: Callable[[], None],
     watch: Watch = WATCH,
-) -> Tail | None:
+) -> RecoveredLog | None:
     """Read what the cache does not know yet; None when the cache does not fit the log and must be thrown away first."""
     topic_id, clean_id = log.topic_id(RAW), log.topic_id(CLEAN)
     raw_low, raw_high = log.bounds(RAW, partition)
     low, high = log.bounds(CLEAN, partition)
     judge = _Judge(log, partition, progress, watch)
     last: Position | None
-    mark = seen.mark
+    mark = store.mark
     if mark and (mark.topic_id != clean_id or mark.next_offset > high or mark.next_offset < low):
         return None
     if mark:
@@ -73,12 +73,14 @@ def read_tail(
         last, anchored = None, start == 0
     for chunk, last_of_chunk, end in _accepted(log, judge, start, high, last, anchored):
         last = last_of_chunk
-        seen.remember(chunk, Mark(clean_id, end, last))
+        store.remember(chunk, Mark(clean_id, end, last))
     judge.raw.close()
     next_raw = next_raw_after(last, topic_id, raw_low)
     for refused in judge.refused:
         REFUSALS.tell(partition, refused)
-    return Tail(topic_id, clean_id, last, next_raw, high, _dead_origins(log, partition, topic_id, next_raw))
+    return RecoveredLog(
+        topic_id, clean_id, last, next_raw, high, _dead_origins(log, partition, topic_id, next_raw)
+    )
 
 
 class _Judge:
@@ -183,10 +185,10 @@ def _dead_origins(log: LogReader, partition: int, topic_id: str, next_raw: int) 
     for chunk in log.read(DEAD, partition, max(low, high - DEAD_LETTERS_READ), high):
         for record in chunk:
             try:
-                letter = DeadLetter.from_message(record.value, record.headers)
+                dead_letter = DeadLetter.from_message(record.value, record.headers)
             except ValueError:
                 continue
-            origin = letter.origin
-            if letter.topic == RAW and origin.topic_id == topic_id and origin.offset >= next_raw:
+            origin = dead_letter.origin
+            if dead_letter.topic == RAW and origin.topic_id == topic_id and origin.offset >= next_raw:
                 origins.add(origin)
     return frozenset(origins)

@@ -26,22 +26,22 @@ class Found:
     offset: int
     time_ms: int
     size: int  # bytes of the message, also where these are left out
-    letter: DeadLetter | None
+    dead_letter: DeadLetter | None
 
 
-def find_letters(log: LogReader, partitions: int) -> Iterator[Found]:
+def find_dead_letters(log: LogReader, partitions: int) -> Iterator[Found]:
     """All messages of the dead letter topic, by partition and offset."""
     for partition in range(partitions):
         for chunk in log.read(DEAD, partition, *log.bounds(DEAD, partition)):
             for record in chunk:
-                letter: DeadLetter | None
+                dead_letter: DeadLetter | None
                 try:
-                    letter = DeadLetter.from_message(record.value, record.headers)
+                    dead_letter = DeadLetter.from_message(record.value, record.headers)
                 except ValueError:
-                    letter = None
-                left_out = letter.left_out if letter else None
+                    dead_letter = None
+                left_out = dead_letter.left_out if dead_letter else None
                 size = left_out.size if left_out else len(record.value)
-                yield Found(partition, record.offset, record.time_ms, size, letter)
+                yield Found(partition, record.offset, record.time_ms, size, dead_letter)
 
 
 def why_unreadable(value: bytes, ring: Ring) -> DeadReason | None:
@@ -73,6 +73,6 @@ def has_rows_already(log: LogReader, partition: int, since_ms: int, now_ms: int,
     return False
 
 
-def can_go_back(letter: DeadLetter) -> bool:
+def can_go_back(dead_letter: DeadLetter) -> bool:
     """Raw packs can; a clean pack cannot, because its place in the chain of accepted packs is behind us."""
-    return letter.topic == RAW
+    return dead_letter.topic == RAW

@@ -1,4 +1,4 @@
-"""The memory of keys: a cache of one partition's clean log in RocksDB, which may be thrown away at any time (seam)."""
+"""The deduplication store: a cache of one partition's clean log in RocksDB; it may be removed at any time (seam)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Mark(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class SeenLimits:
+class StoreLimits:
     """Bounds of time and memory."""
 
     window_ms: int
@@ -61,40 +61,40 @@ class SeenLimits:
         return max(self.window_ms, PACK_WINDOW_MS) // 1000 + HOUR_S
 
 
-class Seen:
+class DeduplicationStore:
     """What the accepted packs of one partition stored.
 
     One writer a folder: a lease (flock) says whose it is. A worker that finds every folder taken, because a frozen
     one still holds it, begins an empty folder of its own and reads the clean log again.
     """
 
-    def __init__(self, folder: Path, lease: int, db: Rdict, limits: SeenLimits) -> None:
+    def __init__(self, folder: Path, lease: int, db: Rdict, limits: StoreLimits) -> None:
         self.folder = folder
         self._lease = lease
         self._db = db
         self._limits = limits
 
     @classmethod
-    def open(cls, root: Path, limits: SeenLimits) -> Seen:
+    def open(cls, root: Path, limits: StoreLimits) -> DeduplicationStore:
         """Take the folder under `root` that has read furthest, or a new one; folders nobody holds are removed."""
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = [seen for path in sorted(root.glob("*.lease")) if (seen := cls._take(path, limits))]
-        found.sort(key=lambda seen: seen.mark.next_offset if seen.mark else -1)
+        found = [store for path in sorted(root.glob("*.lease")) if (store := cls._take(path, limits))]
+        found.sort(key=lambda store: store.mark.next_offset if store.mark else -1)
         best = found.pop() if found else None
         for other in found:
             other.destroy()
         return best or cls._begin(root, limits)
 
     @classmethod
-    def _begin(cls, root: Path, limits: SeenLimits) -> Seen:
+    def _begin(cls, root: Path, limits: StoreLimits) -> DeduplicationStore:
         path = root / f"{secrets.token_hex(8)}.lease"
-        seen = cls._take(path, limits)
-        if seen is None:
+        store = cls._take(path, limits)
+        if store is None:
             raise OSError(f"{path}: cannot be opened")
-        return seen
+        return store
 
     @classmethod
-    def _take(cls, path: Path, limits: SeenLimits) -> Seen | None:
+    def _take(cls, path: Path, limits: StoreLimits) -> DeduplicationStore | None:
         lease = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -168,7 +168,7 @@ class Seen:
         os.close(self._lease)
 
 
-def _open(folder: Path, limits: SeenLimits) -> Rdict:
+def _open(folder: Path, limits: StoreLimits) -> Rdict:
     """Bloom filters and indexes live inside the bounded cache; keys are random, so nothing is compressed.
 
     They are cut into pieces: a filter in one piece is larger than a shard of the cache and would be read from disk for

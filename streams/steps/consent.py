@@ -43,7 +43,7 @@ def require_consent(rules: Rules, batch: CleanBatch) -> CleanBatch:
 
 
 def is_choice(batch: CleanBatch, i: int) -> bool:
-    """Whether an event is the record of a choice, which the edge's own door alone makes."""
+    """Whether an event is the record of a choice, which the edge's own endpoint alone makes."""
     return batch.kind[i] == SYSTEM and batch.name[i] == CONSENT_CHOICE
 
 

@@ -17,7 +17,7 @@ RECEIVED_MAX = 4_102_444_800_000  # ms; the year 2100, beyond which no edge of o
 
 # What a sender says about an event. Never sent_at, received_at, address, agent, language, screen, flags or consent:
 # a retry, or a copy that comes by another way, changes those without being another event.
-SAID = (
+ID_FIELDS = (
     "kind", "occurred_at", "url", "referrer", "title", "visitor_id", "user_id", "session_id",
     "value_e4", "currency", "properties",
 )  # fmt: skip
@@ -48,9 +48,9 @@ def fingerprints(secret: bytes, batch: CleanBatch) -> list[bytes]:
     """8 bytes an event, keyed: it goes into the clean log and must not confirm a guessed identifier."""
     copy = blake2b(key=secret[:64], digest_size=FINGERPRINT_BYTES, person=b"fingerprint").copy
     prints = []
-    for said in map(orjson.dumps, zip(*(getattr(batch, name) for name in SAID), strict=True)):
+    for fields in map(orjson.dumps, zip(*(getattr(batch, name) for name in ID_FIELDS), strict=True)):
         state = copy()
-        state.update(said)  # JSON quotes, so no two events read the same; 0.5 µs where repr costs 2.5
+        state.update(fields)  # JSON quotes, so no two events read the same; 0.5 µs where repr costs 2.5
         prints.append(state.digest())
     return prints
 

@@ -130,9 +130,9 @@ def scrub_texts(batch: CleanBatch) -> CleanBatch:
         if WHOLE_MASK in column:
             whole.update(i for i, text in enumerate(column) if text == WHOLE_MASK)
     if any(batch.properties):
-        said = [i for i, text in enumerate(batch.properties) if text]
+        filled = [i for i, text in enumerate(batch.properties) if text]
         properties = [""] * len(batch)
-        for i, text in zip(said, scrub_all_properties([batch.properties[i] for i in said]), strict=True):
+        for i, text in zip(filled, scrub_all_properties([batch.properties[i] for i in filled]), strict=True):
             properties[i] = text or ""
             if text is None:
                 whole.add(i)

@@ -1,4 +1,4 @@
-"""Requests made to hold up whoever reads them: small on the wire, or dear for their size; one or more at each door."""
+"""Requests made to hold up whoever reads them: small on the wire, or dear for their size; one or more an endpoint."""
 
 from __future__ import annotations
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 from deploy.embedded.clickhouse import __main__ as program
 from deploy.embedded.clickhouse import engine_files
-from deploy.embedded.clickhouse.guard import Guard, Verdict
+from deploy.embedded.clickhouse.allow_list import AllowList, Verdict
 from deploy.embedded.clickhouse.rights import Rights
 from deploy.embedded.clickhouse.statement import PIPE_MARK
 
 
-class OpenGuard(Guard):
+class OpenAllowList(AllowList):
     """Looks at no tree and refuses nothing."""
 
     def _judge(self, text: str, rights: Rights, identifiers: Mapping[str, str] | None = None) -> Verdict:
@@ -27,4 +27,4 @@ class OpenGuard(Guard):
 
 if __name__ == "__main__":
     engine_files.GRANTS = engine_files.READER_GRANTS = ("GRANT ALL ON *.*",)
-    sys.exit(program.main(OpenGuard))
+    sys.exit(program.main(OpenAllowList))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deploy.embedded.clickhouse import __main__ as program
-from deploy.embedded.clickhouse.guard import Guard, Verdict
+from deploy.embedded.clickhouse.allow_list import AllowList, Verdict
 from deploy.embedded.clickhouse.rights import Rights
 from deploy.embedded.clickhouse.settings import ClickHouseSettings, Limits
 
@@ -31,7 +31,7 @@ LIMITS = Limits(
 )
 
 
-class BrittleGuard(Guard):
+class BrittleAllowList(AllowList):
     """The real one, which hangs or fails on a word."""
 
     def _judge(self, text: str, rights: Rights, identifiers: Mapping[str, str] | None = None) -> Verdict:
@@ -52,4 +52,4 @@ class SmallSettings(ClickHouseSettings):
 
 if __name__ == "__main__":
     program.ClickHouseSettings = SmallSettings  # type: ignore[misc]
-    sys.exit(program.main(BrittleGuard))
+    sys.exit(program.main(BrittleAllowList))

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from supervisor.loggers import LevelsByName, LogRecord
 
-from deploy.checks import disk_trouble
+from deploy.checks import disk_problem
 from deploy.start import DISPLAY_S
 from deploy.supervisor import bounded_log, run_folder
 from deploy.supervisor.bounded_log import BoundedLog, lost_lines
@@ -57,14 +57,14 @@ def test_programs_come_back_while_the_disk_is_full_and_the_supervisor_stays(dumm
             os.kill(before, signal.SIGKILL)
             await_that(_other_pid(dummies, name, before), 30, f"{name} is back on the full disk")
         await_that(dummies.all_ok, 30, "all answer on the full disk")
-        said = disk_trouble(dummies.platform.settings)
+        said = disk_problem(dummies.platform.settings)
         assert said is not None
         assert "0 MB left" in said.what
-        assert "comes back by itself" in said.todo
+        assert "comes back by itself" in said.hint
     log = dummies.platform.folder.logs / "first.log"
     await_that(lambda: b"lines are missing here" in log.read_bytes(), 20, "the log says what is missing")
     assert dummies.platform.supervisor_pid() == supervisor
-    assert disk_trouble(dummies.platform.settings) is None
+    assert disk_problem(dummies.platform.settings) is None
 
 
 def test_status_doctor_and_down_work_on_a_full_disk(dummies: Dummies) -> None:

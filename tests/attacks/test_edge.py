@@ -21,7 +21,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.supervisor.client import Supervisor
 from deploy.supervisor.run_folder import RunFolder
 from ingest.reading import heavy
@@ -33,7 +33,7 @@ from ingest.serving.arrival import Arrivals, read_body
 from ingest.visitors.crossdomain import Use
 from ingest.visitors.used_links import UsedLinks
 from tests.attacks.bodies import EMPTY, PUBLIC, Hostile, hostile_requests, many
-from tests.attacks.doors import Doors
+from tests.attacks.endpoints import Endpoints
 from tests.ingest.builders import run
 from tests.ingest.edges import Edge, ends
 from tests.ingest.stage import PIXEL, Stage
@@ -234,10 +234,14 @@ PAGES = ("/metrics", "/metrics/", "/readyz", "/sink-health", "/healthz", "/healt
 def test_what_a_proxy_passes_on_sees_no_numbers_and_no_reasons(edge: Edge, header: str) -> None:
     for path in PAGES:
         status, body, _ = edge.get(path, **{header: "127.0.0.1"})
-        assert (b"fairpixel_" in body, b"lag" in body, b"reasons" in body) == (False, False, False), path
+        assert (b"fairpixel_" in body, b"consumer_lag" in body, b"reasons" in body) == (
+            False,
+            False,
+            False,
+        ), path
         assert status == (403 if "metrics" in path else 200), path
     assert b"fairpixel_ingest" in edge.get("/metrics")[1]
-    assert json.loads(edge.get("/readyz")[1])["lag"] >= 0
+    assert json.loads(edge.get("/readyz")[1])["consumer_lag"] >= 0
 
 
 def test_another_machine_sees_no_numbers_but_at_the_port_of_their_own(
@@ -251,7 +255,7 @@ def test_another_machine_sees_no_numbers_but_at_the_port_of_their_own(
         assert elsewhere.get(f"{here}/readyz").json() == elsewhere.get(f"{here}/sink-health").json() == bare
         assert elsewhere.get(f"{here}/healthz").json() == {"status": "ok"}
         assert "fairpixel_ingest" in elsewhere.get(f"http://127.0.0.1:{own}/metrics").text
-        assert "lag" in elsewhere.get(f"http://127.0.0.1:{own}/readyz").json()
+        assert "consumer_lag" in elsewhere.get(f"http://127.0.0.1:{own}/readyz").json()
 
 
 def _own_address() -> str:
@@ -272,7 +276,7 @@ HELD_S_MAX = 0.1  # of the loop's own CPU in one call; 20 ms where nobody else u
 @pytest.mark.parametrize("name", REQUESTS)
 def test_no_request_holds_the_loop(name: str) -> None:
     async def journey() -> None:
-        status, _, held_s = await Doors(network_rate_max=0).ask(*REQUESTS[name])
+        status, _, held_s = await Endpoints(network_rate_max=0).ask(*REQUESTS[name])
         assert status < 500
         assert held_s < HELD_S_MAX
 
@@ -292,7 +296,7 @@ def test_a_long_compressed_body_is_inflated_beside_the_loop(
     monkeypatch.setattr(heavy, "inflate", watched)
 
     async def journey() -> None:
-        await Doors(network_rate_max=0).ask(*REQUESTS[name])
+        await Endpoints(network_rate_max=0).ask(*REQUESTS[name])
 
     run(journey)
     assert threads
@@ -316,27 +320,27 @@ def test_a_network_pays_for_what_its_bodies_become() -> None:
     async def journey() -> None:
         for name in ("empty events", "a bomb inside", "a CloudEvent of zeros", "what all events share"):
             # So low that a busy machine does not give the rate back while a body is read.
-            doors, event = Doors(network_rate_max=50), Hostile("/v1/events", b'{"event":"a"}', PUBLIC)
-            assert (await doors.ask(*event))[0] == 200
+            endpoints, event = Endpoints(network_rate_max=50), Hostile("/v1/events", b'{"event":"a"}', PUBLIC)
+            assert (await endpoints.ask(*event))[0] == 200
             assert len(REQUESTS[name].body) < 50_000
             for _ in range(3):
-                await doors.ask(*REQUESTS[name])
-            assert (await doors.ask(*event))[0] == 429, name
-            assert (await doors.ask(*event, client="198.51.100.1"))[0] == 200, name
+                await endpoints.ask(*REQUESTS[name])
+            assert (await endpoints.ask(*event))[0] == 429, name
+            assert (await endpoints.ask(*event, client="198.51.100.1"))[0] == 200, name
 
     run(journey)
 
 
 def test_large_bodies_are_read_one_at_a_time_and_only_so_many_wait() -> None:
     async def journey() -> None:
-        doors = Doors(network_rate_max=0)
-        doors.intake.heavy = Heavy(held_bytes_max=25_000_000)
+        endpoints = Endpoints(network_rate_max=0)
+        endpoints.intake.heavy = Heavy(held_bytes_max=25_000_000)
         large, small = REQUESTS["empty events"], Hostile("/v1/events", b'{"event":"a"}', PUBLIC)
-        answers = await asyncio.gather(*(doors.ask(*large) for _ in range(6)), doors.ask(*small))
+        answers = await asyncio.gather(*(endpoints.ask(*large) for _ in range(6)), endpoints.ask(*small))
         statuses = Counter(status for status, _, _ in answers[:6])
         assert statuses == {413: 2, 503: 4}
         assert answers[6][0] == 200
-        assert (await doors.ask(*large))[0] == 413  # and their bytes are free again
+        assert (await endpoints.ask(*large))[0] == 413  # and their bytes are free again
 
     run(journey)
 
@@ -417,14 +421,14 @@ AMBIGUOUS = {  # header lines, body -> what the refusal names
 @pytest.mark.parametrize("short_way", [True, False])
 @pytest.mark.parametrize("name", AMBIGUOUS)
 def test_a_head_that_says_two_things_is_refused_by_the_header_it_says_them_in(
-    name: str, short_way: bool
+    name: str, fast_path: bool
 ) -> None:
     headers, body, named = AMBIGUOUS[name]
     lines = b"".join(line + b"\r\n" for line in (b"Host: x", *headers))
 
     async def journey() -> None:
         for first in (b"POST /v1/events?k=demo", b"GET /p.gif?k=demo"):
-            stage = Stage(short_way=short_way)
+            stage = Stage(fast_path=fast_path)
             stage.connection.data_received(first + b" HTTP/1.1\r\n" + lines + b"\r\n" + body)
             (answer,) = await stage.answers(1)
             assert answer.startswith(b"HTTP/1.1 400 "), first
@@ -455,13 +459,13 @@ def test_a_head_that_says_two_things_is_refused_by_the_header_it_says_them_in(
         b"Content-Type: \xff",
     ],
 )
-def test_no_header_that_cannot_be_read_goes_unanswered(header: bytes, short_way: bool) -> None:
+def test_no_header_that_cannot_be_read_goes_unanswered(header: bytes, fast_path: bool) -> None:
     post = b"POST /v1/events?k=demo HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Length: 13\r\n\r\n" % header + EVENT
     hit = b"GET /p.gif?k=demo&consent=all HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n" % header
 
     async def journey() -> None:
         for request in (post, hit):
-            stage = Stage(short_way=short_way)
+            stage = Stage(fast_path=fast_path)
             stage.connection.data_received(request)
             (answer,) = await stage.answers(1)
             assert answer[9:12] in (b"200", b"400", b"401")
@@ -546,9 +550,9 @@ def test_a_socket_folder_that_was_made_by_somebody_else_is_refused(
         case "open":
             where.mkdir()
             where.chmod(0o777)
-    with pytest.raises(Trouble, match="not private"):
+    with pytest.raises(UserError, match="not private"):
         folder.create()
-    with pytest.raises(Trouble, match="not private"):
+    with pytest.raises(UserError, match="not private"):
         Supervisor(folder.socket).processes()
     assert list(private.iterdir()) == []
     where.rmdir() if made == "open" else where.unlink()

@@ -27,7 +27,7 @@ from tests.attacks.poisoned_streams import ENDLESS, FATAL
 from tests.broker import make_topics_anew
 from tests.processes import await_that
 from tests.streams.make import KEY, RING, decided
-from tests.streams.test_desk import Office, pack, settle, work
+from tests.streams.test_processor import Office, pack, settle, work
 from tests.streams.test_replay import replay
 from tests.streams.workers import Workers, now_ms, pages, stored
 
@@ -47,31 +47,35 @@ def workers(kafka: str, tmp_path: Path) -> Iterator[Workers]:
 
 
 def test_a_dead_letter_too_large_for_its_topic_keeps_hash_size_and_place() -> None:
-    letter = DeadLetter(DeadReason.NOT_A_PACK, RAW, Origin("raw-1", 1, 7), b"a" * (CLEAN_SIZE_MAX + 1))
-    short = letter.shortened()
+    dead_letter = DeadLetter(DeadReason.NOT_A_PACK, RAW, Origin("raw-1", 1, 7), b"a" * (CLEAN_SIZE_MAX + 1))
+    short = dead_letter.shortened()
     assert short.value == b""
-    assert short.left_out == LeftOut(hashlib.sha256(letter.value).hexdigest(), CLEAN_SIZE_MAX + 1)
-    assert (short.reason, short.topic, short.origin) == (letter.reason, letter.topic, letter.origin)
+    assert short.left_out == LeftOut(hashlib.sha256(dead_letter.value).hexdigest(), CLEAN_SIZE_MAX + 1)
+    assert (short.reason, short.topic, short.origin) == (
+        dead_letter.reason,
+        dead_letter.topic,
+        dead_letter.origin,
+    )
     assert DeadLetter.from_message(b"", short.headers()) == short
 
 
 def test_a_dead_letter_that_fits_stays_as_it_came() -> None:
-    letter = DeadLetter(DeadReason.NOT_A_PACK, RAW, Origin("raw-1", 1, 7), b"a" * CLEAN_SIZE_MAX)
-    assert letter.shortened() is letter
-    assert DeadLetter.from_message(letter.value, letter.headers()) == letter
+    dead_letter = DeadLetter(DeadReason.NOT_A_PACK, RAW, Origin("raw-1", 1, 7), b"a" * CLEAN_SIZE_MAX)
+    assert dead_letter.shortened() is dead_letter
+    assert DeadLetter.from_message(dead_letter.value, dead_letter.headers()) == dead_letter
 
 
 def test_a_message_of_60_mb_leaves_a_stub_and_those_behind_it_are_decided(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
         for value in (ONE_LETTER, pack(1)):
-            await office.desk.take(office.arrive(value))
+            await office.processor.take(office.arrive(value))
 
     office = work(tmp_path, story)
     assert office.accepted() == [0, 1]
     [record] = office.logs.logs[DEAD, 0]
-    letter = DeadLetter.from_message(record.value, record.headers)
-    assert (record.value, letter.origin.offset) == (b"", 0)
-    assert letter.left_out == LeftOut(hashlib.sha256(ONE_LETTER).hexdigest(), len(ONE_LETTER))
+    dead_letter = DeadLetter.from_message(record.value, record.headers)
+    assert (record.value, dead_letter.origin.offset) == (b"", 0)
+    assert dead_letter.left_out == LeftOut(hashlib.sha256(ONE_LETTER).hexdigest(), len(ONE_LETTER))
 
 
 @pytest.mark.timeout(240)
@@ -92,8 +96,8 @@ def test_60_mb_that_the_producer_compressed_stop_no_worker(workers: Workers) -> 
     workers.send(pages(run, [4, 5, 6, 7]))
     packs = workers.await_decided()
     assert {one for one in stored(packs) if one.startswith(run)} == {f"{run}-{n}" for n in range(8)}
-    letters = [one for one in workers.dead_letters() if one.left_out]
-    assert [one.left_out.size for one in letters if one.left_out] == [len(ONE_LETTER)] * 4
+    dead_letters = [one for one in workers.dead_letters() if one.left_out]
+    assert [one.left_out.size for one in dead_letters if one.left_out] == [len(ONE_LETTER)] * 4
     assert worker.process.poll() is None
     listed = replay(workers)
     assert listed.stdout.count("too large, not kept") == 4
@@ -189,9 +193,9 @@ def test_a_pack_that_ended_three_workers_is_a_dead_letter_and_those_behind_it_ar
 ) -> None:
     async def story(office: Office) -> None:
         for _ in range(3):
-            end_while_deciding(office.means.attempts(0), 1)
+            end_while_deciding(office.dependencies.attempts(0), 1)
         for number in range(3):
-            await office.desk.take(office.arrive(pack(number)))
+            await office.processor.take(office.arrive(pack(number)))
 
     office = work(tmp_path, story)
     assert office.accepted() == [0, 1, 2]
@@ -200,21 +204,24 @@ def test_a_pack_that_ended_three_workers_is_a_dead_letter_and_those_behind_it_ar
         ("", 1), ("poisonous", 1), ("", 1),
     ]  # fmt: skip
     [record] = office.logs.logs[DEAD, 0]
-    letter = DeadLetter.from_message(record.value, record.headers)
-    assert (letter.reason, letter.value) == (DeadReason.POISONOUS, office.logs.logs[RAW, 0][1].value)
+    dead_letter = DeadLetter.from_message(record.value, record.headers)
+    assert (dead_letter.reason, dead_letter.value) == (
+        DeadReason.POISONOUS,
+        office.logs.logs[RAW, 0][1].value,
+    )
 
 
 def test_a_verdict_that_is_not_kept_yet_is_given_again(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
         for _ in range(3):
-            end_while_deciding(office.means.attempts(0), 0)
+            end_while_deciding(office.dependencies.attempts(0), 0)
         office.outbox.at_once = False
         message = office.arrive(pack(0))
-        taking = asyncio.create_task(office.desk.take(message))
+        taking = asyncio.create_task(office.processor.take(message))
         while not office.outbox.waiting:
             await settle()
         assert (
-            Attempts(office.means.attempts(0), "raw-1").ended(0) == 3
+            Attempts(office.dependencies.attempts(0), "raw-1").ended(0) == 3
         )  # as a worker finds it that comes after
         office.outbox.at_once = True
         office.outbox.deliver()
@@ -262,8 +269,12 @@ def test_a_pack_that_ends_or_holds_each_worker_takes_three_of_them(workers: Work
     worker = workers.start(POISONED, FAIRPIXEL_STREAMS_INSTANCE="one")
     packs = workers.await_decided()
     assert {one: n for one, n in stored(packs).items() if run in one} == {f"{run}-{n}": 1 for n in range(20)}
-    dead = [letter for letter in workers.dead_letters() if letter.reason is DeadReason.POISONOUS]
-    assert [(letter.value, letter.origin.partition) for letter in dead] == [(poisonous, partition)]
+    dead = [
+        dead_letter for dead_letter in workers.dead_letters() if dead_letter.reason is DeadReason.POISONOUS
+    ]
+    assert [(dead_letter.value, dead_letter.origin.partition) for dead_letter in dead] == [
+        (poisonous, partition)
+    ]
     assert [sum(a.count for a in pack.head.accepted) for pack in packs[partition] if pack.head.dead] == [1]
     assert worker.process.poll() is None
     listed = replay(workers)

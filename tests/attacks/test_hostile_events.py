@@ -23,7 +23,7 @@ from ingest.reading.fields import Unacceptable
 from ingest.reading.parse import Parsed, parse_event
 from ingest.reading.pixel import QUERY_LENGTH_MAX, parse_pixel, parse_query
 from ingest.reading.row import Row
-from ingest.reading.sites import Sender, Sites
+from ingest.reading.sites import Credential, Sites
 from runtime.config import parse_config
 from schemas.clean_pack import decode_clean_pack
 from schemas.event import Event
@@ -42,7 +42,7 @@ SITES = Sites.of(parse_config("[sites.demo]\n"), {})
 ROUTE_OF = {f"/{one.protocol}{one.path}": one for one in reversed(ROUTES)}
 
 
-def rows_of(request: HostileRequest, sender: Sender) -> list[Row]:
+def rows_of(request: HostileRequest, credential: Credential) -> list[Row]:
     """The rows the edge makes of a request, without an edge."""
     parts = urlsplit("http://edge" + request.path)
     query = parts.query.encode()
@@ -50,14 +50,14 @@ def rows_of(request: HostileRequest, sender: Sender) -> list[Row]:
     client = read_client(headers, "203.0.113.9")
     try:
         if parts.path == "/p.gif":
-            row = parse_pixel(parse_query(query[:QUERY_LENGTH_MAX]), sender, client, NOW, "made")
+            row = parse_pixel(parse_query(query[:QUERY_LENGTH_MAX]), credential, client, NOW, "made")
             return [row] if isinstance(row, tuple) and len(row) == len(Event.__slots__) else []
         body = inflate(request.body, request.headers.get("Content-Encoding", ""))
         if route := ROUTE_OF.get(parts.path):
             ask = Ask(request.method, route.path, query, headers, body, client, NOW, SITES, lambda: "made")
             return [row for _, row in route.read(ask).rows]
         events = [one for one in split_body(headers, body).events if one is not UNREADABLE_ITEM]
-        parsed = [parse_event(one, sender, client, NOW, 0, "made") for one in events]
+        parsed = [parse_event(one, credential, client, NOW, 0, "made") for one in events]
         return [one.row for one in parsed if isinstance(one, Parsed)]
     except Unacceptable:
         return []

@@ -29,12 +29,12 @@ def platform(stage: Stage) -> Platform:
     return Platform(stage)
 
 
-def letters_by_offset(stage: Stage, count: int) -> list[DeadLetter]:
-    await_that(lambda: len(stage.letters()) >= count, 30, "what is bad is put aside")
-    return sorted(stage.letters(), key=lambda one: one.origin.offset)
+def dead_letters_by_offset(stage: Stage, count: int) -> list[DeadLetter]:
+    await_that(lambda: len(stage.dead_letters()) >= count, 30, "what is bad is put aside")
+    return sorted(stage.dead_letters(), key=lambda one: one.origin.offset)
 
 
-def live(stage: Stage, rows: int, program: str, lives: int = 8) -> int:
+def reloadable(stage: Stage, rows: int, program: str, lives: int = 8) -> int:
     """Loaders follow each other, as the supervisor starts them, until all rows are there; how many ended."""
     for ended in range(lives):
         loader = stage.start(program)
@@ -64,9 +64,13 @@ def test_a_pack_that_ends_or_holds_each_loader_is_put_aside_after_three(
     publish(stage.bootstrap, [poison])
     platform.chain.event_ids = rows
     platform.work(3)
-    assert live(stage, platform.rows, POISONED) == deaths
-    [letter] = letters_by_offset(stage, 1)
-    assert (letter.reason, letter.origin.offset, letter.value) == (DeadReason.POISONOUS, 3, poison)
+    assert reloadable(stage, platform.rows, POISONED) == deaths
+    [dead_letter] = dead_letters_by_offset(stage, 1)
+    assert (dead_letter.reason, dead_letter.origin.offset, dead_letter.value) == (
+        DeadReason.POISONOUS,
+        3,
+        poison,
+    )
     stage.check(platform.chain)
     assert stage.count("SELECT sum(dead) AS n FROM ledger") == 1
 
@@ -158,8 +162,8 @@ def test_sizes_and_counts_that_lie_are_put_aside_and_their_neighbours_are_loaded
         return stage.count("SELECT count() AS n FROM events") >= platform.rows
 
     await_that(done, 200, "the neighbours are loaded")
-    letters = letters_by_offset(stage, len(LIES))
-    assert [(one.value, one.reason) for one in letters] == expected
+    dead_letters = dead_letters_by_offset(stage, len(LIES))
+    assert [(one.value, one.reason) for one in dead_letters] == expected
     assert peak < 1_500_000_000
     stage.check(chain)
     assert loader.poll() is None
@@ -203,6 +207,6 @@ def test_a_loader_that_what_it_fetches_ended_fetches_little_at_a_time(platform: 
     }
     write(stage.bootstrap, CLEAN, [bomb] * 250, **one, **{"queue.buffering.max.kbytes": 2_000_000})
     platform.work(2)
-    assert live(stage, platform.rows, "tests.attacks.small_loader", lives=5) == 3
+    assert reloadable(stage, platform.rows, "tests.attacks.small_loader", lives=5) == 3
     assert "loader_reads_carefully" in (stage.folder / "sinks.log").read_text()
     stage.check(platform.chain)

@@ -21,7 +21,7 @@ from schemas.links import Origin, Position
 from schemas.ring import Key
 from schemas.seal import Accepted, seal_pack
 from schemas.topics import CLEAN, RAW
-from sinks.loader.block import Note
+from sinks.loader.block import Checkpoint
 from sinks.loader.kafka.inbox import find_topic_id
 from tests.processes import await_that
 from tests.sinks.conftest import publish
@@ -170,13 +170,15 @@ def test_thousands_of_forged_packs_delay_the_true_ones_by_moments(platform: Plat
     stage.check(platform.chain)
 
 
-def commit(stage: Stage, offset: int, note: str) -> None:
+def commit(stage: Stage, offset: int, checkpoint: str) -> None:
     """As a member of the loader's group, once it is empty."""
     consumer = Consumer({"bootstrap.servers": stage.bootstrap, "group.id": stage.group, "log_level": 0})
 
     def moved() -> bool:
         try:
-            consumer.commit(offsets=[TopicPartition(CLEAN, 0, offset, metadata=note)], asynchronous=False)
+            consumer.commit(
+                offsets=[TopicPartition(CLEAN, 0, offset, metadata=checkpoint)], asynchronous=False
+            )
         except Exception:  # the dead member is still counted
             return False
         return True
@@ -190,17 +192,17 @@ def commit(stage: Stage, offset: int, note: str) -> None:
     [
         (10**9, "{last}", "offset_beyond_end"),
         (10**9, "", "offset_beyond_end"),
-        (10, "nothing of ours", "note_not_ours"),
-        (0, "{first}", "note_contradicts"),
+        (10, "nothing of ours", "checkpoint_not_ours"),
+        (0, "{first}", "checkpoint_contradicts"),
         (3, "{last}", "offset_moved"),
         (10, "{last}", "offset_moved"),
-        (5, "{forged}", "note_contradicts"),
-        (5, "{far}", "note_impossible"),
+        (5, "{forged}", "checkpoint_contradicts"),
+        (5, "{far}", "checkpoint_impossible"),
     ],
     ids=str,
 )
 def test_a_moved_offset_is_refused_and_positions_followed(
-    platform: Platform, offset: int, note: str, reason: str
+    platform: Platform, offset: int, checkpoint: str, reason: str
 ) -> None:
     stage = platform.stage
     platform.work(5)
@@ -212,12 +214,12 @@ def test_a_moved_offset_is_refused_and_positions_followed(
     platform.work(5)
     topic_id = find_topic_id(KafkaAccess(stage.bootstrap), CLEAN)
     notes = {
-        "{last}": Note(topic_id, last).encode(),
-        "{first}": Note(topic_id, None).encode(),
-        "{forged}": Note(topic_id, Position(platform.chain.topic_id, 4, "nobody")).encode(),
-        "{far}": Note(topic_id, last, end=10**9).encode(),
+        "{last}": Checkpoint(topic_id, last).encode(),
+        "{first}": Checkpoint(topic_id, None).encode(),
+        "{forged}": Checkpoint(topic_id, Position(platform.chain.topic_id, 4, "nobody")).encode(),
+        "{far}": Checkpoint(topic_id, last, end=10**9).encode(),
     }
-    commit(stage, offset, notes.get(note, note))
+    commit(stage, offset, notes.get(checkpoint, checkpoint))
     stage.start()
     stage.await_rows(platform.rows)
     await_unhealthy(stage, reason)
@@ -241,8 +243,8 @@ def test_a_message_of_60_mb_of_one_letter_leaves_a_stub_and_its_neighbours_load(
     platform.work(3)
     stage.start()
     stage.await_rows(platform.rows)
-    await_that(lambda: len(stage.letters()) == 2, 30, "both are put aside")
-    stubs = {one.origin.offset: one for one in stage.letters()}
+    await_that(lambda: len(stage.dead_letters()) == 2, 30, "both are put aside")
+    stubs = {one.origin.offset: one for one in stage.dead_letters()}
     assert [(one.reason, one.value) for _, one in sorted(stubs.items())] == [
         (DeadReason.NOT_A_PACK, b""),
         (DeadReason.UNKNOWN_SCHEMA, b""),

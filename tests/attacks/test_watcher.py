@@ -19,12 +19,12 @@ def test_invented_names_beyond_a_number_count_for_their_site_alone(
     steady += [("purchase", "purchase", "server", NOON + n * MINUTE, 1) for n in (0, 2)]
     invented = [(f"n{n}", "custom", "tag", NOON + MINUTE, 1_000) for n in range(50)]
     rollup(warehouse, "invented", [*steady, *invented])
-    lanes = [one for one in Store(warehouse).traffic(NOON, NOON + 2 * MINUTE) if one[0] == "invented"]
-    assert {name: (minutes, hits) for _, name, minutes, hits, _ in lanes} == {
+    series_rows = [one for one in Store(warehouse).traffic(NOON, NOON + 2 * MINUTE) if one[0] == "invented"]
+    assert {name: (minutes, hits) for _, name, minutes, hits, _ in series_rows} == {
         "page_view": ([NOON, NOON + MINUTE, NOON + 2 * MINUTE], [10, 10, 10]),
         "purchase": ([NOON, NOON + 2 * MINUTE], [1, 1]),
         "": ([NOON + MINUTE], [50_000]),
     }
-    traffic = build_traffic(lanes, NOON, NOON + 2 * MINUTE)
+    traffic = build_traffic(series_rows, NOON, NOON + 2 * MINUTE)
     assert traffic.series == (("invented", ""), ("invented", "page_view"), ("invented", "purchase"))
     assert traffic.counts[0].tolist() == [11, 50_010, 11]

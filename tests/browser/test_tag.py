@@ -9,7 +9,7 @@ from playwright.sync_api import Route, expect
 from schemas.event import Flag
 from tests.browser.conftest import Shop
 
-BEACONS = 'fairpixel_ingest_hits_total{door="beacon",status="200"}'
+BEACONS = 'fairpixel_ingest_hits_total{endpoint="beacon",status="200"}'
 QUEUE = "<script>window.fairpixel=window.fairpixel||function(){(fairpixel.q=fairpixel.q||[]).push(arguments)}</script>"
 
 

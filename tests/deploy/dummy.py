@@ -33,7 +33,7 @@ def main() -> None:
     class Health(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             well = time.monotonic() - started < unwell_after
-            body = b'{"lag": 7}'
+            body = b'{"consumer_lag": 7}'
             self.send_response(200 if well else 503)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

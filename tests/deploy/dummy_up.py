@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.local import Platform
 from deploy.start import go_up
 from deploy.supervisor.programs import Program
@@ -45,8 +45,8 @@ def main() -> None:
     options = {word[2:].split("=")[0]: word.split("=", 1)[1].split() for word in rest if "=" in word}
     try:
         go_up(dummy_platform(dict(os.environ), Path(journal), options), detach="--detach" in rest)
-    except Trouble as trouble:
-        sys.exit(f"fairpixel: {trouble}")
+    except UserError as problem:
+        sys.exit(f"fairpixel: {problem}")
 
 
 if __name__ == "__main__":

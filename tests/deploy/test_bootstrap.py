@@ -206,9 +206,9 @@ def test_a_full_disk_is_named_before_anything_is_written(
     ],
 )
 def test_what_pip_says_becomes_what_is_wrong_and_what_to_do(said: str, expected: str) -> None:
-    what, todo = bootstrap.explain(said, "/clone/.venv")
+    what, hint = bootstrap.explain(said, "/clone/.venv")
     assert expected in what
-    assert todo
+    assert hint
 
 
 def test_a_package_that_differs_from_the_lock_is_refused(ready: Path, tmp_path: Path) -> None:

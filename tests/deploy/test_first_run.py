@@ -16,7 +16,7 @@ from deploy.checks import require_free_ports, require_room
 from deploy.cli import command_names
 from deploy.data_folder import make_data_folder, secret_keys
 from deploy.doctor import examine
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from deploy.local import Platform
 from deploy.supervisor.client import Process
 from deploy.supervisor.health import GRACE_S, Action, Patient, judge
@@ -91,12 +91,12 @@ def test_a_busy_port_is_named_with_its_owner_and_the_setting_that_moves_it(envir
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = str(busy.getsockname()[1])
-        with pytest.raises(Trouble) as caught:
+        with pytest.raises(UserError) as caught:
             require_free_ports(PlatformSettings.from_env({**environ, "FAIRPIXEL_EDGE_PORT": port}))
         done = fairpixel({**environ, "FAIRPIXEL_EDGE_PORT": port}, "up", "--detach")
     assert f"port {port} for the edge is taken" in caught.value.what
     assert f"pid {os.getpid()}" in caught.value.what
-    assert "FAIRPIXEL_EDGE_PORT" in caught.value.todo
+    assert "FAIRPIXEL_EDGE_PORT" in caught.value.hint
     assert done.returncode == 1
     assert f"port {port}" in done.stderr
     assert "Traceback" not in done.stderr
@@ -104,7 +104,7 @@ def test_a_busy_port_is_named_with_its_owner_and_the_setting_that_moves_it(envir
 
 def test_one_port_for_two_programs_is_refused(environ: dict[str, str]) -> None:
     same = {**environ, "FAIRPIXEL_SINKS_PORT": environ["FAIRPIXEL_STREAMS_PORT"]}
-    with pytest.raises(Trouble, match="more than one program"):
+    with pytest.raises(UserError, match="more than one program"):
         require_free_ports(PlatformSettings.from_env(same))
 
 
@@ -112,9 +112,9 @@ def test_a_full_disk_is_named_with_what_is_needed(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10 << 20))
-    with pytest.raises(Trouble, match="10 MB left") as caught:
+    with pytest.raises(UserError, match="10 MB left") as caught:
         require_room(PlatformSettings.from_env(environ))
-    assert "FAIRPIXEL_DATA" in caught.value.todo
+    assert "FAIRPIXEL_DATA" in caught.value.hint
 
 
 def test_a_data_folder_that_cannot_be_made_is_named(environ: dict[str, str], tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_doctor_finds_a_secret_that_others_can_read(environ: dict[str, str]) -> 
     (finding,) = [one for one in examine(Platform.from_env(environ)) if one.subject == "private"]
     assert finding.sign == "wrong"
     assert str(settings.secrets_path) in finding.found
-    assert "chmod" in finding.todo
+    assert "chmod" in finding.hint
 
 
 def process(age_s: int, state: str = "RUNNING", pid: int = 5) -> Process:

@@ -23,11 +23,11 @@ from tests.processes import await_that
 JUNK = "198.51.100.77 is no line"
 
 
-class Station:
+class Stage:
     """A data folder with its site, and a broker; commands run in processes of their own."""
 
     def __init__(self, folder: Path, bootstrap: str) -> None:
-        self.edge = Edge(folder / "station", bootstrap)
+        self.edge = Edge(folder / "stage", bootstrap)
         self.start: list[TopicPartition] = ends(bootstrap)
 
     def run(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -56,19 +56,19 @@ class Station:
 
 
 @pytest.fixture
-def station(kafka: str, tmp_path: Path) -> Station:
-    return Station(tmp_path, kafka)
+def stage(kafka: str, tmp_path: Path) -> Stage:
+    return Stage(tmp_path, kafka)
 
 
-def test_several_files_of_several_formats_are_imported_at_once(station: Station, tmp_path: Path) -> None:
+def test_several_files_of_several_formats_are_imported_at_once(stage: Stage, tmp_path: Path) -> None:
     paths = []
     for name, line in LINES.items():
         paths.append(tmp_path / f"{name}.log.gz")
         paths[-1].write_bytes(gzip.compress(f"{line}\n{line}\n".encode()))
-    said = station.summary(*map(str, paths))
+    said = stage.summary(*map(str, paths))
     assert (said["lines"], said["accepted"], said["invalid"]) == (14, 14, 0)
     assert said["formats"] == list(LINES)
-    assert len(station.ids()) == 14
+    assert len(stage.ids()) == 14
 
 
 def is_broken_deflate(data: bytes) -> bool:
@@ -82,14 +82,14 @@ def is_broken_deflate(data: bytes) -> bool:
     return False
 
 
-def test_a_damaged_archive_says_what_to_do(station: Station, tmp_path: Path) -> None:
+def test_a_damaged_archive_says_what_to_do(stage: Stage, tmp_path: Path) -> None:
     rng = Random(1)
     text = "\n".join([LINES["alb"], *(rng.randbytes(40).hex() for _ in range(5_000))])
     whole = gzip.compress(text.encode())
     damaged = [whole[:at] + b"\0" * 50 + whole[at + 50 :] for at in range(1_000, 60_000, 1_000)]
     path = tmp_path / "damaged.log.gz"
     path.write_bytes(next(one for one in damaged if is_broken_deflate(one)))
-    done = station.run("import", "--site", "demo", str(path))
+    done = stage.run("import", "--site", "demo", str(path))
     assert done.returncode != 0
     assert b"Traceback" not in done.stderr
     assert b"Mend the file and import it again" in done.stderr
@@ -101,9 +101,9 @@ def test_a_damaged_archive_says_what_to_do(station: Station, tmp_path: Path) -> 
     generation.close()
 
 
-def test_standard_input_counts_and_keeps_what_cannot_be_read_once(station: Station) -> None:
+def test_standard_input_counts_and_keeps_what_cannot_be_read_once(stage: Stage) -> None:
     text = f"{LINES['alb']}\n{JUNK}\n".encode()
-    first, again = station.summary("-", stdin=text), station.summary("-", stdin=gzip.compress(text))
+    first, again = stage.summary("-", stdin=text), stage.summary("-", stdin=gzip.compress(text))
     assert (first["accepted"], first["invalid"], first["invalid_again"], first["invalid_lines"]) == (
         1,
         1,
@@ -111,11 +111,11 @@ def test_standard_input_counts_and_keeps_what_cannot_be_read_once(station: Stati
         [2],
     )
     assert (again["accepted"], again["invalid"], again["invalid_again"]) == (1, 1, 1)
-    assert (len(station.ids()), station.refused()) == (1, 1)
-    assert b"1 lines" in station.run("rejected").stdout
-    assert JUNK.encode() not in station.run("rejected").stdout
-    assert station.run("rejected", "--show").stdout == f"{JUNK}\n".encode()
-    in_words = station.run("import", "-", "--site", "demo", stdin=text)
+    assert (len(stage.ids()), stage.refused()) == (1, 1)
+    assert b"1 lines" in stage.run("rejected").stdout
+    assert JUNK.encode() not in stage.run("rejected").stdout
+    assert stage.run("rejected", "--show").stdout == f"{JUNK}\n".encode()
+    in_words = stage.run("import", "-", "--site", "demo", stdin=text)
     assert b"Counted by an import before this one: 1 of them." in in_words.stdout
 
 
@@ -128,13 +128,11 @@ def test_standard_input_counts_and_keeps_what_cannot_be_read_once(station: Stati
         (["-", "--site", "demo", "--format", "iis"], b"Known are: combined, vhost_combined"),
     ],
 )
-def test_what_cannot_begin_says_why_and_counts_nothing(
-    station: Station, words: list[str], said: bytes
-) -> None:
-    done = station.run("import", *words, stdin=JUNK.encode())
+def test_what_cannot_begin_says_why_and_counts_nothing(stage: Stage, words: list[str], said: bytes) -> None:
+    done = stage.run("import", *words, stdin=JUNK.encode())
     assert (done.returncode, said in done.stderr) == (1, True), done.stderr
     assert JUNK.encode() not in done.stderr
-    assert station.refused() == 0
+    assert stage.refused() == 0
 
 
 @pytest.fixture
@@ -147,27 +145,27 @@ def children() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def test_a_follower_goes_on_after_kill_9_and_stops_in_order_when_told(
-    station: Station, tmp_path: Path, children: list[subprocess.Popen[bytes]]
+    stage: Stage, tmp_path: Path, children: list[subprocess.Popen[bytes]]
 ) -> None:
     log = tmp_path / "later" / "access.log"
     log.parent.mkdir()
     lines = [LINES["combined"].replace("x=1", f"x={number // 2}") + "\n" for number in range(4_000)]
-    children.append(station.follow(str(log), "--site", "demo"))
+    children.append(stage.follow(str(log), "--site", "demo"))
     log.write_text("".join(lines[:1_500]))
-    await_that(lambda: len(station.ids()) >= 1_500, 30, "the first lines are in Kafka")
+    await_that(lambda: len(stage.ids()) >= 1_500, 30, "the first lines are in Kafka")
     with log.open("a") as file:
         file.writelines(lines[1_500:3_000])
         file.flush()
         children[0].kill()
         file.writelines(lines[3_000:])
-    children.append(station.follow(str(log), "--site", "demo"))
-    await_that(lambda: len(station.ids()) == 4_000, 30, "all lines are in Kafka")
-    second = station.follow(str(log), "--site", "demo")
+    children.append(stage.follow(str(log), "--site", "demo"))
+    await_that(lambda: len(stage.ids()) == 4_000, 30, "all lines are in Kafka")
+    second = stage.follow(str(log), "--site", "demo")
     children.append(second)
     assert second.wait(20) == 1  # one follower a log
     children[1].terminate()
     printed, _ = children[1].communicate(timeout=30)
     assert children[1].returncode == 0
     assert b"0 invalid" in printed
-    said = station.summary(str(log))
-    assert (said["accepted"], len(station.ids())) == (4_000, 4_000)
+    said = stage.summary(str(log))
+    assert (said["accepted"], len(stage.ids())) == (4_000, 4_000)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from deploy.commands._log_follower import render_nginx, reopen_nginx
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from ingest.logs.formats.pixel_queue import PixelQueueFormat
-from ingest.reading.sites import PUBLIC, Sender
+from ingest.reading.sites import PUBLIC, Credential
 from ingest.serving.answers import GIF_HEADERS
 from schemas.event import Event
 from streams.steps.ip import truncate_ip
@@ -44,8 +44,8 @@ def hit(edge: NginxEdge, query: str, headers: dict[str, str] | None = None) -> t
 def event(edge: NginxEdge, query: str, headers: dict[str, str] | None = None) -> Event:
     """The event that follows from one hit."""
     line = hit(edge, query, headers)[1].rstrip("\n").encode()
-    sender = Sender("demo", PUBLIC)
-    row = PixelQueueFormat({"demo": sender, "other.key-1": sender}.get, 2**43)(line, "id")
+    credential = Credential("demo", PUBLIC)
+    row = PixelQueueFormat({"demo": credential, "other.key-1": credential}.get, 2**43)(line, "id")
     assert row
     return Event(*row)
 
@@ -179,7 +179,7 @@ def test_scanners_that_only_look_are_no_hits(edge: NginxEdge) -> None:
     assert edge.request("/p.gif?k=demo", method="HEAD")[0] == 200
     await_that(lambda: edge.queue.stat().st_size > before, 5, "the line is written")
     line = edge.queue.read_bytes()[before:].rstrip(b"\n")
-    assert PixelQueueFormat({"demo": Sender("demo", PUBLIC)}.get, 2**43)(line, "id") == ()
+    assert PixelQueueFormat({"demo": Credential("demo", PUBLIC)}.get, 2**43)(line, "id") == ()
 
 
 def test_a_configuration_nginx_would_read_otherwise_is_refused(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_configuration_nginx_would_read_otherwise_is_refused(tmp_path: Path) -
     for keys, path, listen in (
         ([], queue, "8088"), (['a"b'], queue, "8088"), (["a"], tmp_path / "a b;", "8088"), (["a"], queue, "8088; x"),
     ):  # fmt: skip
-        with pytest.raises(Trouble):
+        with pytest.raises(UserError):
             render_nginx(keys, path, listen)
 
 

@@ -274,7 +274,7 @@ def test_a_path_too_long_for_a_socket_gets_a_private_short_one(tmp_path: Path) -
 
 def test_status_gives_the_lag_a_program_tells(dummies: Dummies) -> None:
     dummies.up()
-    assert {one.lag for one in dummies.looks().values()} == {7}
+    assert {one.consumer_lag for one in dummies.looks().values()} == {7}
 
 
 def test_before_anything_runs_everything_is_stopped(dummies: Dummies) -> None:

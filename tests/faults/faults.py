@@ -166,7 +166,11 @@ def _freeze_until_another_took_over(platform: Platform, load: Load, name: str, p
             import json
 
             health = json.loads(platform.get(url))
-            return bool(health.get("partitions")) and health["lag"] is not None and health["lag"] < 50
+            return (
+                bool(health.get("partitions"))
+                and health["consumer_lag"] is not None
+                and health["consumer_lag"] < 50
+            )
 
         await_that(took_over, f"a second {name} takes over", SESSION_SECONDS_MAX)
         if psutil.pid_exists(pid):

@@ -9,7 +9,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     "runtime": ("settings", "config", "secrets", "logs", "kafka_access", "trace"),
     "ingest": (
         "reading", "visitors", "operation", "settings", "counts", "serving", "packing", "protocols", "mail", "logs",
-        "tag", "live", "endpoints", "direct", "openapi", "native", "app", "__main__",
+        "tag", "reloadable", "endpoints", "direct", "openapi", "native", "app", "__main__",
     ),
     "streams": (
         "fault", "columns", "rules", "steps", "pipeline", "measures", "decide", "settings", "keyring", "policy",

@@ -13,29 +13,29 @@ from ingest.reading.fields import Rejection
 from ingest.reading.parse import Parsed, parse_event
 from ingest.reading.pixel import parse_pixel, parse_query
 from ingest.reading.row import Row
-from ingest.reading.sites import Sender
+from ingest.reading.sites import Credential
 from schemas.event import Event
 from schemas.pack import PackLimits, RawPack, decode_raw_pack
 from schemas.ring import Key, Ring
 from schemas.seal import open_seal, read_envelope
 
 NOW_MS = 1_763_800_000_000
-PUBLIC = Sender("demo", "public")
-SECRET = Sender("demo", "secret")
+PUBLIC = Credential("demo", "public")
+SECRET = Credential("demo", "secret")
 KEY = Key(NOW_MS - 1_000, b"\x01" * 8, b"\x02" * 32)
 RING = Ring.of({KEY.file_name: KEY.secret})
 BROWSER = Client("203.0.113.9", "Firefox", "en-GB", "https://shop.example/page", 0)
 
 
-def pixel(query: str, sender: Sender = PUBLIC, client: Client = BROWSER) -> Event | Rejection:
+def pixel(query: str, credential: Credential = PUBLIC, client: Client = BROWSER) -> Event | Rejection:
     """One pixel as people see it."""
-    row = parse_pixel(parse_query(query.encode()), sender, client, NOW_MS, "made")
+    row = parse_pixel(parse_query(query.encode()), credential, client, NOW_MS, "made")
     return row if isinstance(row, Rejection) else Event(*row)
 
 
-def event(item: object, sender: Sender = PUBLIC, client: Client = BROWSER) -> Event | Rejection:
+def event(item: object, credential: Credential = PUBLIC, client: Client = BROWSER) -> Event | Rejection:
     """One JSON event as people see it."""
-    parsed = parse_event(item, sender, client, NOW_MS, 0, "made")
+    parsed = parse_event(item, credential, client, NOW_MS, 0, "made")
     return Event(*parsed.row) if isinstance(parsed, Parsed) else parsed
 
 

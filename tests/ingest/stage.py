@@ -1,4 +1,4 @@
-"""The edge's doors behind one connection, without a network: what comes in and goes out is bytes in memory."""
+"""The edge's endpoints behind one connection, without a network: what comes in and goes out is bytes in memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from uvicorn.server import ServerState
 
 from ingest.counts import Counts
-from ingest.endpoints.doors import EventsDoor, PixelDoor
 from ingest.endpoints.intake import Intake
+from ingest.endpoints.pixel_events import EventsEndpoint, PixelEndpoint
 from ingest.reading.row import Row
 from ingest.reading.sites import Sites
 from ingest.serving.connection import Connection, Connections
@@ -59,19 +59,19 @@ class Wire(asyncio.Transport):
 
 
 class Stage:
-    """An edge's doors behind one connection, without a network; packs are settled when the test says so."""
+    """An edge's endpoints behind one connection, without a network; packs are settled when the test says so."""
 
-    def __init__(self, *, short_way: bool = True) -> None:
+    def __init__(self, *, fast_path: bool = True) -> None:
         self.sent = Sent()
         self.rows: list[Row] = []
-        live = SimpleNamespace(sites=Sites.of(CONFIG, {}), visitors=visitor_rules(CONFIG, b"x" * 32))
+        reloadable = SimpleNamespace(sites=Sites.of(CONFIG, {}), visitors=visitor_rules(CONFIG, b"x" * 32))
         self.packer = packer(self.sent)
         self._add, self.packer._add = self.packer._add, self._remember  # type: ignore[method-assign]
-        self.intake = Intake(live, self.packer, Counts(), EdgeSettings(), lambda: "made")  # type: ignore[arg-type]
-        self.pixel, events = PixelDoor(self.intake), EventsDoor(self.intake)
+        self.intake = Intake(reloadable, self.packer, Counts(), EdgeSettings(), lambda: "made")  # type: ignore[arg-type]
+        self.pixel, events = PixelEndpoint(self.intake), EventsEndpoint(self.intake)
         self.shared = Connections(head_seconds_max=30)
-        if short_way:
-            self.shared.door, self.shared.read_asker = self.pixel, self.intake.asker
+        if fast_path:
+            self.shared.endpoint, self.shared.read_request_context = self.pixel, self.intake.request_context
             self.shared.posts = {"/v1/events": events}
 
         async def app(scope: Any, receive: Any, send: Any) -> None:

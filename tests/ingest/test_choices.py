@@ -38,8 +38,8 @@ def ask(
     return status, json.loads(answer), received.get("set-cookie", "")
 
 
-def choose(edge: Edge, consent: object, cookie: str = "", **said: Any) -> tuple[int, Any, str]:
-    return ask(edge, "/v1/consent", {"k": "shop", "consent": consent, **said}, cookie)
+def choose(edge: Edge, consent: object, cookie: str = "", **payload: Any) -> tuple[int, Any, str]:
+    return ask(edge, "/v1/consent", {"k": "shop", "consent": consent, **payload}, cookie)
 
 
 def current(edge: Edge, cookie: str = "", **headers: str) -> Any:
@@ -126,8 +126,8 @@ def test_signals_nobody_understands_grant_nothing_and_are_named_in_the_proof(edg
 
 def test_a_backend_keeps_a_choice_of_a_visitor_it_knows(edge: Edge, kafka: str) -> None:
     start = ends(kafka)
-    said = {"consent": {"measurement": False}, "visitor_id": "v-77", "id": "p-77"}
-    status, answer, cookie = ask(edge, "/v1/consent", said, Authorization=f"Bearer {SECRET_KEY}")
+    payload = {"consent": {"measurement": False}, "visitor_id": "v-77", "id": "p-77"}
+    status, answer, cookie = ask(edge, "/v1/consent", payload, Authorization=f"Bearer {SECRET_KEY}")
     assert (status, answer["proof"], cookie) == (200, "p-77", "")
     (proof,) = edge.events(start)
     assert (proof.site, proof.trust, proof.visitor_id) == ("demo", "secret", "v-77")
@@ -164,7 +164,7 @@ def test_what_names_no_choice_is_refused_with_a_fix(
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/b", "/p.gif"])
-def test_no_other_door_makes_an_event_of_kind_system(edge: Edge, kafka: str, path: str) -> None:
+def test_no_other_endpoint_makes_an_event_of_kind_system(edge: Edge, kafka: str, path: str) -> None:
     start = ends(kafka)
     forged = {
         "event": "consent_choice",

@@ -13,7 +13,7 @@ from ingest.reading.body import Body
 from ingest.reading.cloudevents import split_body
 from ingest.reading.fields import Rejection, Unacceptable
 from ingest.reading.parse import Parsed, parse_event
-from ingest.reading.sites import Sender
+from ingest.reading.sites import Credential
 from schemas.event import Event
 from tests.ingest.builders import BROWSER, NOW_MS, PUBLIC, SECRET
 
@@ -35,12 +35,12 @@ def split(content: object, content_type: str = STRUCTURED) -> Body:
     return split_body({b"content-type": content_type.encode()}, json.dumps(content).encode())
 
 
-def parse(body: Body, sender: Sender = SECRET) -> list[Parsed | Rejection]:
-    return [parse_event(item, sender, BROWSER, NOW_MS, 0, "made") for item in body.events]
+def parse(body: Body, credential: Credential = SECRET) -> list[Parsed | Rejection]:
+    return [parse_event(item, credential, BROWSER, NOW_MS, 0, "made") for item in body.events]
 
 
-def accepted(sender: Sender = SECRET, **more: Any) -> Event:
-    (parsed,) = parse(split(cloud_event(**more)), sender)
+def accepted(credential: Credential = SECRET, **more: Any) -> Event:
+    (parsed,) = parse(split(cloud_event(**more)), credential)
     assert isinstance(parsed, Parsed), parsed
     return Event(*parsed.row)
 
@@ -199,8 +199,8 @@ ATTRIBUTES = ["specversion", "id", "source", "type", "time", "subject", "data", 
 
 @given(st.dictionaries(st.sampled_from(ATTRIBUTES), json_values))
 def test_no_json_breaks_a_cloudevent(more: dict[str, Any]) -> None:
-    for sender in (PUBLIC, SECRET):
-        (parsed,) = parse(split(cloud_event(**more)), sender)
+    for credential in (PUBLIC, SECRET):
+        (parsed,) = parse(split(cloud_event(**more)), credential)
         assert isinstance(parsed, (Parsed, Rejection))
 
 

@@ -74,8 +74,8 @@ def test_both_ways_of_a_pixel_say_and_keep_the_same(query: str, head: dict[str, 
     request = f"GET /p.gif?{query} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
     seen = []
 
-    async def journey(short_way: bool) -> None:
-        stage = Stage(short_way=short_way)
+    async def journey(fast_path: bool) -> None:
+        stage = Stage(fast_path=fast_path)
         stage.connection.data_received(request)
         (answer,) = await stage.answers(1)
         rows = [(*row[:9], 0, *row[10:]) for row in stage.rows]  # but the time of receipt
@@ -108,11 +108,11 @@ def test_both_ways_of_a_post_say_and_keep_the_same(query: str, body: bytes, head
     )
     seen = []
 
-    async def journey(short_way: bool) -> None:
-        stage = Stage(short_way=short_way)
+    async def journey(fast_path: bool) -> None:
+        stage = Stage(fast_path=fast_path)
         stage.connection.data_received(request)
         plain = head.get("Connection") in (None, "keep-alive")
-        assert stage.connection._holds is (short_way and plain)
+        assert stage.connection._holds is (fast_path and plain)
         (answer,) = await stage.answers(1)
         rows = [(*row[:9], 0, *row[10:]) for row in stage.rows]
         seen.append((without_date(answer), rows, stage.intake.counts.refused))
@@ -135,14 +135,14 @@ def test_both_ways_of_a_post_say_and_keep_the_same(query: str, body: bytes, head
         (POST % (3, b"abc")).replace(b"/v1/events", b"/v1%2fevents"),
     ],
 )
-def test_what_is_more_than_a_whole_post_does_not_take_the_short_way(request_bytes: bytes) -> None:
+def test_what_is_more_than_a_whole_post_does_not_take_the_fast_path(request_bytes: bytes) -> None:
     async def journey() -> None:
         assert not Stage().connection._take_post(request_bytes)
 
     run(journey)
 
 
-def test_a_door_that_fails_is_500_and_the_end_of_its_connection_alone() -> None:
+def test_a_endpoint_that_fails_is_500_and_the_end_of_its_connection_alone() -> None:
     async def fails(*_: Any) -> None:
         raise KeyError("of somebody")
 
@@ -169,7 +169,7 @@ def test_a_stop_waits_for_a_post_under_way() -> None:
     run(journey)
 
 
-def by_the_short_way(request: bytes) -> bool:
+def by_the_fast_path(request: bytes) -> bool:
     taken = []
 
     async def journey() -> None:
@@ -180,9 +180,9 @@ def by_the_short_way(request: bytes) -> bool:
     return taken[0]
 
 
-def test_a_plain_pixel_takes_the_short_way() -> None:
-    assert by_the_short_way(PIXEL % b"a")
-    assert by_the_short_way(b"GET /p.gif?k=demo HTTP/1.1\r\n\r\n")
+def test_a_plain_pixel_takes_the_fast_path() -> None:
+    assert by_the_fast_path(PIXEL % b"a")
+    assert by_the_fast_path(b"GET /p.gif?k=demo HTTP/1.1\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -205,8 +205,8 @@ def test_a_plain_pixel_takes_the_short_way() -> None:
         b"GET /p.gif?" + b"x" * 17_000 + b" HTTP/1.1\r\n\r\n",
     ],
 )  # fmt: skip
-def test_what_is_more_than_a_plain_pixel_does_not_take_the_short_way(request_bytes: bytes) -> None:
-    assert not by_the_short_way(request_bytes)
+def test_what_is_more_than_a_plain_pixel_does_not_take_the_fast_path(request_bytes: bytes) -> None:
+    assert not by_the_fast_path(request_bytes)
 
 
 CHUNKED = b"GET /p.gif?k=demo&id=b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
@@ -421,11 +421,11 @@ def swept(what: Callable[[Stage], None], settles: bool = True) -> bool:
 
 def test_connections_that_ask_nothing_for_long_are_ended_and_those_that_wait_for_us_are_not() -> None:
     def says(*pieces: bytes) -> Callable[[Stage], None]:
-        def say(stage: Stage) -> None:
+        def read_payload(stage: Stage) -> None:
             for piece in pieces:
                 stage.connection.data_received(piece)
 
-        return say
+        return read_payload
 
     assert swept(says(b""))
     assert swept(says(b"GET /p.gif?k=demo HTTP/1.1\r\n", b"a: b\r\n"))

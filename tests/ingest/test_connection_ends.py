@@ -54,7 +54,7 @@ GOES_ON = {
         post(UPGRADE + b"Content-Length: %d\r\n" % len(HIDDEN), HIDDEN),
         ["400"],
     ),
-    "a body that the door does not read": (
+    "a body that the endpoint does not read": (
         b"PUT /v1/events HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(HIDDEN), HIDDEN),
         ["405"],
     ),
@@ -155,7 +155,9 @@ def test_a_body_that_goes_wrong_after_its_answer_gets_no_second_one() -> None:
 def test_the_rest_of_a_body_whose_answer_is_out_is_no_pixel() -> None:
     async def journey() -> None:
         stage = Stage()
-        stage.connection.data_received(GOES_ON["a body that the door does not read"][0].removesuffix(HIDDEN))
+        stage.connection.data_received(
+            GOES_ON["a body that the endpoint does not read"][0].removesuffix(HIDDEN)
+        )
         await stage.answers(1)
         stage.connection.data_received(HIDDEN)
         stage.connection.data_received(PIXEL % b"next")

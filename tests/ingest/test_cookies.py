@@ -17,7 +17,15 @@ from ingest.visitors.cookies import (
     read_visit,
     set_cookie,
 )
-from ingest.visitors.rules import CONSENT, VISITOR, cookies_of, host_of, settle, settle_row, visitor_rules
+from ingest.visitors.rules import (
+    CONSENT,
+    VISITOR,
+    cookies_of,
+    host_of,
+    resolve_visitor,
+    settle,
+    visitor_rules,
+)
 from runtime.config import parse_config
 from schemas.consent import Purpose
 from schemas.event import EVENT_FIELDS
@@ -136,18 +144,18 @@ def test_a_site_for_children_names_nobody_whatever_was_said() -> None:
     assert settle(RULES["kids"], "consent=all", sent_back(site="kids"), NOW_MS, "seed") == ("", None)
 
 
-def test_a_door_that_makes_no_visitors_reads_the_cookie_and_ends_it() -> None:
+def test_a_endpoint_that_makes_no_visitors_reads_the_cookie_and_ends_it() -> None:
     assert (EVENT_FIELDS.index("visitor_id"), EVENT_FIELDS.index("consent")) == (VISITOR, CONSENT)
     assert get_args(Row)[VISITOR] is str
-    named, headers = settle_row(DEMO, row(consent="consent=all"), sent_back(), NOW_MS)
+    named, headers = resolve_visitor(DEMO, row(consent="consent=all"), sent_back(), NOW_MS)
     assert (named[VISITOR], headers) == (VISIT.visitor, [])
-    assert settle_row(DEMO, row(consent="consent=all"), b"", NOW_MS)[0][VISITOR] == ""
+    assert resolve_visitor(DEMO, row(consent="consent=all"), b"", NOW_MS)[0][VISITOR] == ""
     own = row(consent="consent=all", visitor_id="own")
-    assert settle_row(DEMO, own, sent_back(), NOW_MS)[0][VISITOR] == "own"
-    assert settle_row(DEMO, row(consent="consent=none", visitor_id="own"), sent_back(), NOW_MS)[1] == [
+    assert resolve_visitor(DEMO, own, sent_back(), NOW_MS)[0][VISITOR] == "own"
+    assert resolve_visitor(DEMO, row(consent="consent=none", visitor_id="own"), sent_back(), NOW_MS)[1] == [
         (b"set-cookie", delete_cookie(sent_back(), "demo"))
     ]
-    denied, headers = settle_row(DEMO, row(consent="consent=none"), sent_back(), NOW_MS)
+    denied, headers = resolve_visitor(DEMO, row(consent="consent=none"), sent_back(), NOW_MS)
     assert (denied[VISITOR], headers) == ("", [(b"set-cookie", delete_cookie(sent_back(), "demo"))])
 
 

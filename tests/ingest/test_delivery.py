@@ -165,7 +165,7 @@ def test_a_full_spool_is_said_so_and_kafka_back_makes_room(tmp_path: Path) -> No
 def test_a_disk_that_takes_nothing_while_kafka_is_away_is_said_until_either_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kafka, said = Kafka("bad"), []
+    kafka, payload = Kafka("bad"), []
 
     def refuse(output: object, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -173,14 +173,14 @@ def test_a_disk_that_takes_nothing_while_kafka_is_away_is_said_until_either_is_b
     async def journey(delivery: Delivery) -> None:
         with monkeypatch.context() as full:
             full.setattr("ingest.packing.spool_files._write_all", refuse)
-            delivery.send(pack("finds the disk full"), said.append)
+            delivery.send(pack("finds the disk full"), payload.append)
             await until(lambda: delivery.warnings)
-            delivery.send(pack("refused"), said.append)
-            await until(lambda: said == [False, False])
+            delivery.send(pack("refused"), payload.append)
+            await until(lambda: payload == [False, False])
             assert not delivery.can_accept
             kafka.mood = "good"
-            while said[-1] is False:
-                delivery.send(pack("sent again"), said.append)
+            while payload[-1] is False:
+                delivery.send(pack("sent again"), payload.append)
                 await asyncio.sleep(0.05)
             assert delivery.can_accept
         await until(lambda: not delivery.warnings)

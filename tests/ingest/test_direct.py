@@ -16,9 +16,9 @@ from ingest.counts import Counts
 from ingest.direct.endpoint import Dead, Direct, read_direct
 from ingest.direct.inbox import DirectMessage
 from ingest.endpoints.intake import Intake, id_maker
-from ingest.live import Live
 from ingest.reading.row import Row
 from ingest.reading.sites import Sites
+from ingest.reloadable import ReloadableConfiguration
 from ingest.settings import EdgeSettings
 from runtime.config import parse_config
 from schemas.dead_letter import DeadLetter
@@ -56,7 +56,7 @@ def test_an_event_is_a_backend_s_and_was_received_by_the_broker() -> None:
 
 def test_without_an_id_the_place_is_the_id_also_after_a_replay() -> None:
     assert event(message()).event_id == "topic-id.0.7"
-    assert event(message()).flags == Flag.ID_MADE
+    assert event(message()).flags == Flag.ID_GENERATED
     again = message(99)._replace(headers=[(ORIGIN_HEADER, encode_origin(Origin("topic-id", 0, 7)))])
     assert event(again).event_id == "topic-id.0.7"
 
@@ -100,8 +100,8 @@ class MemoryInbox:
         self.messages = list(messages)
         self.at = 0
         self.committed = 0
-        self.letters: list[DeadLetter] = []
-        self.can_bury = True
+        self.dead_letters: list[DeadLetter] = []
+        self.can_send_dead_letters = True
         self.fails: list[Exception] = []
         self.closed = False
         self.held = 0
@@ -111,20 +111,20 @@ class MemoryInbox:
         self.at += len(batch)
         return batch
 
-    def hold(self, wait_s: float) -> None:
+    def pause(self, wait_s: float) -> None:
         self.held += 1
 
-    def bury(self, letters: Iterable[DeadLetter]) -> bool:
-        if self.can_bury:
-            self.letters += letters
-        return self.can_bury
+    def send_dead_letters(self, dead_letters: Iterable[DeadLetter]) -> bool:
+        if self.can_send_dead_letters:
+            self.dead_letters += dead_letters
+        return self.can_send_dead_letters
 
     def commit(self, messages: Iterable[DirectMessage]) -> None:
         if self.fails:
             raise self.fails.pop()
         self.committed = max(one.origin.offset for one in messages) + 1
 
-    def lag(self) -> int:
+    def consumer_lag(self) -> int:
         return len(self.messages) - self.committed
 
     def close(self) -> None:
@@ -138,10 +138,12 @@ class Edge:
         self, inbox: MemoryInbox, key: Callable[[], object] = lambda: KEY, events_max: int = 1_000
     ) -> None:
         self.sent = Sent()
-        live = SimpleNamespace(sites=SITES, newest_key=lambda _: key())
+        reloadable = SimpleNamespace(sites=SITES, newest_key=lambda _: key())
         self.packer = packer(self.sent)
         settings = EdgeSettings(waiting_events_max=events_max)
-        self.intake = Intake(cast(Live, live), self.packer, Counts(), settings, id_maker())
+        self.intake = Intake(
+            cast(ReloadableConfiguration, reloadable), self.packer, Counts(), settings, id_maker()
+        )
         self.inbox = inbox
         self.direct = Direct(self.intake, lambda: inbox, bytes)
 
@@ -159,14 +161,14 @@ def test_a_batch_is_committed_when_its_pack_is_kept_and_not_before() -> None:
     async def journey() -> None:
         edge = Edge(MemoryInbox([message(0), message(1, GARBAGE), message(2)]))
         await until(lambda: edge.sent.packs)
-        assert (edge.inbox.committed, edge.inbox.letters) == (0, [])
+        assert (edge.inbox.committed, edge.inbox.dead_letters) == (0, [])
         edge.sent.settle_all()
         await until(lambda: edge.inbox.committed)
         assert edge.rows() == ["topic-id.0.0", "topic-id.0.2"]
-        assert [letter.origin.offset for letter in edge.inbox.letters] == [1]
+        assert [dead_letter.origin.offset for dead_letter in edge.inbox.dead_letters] == [1]
         assert edge.intake.counts.events["direct"] == 2
         assert edge.intake.counts.refused["invalid"] == 1
-        assert (edge.inbox.committed, edge.direct.lag) == (3, 0)
+        assert (edge.inbox.committed, edge.direct.consumer_lag) == (3, 0)
         await edge.direct.stop()
         assert edge.inbox.closed
 
@@ -206,10 +208,10 @@ def test_a_full_edge_takes_nothing_and_stops_in_order() -> None:
 def test_a_letter_that_is_not_buried_holds_the_commit_back() -> None:
     async def journey() -> None:
         edge = Edge(MemoryInbox([message(0, GARBAGE)]))
-        edge.inbox.can_bury = False
+        edge.inbox.can_send_dead_letters = False
         await until(lambda: edge.inbox.held >= 2)
         assert (edge.inbox.committed, edge.intake.counts.refused) == (0, {})
-        edge.inbox.can_bury = True
+        edge.inbox.can_send_dead_letters = True
         await until(lambda: edge.inbox.committed == 1)
         assert edge.intake.counts.refused == {"invalid": 1}
         await edge.direct.stop()
@@ -228,7 +230,7 @@ def test_without_a_key_a_letter_waits_for_one() -> None:
 
         edge = Edge(MemoryInbox([message(0, GARBAGE)]), key=key)
         await until(lambda: edge.inbox.held)
-        assert edge.inbox.letters == []
+        assert edge.inbox.dead_letters == []
         keys.append(KEY)
         await until(lambda: edge.inbox.committed == 1)
         await edge.direct.stop()
@@ -268,7 +270,7 @@ def test_a_message_that_defeats_the_program_is_a_dead_letter_and_not_the_end(
         await until(lambda: edge.sent.settle)
         edge.sent.settle_all()
         await until(lambda: edge.inbox.committed == 3)
-        assert [letter.origin.offset for letter in edge.inbox.letters] == [1]
+        assert [dead_letter.origin.offset for dead_letter in edge.inbox.dead_letters] == [1]
         await edge.direct.stop()
 
     run(journey)

@@ -11,9 +11,9 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from ingest.direct.inbox import GROUP
-from ingest.live import read_ring
+from ingest.reloadable import read_ring
 from schemas.dead_letter import DeadLetter
-from schemas.direct import encode_direct_event, open_letter
+from schemas.direct import encode_direct_event, open_dead_letter
 from schemas.event import Event, Flag
 from schemas.topics import DEAD, DIRECT, PARTITIONS_EMBEDDED
 from tests.ingest.edges import Edge, ends
@@ -81,8 +81,8 @@ def dead_letters(bootstrap: str) -> list[DeadLetter]:
             for _ in range(high - low):
                 message = consumer.poll(10)
                 assert message is not None
-                letter = DeadLetter.from_message(message.value() or b"", message.headers() or [])
-                found += [letter] if letter.topic == DIRECT else []
+                dead_letter = DeadLetter.from_message(message.value() or b"", message.headers() or [])
+                found += [dead_letter] if dead_letter.topic == DIRECT else []
     finally:
         consumer.close()
     return found
@@ -106,7 +106,7 @@ def test_json_and_avro_become_rows_with_the_time_of_the_broker(edge: Edge) -> No
     assert by_id[ids[0]].properties == by_id[ids[1]].properties == '{"a":1}'
     (made,) = [event for event in events if event.event_id not in ids]
     topic_id, partition, offset = made.event_id.split(".")
-    assert (len(topic_id), partition, made.flags) == (22, "1", int(Flag.ID_MADE))
+    assert (len(topic_id), partition, made.flags) == (22, "1", int(Flag.ID_GENERATED))
     assert offset.isdigit()
     for event in events:
         assert (event.site, event.trust, event.protocol, event.occurred_at) == ("demo", "secret", "native", 0)
@@ -114,7 +114,7 @@ def test_json_and_avro_become_rows_with_the_time_of_the_broker(edge: Edge) -> No
 
 
 def test_a_broken_message_is_a_sealed_dead_letter_and_its_neighbours_are_rows(edge: Edge) -> None:
-    start, before = ends(edge.bootstrap), {letter.origin for letter in dead_letters(edge.bootstrap)}
+    start, before = ends(edge.bootstrap), {dead_letter.origin for dead_letter in dead_letters(edge.bootstrap)}
     broken = [
         b"\x00garbage of jane@shop.example",
         as_json(event="page_view", value="much"),
@@ -126,18 +126,21 @@ def test_a_broken_message_is_a_sealed_dead_letter_and_its_neighbours_are_rows(ed
     assert len(await_events(edge, start, 2)) == 2
 
     def new() -> list[DeadLetter]:
-        return [letter for letter in dead_letters(edge.bootstrap) if letter.origin not in before]
+        return [
+            dead_letter for dead_letter in dead_letters(edge.bootstrap) if dead_letter.origin not in before
+        ]
 
     await_that(lambda: len(new()) >= len(broken), 20, "four dead letters are written")
-    letters = new()
+    written = new()
     ring = read_ring(edge.keys)
     assert [
-        open_letter(letter, ring) for letter in sorted(letters, key=lambda one: one.origin.offset)
+        open_dead_letter(dead_letter, ring)
+        for dead_letter in sorted(written, key=lambda one: one.origin.offset)
     ] == broken
-    assert sorted(letter.reason for letter in letters) == [
+    assert sorted(dead_letter.reason for dead_letter in written) == [
         "not_an_event", "not_an_event", "not_an_event", "unknown_schema",
     ]  # fmt: skip
-    assert all(b"jane" not in letter.value for letter in letters)
+    assert all(b"jane" not in dead_letter.value for dead_letter in written)
 
 
 def test_what_was_committed_does_not_come_again_after_a_stop(edge: Edge) -> None:

@@ -59,7 +59,7 @@ def test_while_it_holds_nothing_is_read_and_nothing_is_lost(kafka: str, mark: st
     fetch(inbox, mark, 1)
     write(kafka, *(as_json(event=mark) for _ in range(3)))
     for _ in range(5):
-        inbox.hold(0.1)
+        inbox.pause(0.1)
     assert len(fetch(inbox, mark, 3)) == 3
     inbox.close()
 
@@ -90,15 +90,17 @@ def test_lag_is_what_was_written_and_not_taken(kafka: str, mark: str) -> None:
     inbox = KafkaInbox(KafkaAccess(kafka), uuid.uuid4().hex)
     write(kafka, as_json(event=mark))
     inbox.commit(fetch(inbox, mark, 1))
-    await_that(lambda: not inbox.fetch(1, 0.1) and inbox.lag() == 0, 20, "all is taken")
+    await_that(lambda: not inbox.fetch(1, 0.1) and inbox.consumer_lag() == 0, 20, "all is taken")
     inbox.close()
 
 
 def test_a_letter_is_buried_with_its_origin(kafka: str) -> None:
     inbox = KafkaInbox(KafkaAccess(kafka), uuid.uuid4().hex)
     origin = Origin(uuid.uuid4().hex, 1, 77)
-    assert inbox.bury([DeadLetter(DeadReason.NOT_AN_EVENT, DIRECT, origin, b"sealed")])
-    assert [letter.value for letter in dead_letters(kafka) if letter.origin == origin] == [b"sealed"]
+    assert inbox.send_dead_letters([DeadLetter(DeadReason.NOT_AN_EVENT, DIRECT, origin, b"sealed")])
+    assert [dead_letter.value for dead_letter in dead_letters(kafka) if dead_letter.origin == origin] == [
+        b"sealed"
+    ]
     inbox.close()
 
 
@@ -106,10 +108,10 @@ def test_without_kafka_every_call_returns(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("ingest.direct.inbox.BURY_S_MAX", 0.2)
     inbox = KafkaInbox(KafkaAccess(f"127.0.0.1:{free_port()}"))
     began = time.monotonic()
-    letter = DeadLetter(DeadReason.NOT_AN_EVENT, DIRECT, Origin("t", 0, 0), b"sealed")
+    dead_letter = DeadLetter(DeadReason.NOT_AN_EVENT, DIRECT, Origin("t", 0, 0), b"sealed")
     assert inbox.fetch(10, 0.1) == []
-    inbox.hold(0.1)
-    assert not inbox.bury([letter])
-    assert inbox.lag() == 0
+    inbox.pause(0.1)
+    assert not inbox.send_dead_letters([dead_letter])
+    assert inbox.consumer_lag() == 0
     inbox.close()
     assert time.monotonic() - began < 5

@@ -16,11 +16,11 @@ from fastavro import parse_schema
 from ingest.app import Edge
 from ingest.endpoints.intake import Intake
 from ingest.endpoints.routes import ROUTES
-from ingest.live import Live
 from ingest.mail.webhooks import webhook_routes
 from ingest.openapi.document import build_openapi
 from ingest.openapi.html import docs_page
 from ingest.reading.codes import CODE_MEANING
+from ingest.reloadable import ReloadableConfiguration
 from ingest.settings import EdgeSettings
 from runtime.settings import PlatformSettings
 from schemas.asyncapi import build_asyncapi
@@ -55,9 +55,9 @@ def served(tmp_path: Path) -> set[str]:
     settings = PlatformSettings(data=tmp_path, keys=tmp_path)
 
     async def build() -> set[str]:
-        edge = Edge(settings, EdgeSettings(), Live(settings, {}))
-        intake = Intake(edge._live, packer(Sent()), edge._counts, EdgeSettings(), str)
-        exact = set(edge._build_doors(intake))
+        edge = Edge(settings, EdgeSettings(), ReloadableConfiguration(settings, {}))
+        intake = Intake(edge._reloadable, packer(Sent()), edge._counts, EdgeSettings(), str)
+        exact = set(edge._build_endpoints(intake))
         return exact | {getattr(route, "path", "") for route in edge._pages.router.routes}
 
     return {plain(path) for path in asyncio.run(build())}

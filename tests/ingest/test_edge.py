@@ -201,7 +201,7 @@ def test_refusals_reach_the_topic_and_the_metrics(edge: Edge) -> None:
 
     await_that(lambda: counted() == 3, 8, "three refusals are counted in the topic")
     text = edge.get("/metrics")[1].decode()
-    assert 'fairpixel_ingest_hits_total{door="pixel",status="400"}' in text
+    assert 'fairpixel_ingest_hits_total{endpoint="pixel",status="400"}' in text
     assert 'fairpixel_ingest_packs_total{way="kafka"}' in text
     assert edge.metric("fairpixel_ingest_spool_packs") == 0
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.endpoints.rate_limits import Buckets, Guard, Rate
+from ingest.endpoints.rate_limits import Buckets, Rate, RateLimiter
 from ingest.reading.client import FORWARDED, client_ip
 from ingest.reading.network import network_of
-from ingest.reading.sites import Sender, Sites
+from ingest.reading.sites import Credential, Sites
 from runtime.config import ConfigError, parse_config
 
 
@@ -88,12 +88,12 @@ def test_an_address_counts_for_its_network(ip: str, network: str) -> None:
 
 
 def test_a_limit_of_zero_is_none_and_a_new_limit_begins_at_once() -> None:
-    guard = Guard(0, 1)
-    assert all(guard.wait_of_network("198.51.100.1", 0.0) == 0 for _ in range(1_000))
-    assert guard.wait_of_keys("shop", 0, 0.0) == 0
-    assert guard.wait_of_keys("shop", 1, 0.0) == 0
-    assert guard.wait_of_keys("shop", 1, 0.0) > 0
-    assert guard.wait_of_keys("shop", 100, 0.0) == 0
+    rate_limiter = RateLimiter(0, 1)
+    assert all(rate_limiter.wait_of_network("198.51.100.1", 0.0) == 0 for _ in range(1_000))
+    assert rate_limiter.wait_of_keys("shop", 0, 0.0) == 0
+    assert rate_limiter.wait_of_keys("shop", 1, 0.0) == 0
+    assert rate_limiter.wait_of_keys("shop", 1, 0.0) > 0
+    assert rate_limiter.wait_of_keys("shop", 100, 0.0) == 0
 
 
 def test_the_secret_key_of_a_site_has_a_limit_and_a_bucket_of_its_own() -> None:
@@ -104,14 +104,14 @@ def test_the_secret_key_of_a_site_has_a_limit_and_a_bucket_of_its_own() -> None:
     assert (public.events_per_second_max, secret.events_per_second_max) == (2, 1)
     assert sites.secret_of("shop") == ("sk-shop", secret)
     assert sites.secret_of("blog")[1].events_per_second_max == 0
-    guard = Guard(0, 1)
+    rate_limiter = RateLimiter(0, 1)
 
-    def wait(sender: Sender) -> float:
-        return guard.wait_of_keys(sender.bucket, sender.events_per_second_max, 5.0)
+    def wait(credential: Credential) -> float:
+        return rate_limiter.wait_of_keys(credential.bucket, credential.events_per_second_max, 5.0)
 
     assert [wait(secret) > 0 for _ in range(2)] == [False, True]
     assert [wait(public) > 0 for _ in range(3)] == [False, False, True]
-    guard.charge_keys(secret.bucket, secret.events_per_second_max, 9, 5.0)
+    rate_limiter.charge_keys(secret.bucket, secret.events_per_second_max, 9, 5.0)
     assert wait(secret) == pytest.approx(10)
     assert wait(public) == pytest.approx(0.5)
 
@@ -132,6 +132,6 @@ def test_no_name_of_a_site_is_the_bucket_of_another_ones_secret_key() -> None:
         ("for=198.51.100.1", 2, "peer"),
     ],
 )
-def test_the_header_forwarded_is_counted_from_the_right_too(said: str, proxies: int, ip: str) -> None:
-    headers = [(b"x-forwarded-for", b"6.6.6.6, 6.6.6.6"), (b"forwarded", said.encode())]
+def test_the_header_forwarded_is_counted_from_the_right_too(payload: str, proxies: int, ip: str) -> None:
+    headers = [(b"x-forwarded-for", b"6.6.6.6, 6.6.6.6"), (b"forwarded", payload.encode())]
     assert client_ip("peer", headers, proxies, FORWARDED) == ip

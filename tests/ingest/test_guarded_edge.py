@@ -57,8 +57,8 @@ def plausible(site: str, _: int) -> Asked:
     return "POST", "/api/event", content, {"Authorization": f"Bearer sk-{site}"}
 
 
-# The site each door has for itself -> (its request with so many events or with one, status over the rate).
-DOORS: dict[str, tuple[Callable[[str, int], Asked], int]] = {
+# The site each endpoint has for itself -> (its request with so many events or with one, status over the rate).
+ENDPOINTS: dict[str, tuple[Callable[[str, int], Asked], int]] = {
     "native": (lambda site, number: native(f"sk-{site}", number), 429),
     "in-body": (
         lambda site, number: ("POST", "/v1/events", {"k": f"sk-{site}", "events": [{"event": "x"}] * number}, {}),
@@ -95,11 +95,11 @@ def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]
     }
     guarded = Edge(tmp_path_factory.mktemp("guarded"), kafka, env=env)
     config = guarded.data / "fairpixel.toml"
-    tight = [f"[sites.{site}]\nsecret_events_per_second_max = 1\n" for site in (*DOORS, "forged")]
+    tight = [f"[sites.{site}]\nsecret_events_per_second_max = 1\n" for site in (*ENDPOINTS, "forged")]
     tight += ["events_per_second_max = 1\n", "[sites.tight]\nevents_per_second_max = 2\n"]
     config.write_text(config.read_text() + "".join(tight))
     secrets = guarded.data / "secrets.toml"
-    keys = [f'[sites.{site}]\nsecret_key = "sk-{site}"\n' for site in (*DOORS, "forged")]
+    keys = [f'[sites.{site}]\nsecret_key = "sk-{site}"\n' for site in (*ENDPOINTS, "forged")]
     secrets.write_text(secrets.read_text() + "".join(keys))
     with guarded as started:
         yield started
@@ -145,11 +145,11 @@ def test_a_network_over_its_rate_waits_and_another_does_not(edge: Edge, network:
     await_that(lambda: edge.get("/p.gif?k=demo", **forged)[0] == 200, 5, "its bucket fills again")
 
 
-@pytest.mark.parametrize("door", [("GET", "/p.gif?k=nobody"), ("POST", "/v1/events?k=nobody")])
+@pytest.mark.parametrize("endpoint", [("GET", "/p.gif?k=nobody"), ("POST", "/v1/events?k=nobody")])
 def test_unknown_keys_count_for_the_rate_of_their_network(
-    edge: Edge, network: str, door: tuple[str, str]
+    edge: Edge, network: str, endpoint: tuple[str, str]
 ) -> None:
-    asked = [edge.request(*door, b"", {"X-Forwarded-For": network})[0] for _ in range(80)]
+    asked = [edge.request(*endpoint, b"", {"X-Forwarded-For": network})[0] for _ in range(80)]
     statuses = Counter(asked)
     assert statuses[401] >= 10
     assert statuses[429] >= 1  # more where the machine is fast
@@ -176,11 +176,11 @@ def test_a_site_over_its_rate_is_told_before_its_events_are_taken(
     assert edge.get("/p.gif?k=demo", **{"X-Forwarded-For": "198.51.250.1"})[0] == 200
 
 
-@pytest.mark.parametrize("site", DOORS)
-def test_a_secret_key_over_its_rate_waits_at_every_door_and_the_public_key_does_not(
+@pytest.mark.parametrize("site", ENDPOINTS)
+def test_a_secret_key_over_its_rate_waits_at_every_endpoint_and_the_public_key_does_not(
     edge: Edge, site: str
 ) -> None:
-    make, busy = DOORS[site]
+    make, busy = ENDPOINTS[site]
     assert ask(edge, make(site, 20))[0] < 300
     if site in ("pixel", "choice", "plausible"):  # one event a request
         await_that(lambda: ask(edge, make(site, 1))[0] == busy, 8, "its bucket is empty")
@@ -252,10 +252,10 @@ def test_a_signature_that_does_not_hold_is_refused_and_counted(
     assert edge.events(start) == []
 
 
-def test_a_bomb_is_survived_at_every_door(edge: Edge) -> None:
+def test_a_bomb_is_survived_at_every_endpoint(edge: Edge) -> None:
     bomb = gzip.compress(bytes(50_000_000))
-    doors = ("/v1/events", "/v1/batch", "/b", "/matomo.php", "/mp/collect", "/v1/consent")
-    for number, path in enumerate(doors):
+    endpoints = ("/v1/events", "/v1/batch", "/b", "/matomo.php", "/mp/collect", "/v1/consent")
+    for number, path in enumerate(endpoints):
         headers = {"X-Forwarded-For": f"198.52.{number}.1", "Authorization": "Bearer demo"}
         status, answer, _ = edge.request("POST", f"{path}?k=demo", bomb, headers)
         assert status < 500, (path, status, answer[:200])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.live import Live
 from ingest.reading.sites import Sites
+from ingest.reloadable import ReloadableConfiguration
 from runtime.config import ConfigError, parse_config
 from runtime.settings import PlatformSettings
 from schemas.ring import Key, RingError
@@ -31,7 +31,7 @@ def touch(path: Path, text: str) -> None:
 
 
 def test_keys_say_site_and_trust(settings: PlatformSettings) -> None:
-    sites = Live(settings, {}).sites
+    sites = ReloadableConfiguration(settings, {}).sites
     assert [(s.site, s.trust) for s in map(sites.find, ("demo", "pk", "sk-1")) if s] == [
         ("demo", "public"),
         ("demo", "public"),
@@ -43,43 +43,43 @@ def test_keys_say_site_and_trust(settings: PlatformSettings) -> None:
 def test_a_changed_configuration_is_taken_and_a_broken_one_refused(
     settings: PlatformSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    live = Live(settings, {})
+    reloadable = ReloadableConfiguration(settings, {})
     touch(settings.config_path, "[sites.other]\n")
-    live.refresh()
-    assert live.sites.find("other")
-    assert live.sites.find("demo") is None
+    reloadable.refresh()
+    assert reloadable.sites.find("other")
+    assert reloadable.sites.find("demo") is None
     touch(settings.config_path, "[sites.other]\nbots = 3\n")
-    live.refresh()
-    assert live.sites.find("other")
+    reloadable.refresh()
+    assert reloadable.sites.find("other")
     settings.config_path.unlink()
-    live.refresh()
-    assert live.sites.find("other")
+    reloadable.refresh()
+    assert reloadable.sites.find("other")
 
 
 def test_without_any_good_configuration_there_is_no_edge(settings: PlatformSettings) -> None:
     settings.config_path.write_text("[sites.demo]\nbots = 3\n")
     with pytest.raises(ConfigError, match="line 2"):
-        Live(settings, {})
+        ReloadableConfiguration(settings, {})
 
 
 def test_new_keys_are_taken_and_an_empty_folder_takes_none_away(settings: PlatformSettings) -> None:
-    live = Live(settings, {})
+    reloadable = ReloadableConfiguration(settings, {})
     with pytest.raises(RingError):
-        live.newest_key(NOW_MS)
+        reloadable.newest_key(NOW_MS)
     (settings.keys / KEY.file_name).write_bytes(KEY.secret)
-    live.refresh()
-    assert live.newest_key(NOW_MS) == KEY
+    reloadable.refresh()
+    assert reloadable.newest_key(NOW_MS) == KEY
     newer = Key(NOW_MS, b"\x03" * 8, b"\x04" * 32)
     (settings.keys / newer.file_name).write_bytes(newer.secret)
-    live.refresh()
-    assert live.newest_key(NOW_MS) == newer
+    reloadable.refresh()
+    assert reloadable.newest_key(NOW_MS) == newer
     (settings.keys / "0-00.key").write_bytes(b"half")
-    live.refresh()
-    assert live.newest_key(NOW_MS) == newer
+    reloadable.refresh()
+    assert reloadable.newest_key(NOW_MS) == newer
     for path in settings.keys.iterdir():
         path.unlink()
-    live.refresh()
-    assert live.newest_key(NOW_MS + 10**10) == newer
+    reloadable.refresh()
+    assert reloadable.newest_key(NOW_MS + 10**10) == newer
 
 
 def test_ids_made_from_content_are_keyed_where_a_site_has_no_secret_key_too() -> None:
@@ -103,7 +103,7 @@ def test_ids_made_from_content_are_keyed_where_a_site_has_no_secret_key_too() ->
 )
 def test_pages_of_declared_origins_may_send(declared: list[str], origin: str, allowed: bool) -> None:
     sites = Sites.of(parse_config(f"[sites.demo]\norigins = {declared}\n"), {})
-    sender = sites.find("demo")
-    assert sender is not None
-    assert sender.may_come_from(origin) is allowed
+    credential = sites.find("demo")
+    assert credential is not None
+    assert credential.may_come_from(origin) is allowed
     assert sites.is_origin_declared(origin) is allowed

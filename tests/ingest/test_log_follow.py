@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ingest.logs.access_log import CombinedFormat, LineIds
-from ingest.logs.follower import FollowMeans, LogFollow, Rotation
+from ingest.logs.follower import FollowDependencies, LogFollow, Rotation
 from ingest.logs.importer import ImportFailed, LogImport
 from ingest.logs.position import FollowTaken, PositionFile
 from tests.ingest.builders import KEY, NOW_MS, open_pack
@@ -35,13 +35,13 @@ class Log:
         self.follow = self._start()
 
     def _start(self) -> LogFollow:
-        means = FollowMeans(
+        dependencies = FollowDependencies(
             lambda: LogImport(self.outbox, 2, "demo", KEY, NOW_MS, random.randbytes),
             lambda first, is_all: CombinedFormat("demo", "", NOW_MS),
             SECRET,
             lambda: self.now_ns,
         )
-        return LogFollow(self.path, PositionFile(self._state), means, self._remove)
+        return LogFollow(self.path, PositionFile(self._state), dependencies, self._remove)
 
     def write(self, *lines: bytes) -> None:
         with self.path.open("ab") as file:

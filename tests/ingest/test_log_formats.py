@@ -12,7 +12,7 @@ from ingest.logs.access_log import SKIPPED, LineReader
 from ingest.logs.formats import FORMATS, detect
 from ingest.logs.formats.json_line import time_of
 from ingest.logs.formats.pixel_queue import PixelQueueFormat
-from ingest.reading.sites import PUBLIC, SECRET, Sender
+from ingest.reading.sites import PUBLIC, SECRET, Credential
 from schemas.event import Event, Flag
 from tests.ingest.builders import NOW_MS
 from tests.ingest.test_pixel import assert_survives_a_pack
@@ -69,11 +69,11 @@ LINES = {
     "cloudfront": CLOUDFRONT,
     "alb": ALB,
 }
-SENDERS = {"demo": Sender("demo", PUBLIC), "sk": Sender("demo", SECRET)}
+CREDENTIALS = {"demo": Credential("demo", PUBLIC), "sk": Credential("demo", SECRET)}
 
 
 def queue_reader() -> LineReader:
-    return PixelQueueFormat(SENDERS.get, NOW_MS)
+    return PixelQueueFormat(CREDENTIALS.get, NOW_MS)
 
 
 def read(name: str, line: str | bytes, host: str = "shop.example") -> Event | None:
@@ -185,7 +185,7 @@ def test_the_load_balancer_also_logs_what_was_no_request() -> None:
     assert (event.ip, event.properties) == ("2001:db8::7", '{"status":0,"bytes":512,"method":"GET"}')
 
 
-def test_a_pixel_nginx_answered_is_the_event_of_the_pixels_own_door() -> None:
+def test_a_pixel_nginx_answered_is_the_event_of_the_pixels_own_endpoint() -> None:
     event = read("queue", json.dumps(QUEUE))
     assert event == Event(
         event_id="order-1", site="demo", name="purchase", kind="purchase", source="pixel", protocol="native",
@@ -198,7 +198,7 @@ def test_a_pixel_nginx_answered_is_the_event_of_the_pixels_own_door() -> None:
 def test_a_pixel_without_an_id_has_that_of_its_line_and_without_a_page_that_of_its_header() -> None:
     event = read("queue", json.dumps(QUEUE | {"q": "k=demo&e=&id=&url=&", "p": "https://shop.example/b"}))
     assert event is not None
-    assert (event.event_id, event.flags, event.name) == ("id", Flag.ID_MADE | Flag.GPC, "page_view")
+    assert (event.event_id, event.flags, event.name) == ("id", Flag.ID_GENERATED | Flag.GPC, "page_view")
     assert event.url == "https://shop.example/b"
 
 

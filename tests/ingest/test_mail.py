@@ -106,32 +106,32 @@ def test_flags_say_the_same_as_the_verdict(verdict: str, flag: int) -> None:
 
 def test_three_links_of_one_mail_within_seconds_are_a_burst() -> None:
     looks = Looks()
-    assert looks.note(OPENED, "", NOW_MS) == (1, False)
-    assert looks.note(OPENED, "", NOW_MS + 1) == (1, False), "the same link again is no other link"
-    assert looks.note(CLICKED, "https://a.example", NOW_MS + 2) == (2, False)
-    assert looks.note(replace(OPENED, recipient="r-2"), "", NOW_MS + 2) == (1, False), "another's mail"
-    assert looks.note(CLICKED, "https://b.example", NOW_MS + 3) == (3, False)
-    assert looks.note(CLICKED, "https://c.example", NOW_MS + 3 + BURST_MS) == (1, False)
+    assert looks.record(OPENED, "", NOW_MS) == (1, False)
+    assert looks.record(OPENED, "", NOW_MS + 1) == (1, False), "the same link again is no other link"
+    assert looks.record(CLICKED, "https://a.example", NOW_MS + 2) == (2, False)
+    assert looks.record(replace(OPENED, recipient="r-2"), "", NOW_MS + 2) == (1, False), "another's mail"
+    assert looks.record(CLICKED, "https://b.example", NOW_MS + 3) == (3, False)
+    assert looks.record(CLICKED, "https://c.example", NOW_MS + 3 + BURST_MS) == (1, False)
 
 
 def test_who_asked_by_head_is_known_for_a_minute() -> None:
     looks = Looks()
-    looks.note(OPENED, "", NOW_MS, is_head=True)
-    assert looks.note(CLICKED, "https://a.example", NOW_MS + HEAD_MS - 1)[1]
-    assert not looks.note(CLICKED, "https://a.example", NOW_MS + HEAD_MS)[1]
+    looks.record(OPENED, "", NOW_MS, is_head=True)
+    assert looks.record(CLICKED, "https://a.example", NOW_MS + HEAD_MS - 1)[1]
+    assert not looks.record(CLICKED, "https://a.example", NOW_MS + HEAD_MS)[1]
 
 
 def test_the_memory_of_looks_is_bounded() -> None:
     looks = Looks(mails_max=10)
     for number in range(50):
-        looks.note(replace(OPENED, recipient=str(number)), "", NOW_MS)
+        looks.record(replace(OPENED, recipient=str(number)), "", NOW_MS)
     for number in range(50):
-        looks.note(CLICKED, f"https://shop.example/{number}", NOW_MS)
+        looks.record(CLICKED, f"https://shop.example/{number}", NOW_MS)
     assert len(looks) == 10
 
 
 def test_a_mail_remembers_no_more_links_than_a_verdict_needs() -> None:
     looks = Looks()
-    counts = [looks.note(CLICKED, f"https://shop.example/{number}", NOW_MS)[0] for number in range(1_000)]
+    counts = [looks.record(CLICKED, f"https://shop.example/{number}", NOW_MS)[0] for number in range(1_000)]
     assert max(counts) == LINKS_REMEMBERED_MAX
-    assert looks.note(CLICKED, "https://shop.example/late", NOW_MS)[0] >= BURST_LINKS
+    assert looks.record(CLICKED, "https://shop.example/late", NOW_MS)[0] >= BURST_LINKS

@@ -1,4 +1,4 @@
-"""The doors of mails on a real edge: the GIF whatever happens, a redirect to declared places alone."""
+"""The endpoints of mails on a real edge: the GIF whatever happens, a redirect to declared places alone."""
 
 from __future__ import annotations
 

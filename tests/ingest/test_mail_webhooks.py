@@ -34,7 +34,7 @@ SITES = Sites.of(parse_config('[sites.demo]\npublic_keys = ["pk"]\n[sites.other]
 ROUTES = {route.protocol: route for route in webhook_routes(lambda: RULES) if route.methods == ("POST",)}
 SECONDS = NOW_MS // 1000
 PERSON = "jane.doe@shop.example"
-NOT_SAID = ("jane", "doe@", "203.0.113", "Firefox", "198.51.100")
+NOT_IN_PAYLOAD = ("jane", "doe@", "203.0.113", "Firefox", "198.51.100")
 
 
 def ask(
@@ -44,7 +44,7 @@ def ask(
     headers: dict[bytes, bytes] | None = None,
     client: Client = BROWSER,
 ) -> Reading:
-    """One request as the door hands it over."""
+    """One request as the endpoint hands it over."""
     given = {b"host": b"events.shop.example", **(headers or {})}
     return ROUTES[service].read(
         Ask("POST", f"/v1/mail/{service}", query.encode(), given, body, client, NOW_MS, SITES, lambda: "made")
@@ -67,9 +67,9 @@ def sendgrid(
 def mandrill(
     events: Any, url: str = "https://events.shop.example/v1/mail/mandrill?k=pk", key: str = MANDRILL_KEY
 ) -> Reading:
-    said = json.dumps(events)
-    mac = hmac.digest(key.encode(), f"{url}mandrill_events{said}".encode(), "sha1")
-    body = urlencode({"mandrill_events": said}).encode()
+    payload = json.dumps(events)
+    mac = hmac.digest(key.encode(), f"{url}mandrill_events{payload}".encode(), "sha1")
+    body = urlencode({"mandrill_events": payload}).encode()
     return ask("mandrill", body, headers={b"x-mandrill-signature": base64.b64encode(mac)})
 
 
@@ -258,8 +258,8 @@ def test_mailchimp_needs_the_secret_and_its_greeting_makes_no_event() -> None:
 def test_a_row_never_holds_an_address_and_a_repeat_is_the_same_row(read: Any) -> None:
     rows, again = read().rows, read().rows
     assert rows == again
-    said = json.dumps([row for _, row in rows])
-    assert [word for word in NOT_SAID if word in said] == []
+    payload = json.dumps([row for _, row in rows])
+    assert [word for word in NOT_IN_PAYLOAD if word in payload] == []
     assert all((event.ip, event.user_agent, event.language) == ("", "", "") for event in events_of(read()))
 
 

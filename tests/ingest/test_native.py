@@ -1,4 +1,4 @@
-"""The native doors of a real edge, address by address: what is answered and how, and that nothing is half done."""
+"""The native endpoints of a real edge, address by address: what is answered and how, and that nothing is half done."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def native(edge: Edge, body: bytes, key: str = "demo", **headers: str) -> tuple[
 # The table of answers, row by row; a full spool is in test_edge.py.
 
 
-def test_accepted_is_200_at_both_doors(edge: Edge) -> None:
+def test_accepted_is_200_at_both_endpoints(edge: Edge) -> None:
     status, body, _ = edge.get("/p.gif?k=demo")
     assert (status, len(body)) == (200, GIF_BYTES)
     status, answer, _ = native(edge, b'{"event": "a", "id": "mine"}')
@@ -157,7 +157,7 @@ def test_a_wrong_method_is_405_and_hears_which_are_right(edge: Edge, path: str) 
 @pytest.mark.parametrize(
     "path", ["/nothing", "/v1", "/v2/events", "/docs/x", "//", "/%00", "/..%2f..%2fetc/passwd"]
 )
-def test_an_unknown_address_is_404_and_names_the_doors(edge: Edge, path: str) -> None:
+def test_an_unknown_address_is_404_and_names_the_endpoints(edge: Edge, path: str) -> None:
     status, body, _ = edge.get(path)
     error = json.loads(body)
     assert (status, error["code"]) == (404, "not_found")
@@ -207,7 +207,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", ["/v1/events/known", "/v1/events/known/"])
-def test_a_secret_key_sees_every_station_of_its_event(edge: Edge, path: str) -> None:
+def test_a_secret_key_sees_every_stage_of_its_event(edge: Edge, path: str) -> None:
     status, body, headers = edge.get(path, **bearer(SECRET_KEY))
     answer = json.loads(body)
     assert (status, answer["id"], answer["site"], headers["cache-control"]) == (
@@ -216,7 +216,7 @@ def test_a_secret_key_sees_every_station_of_its_event(edge: Edge, path: str) -> 
         "demo",
         "no-store",
     )
-    assert [(one["station"], one["decision"]) for one in answer["decisions"]] == [
+    assert [(one["stage"], one["decision"]) for one in answer["decisions"]] == [
         ("edge", "accepted"),
         ("streams", "stored"),
         ("loader", "loaded"),

@@ -66,6 +66,6 @@ def conforms(edge: Edge, case: schemathesis.Case) -> None:
 
 @schema.include(tag="compatible").parametrize()
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_request_breaks_a_compatible_door(edge: Edge, case: schemathesis.Case) -> None:
+def test_no_request_breaks_a_compatible_endpoint(edge: Edge, case: schemathesis.Case) -> None:
     response = case.call(base_url=f"http://127.0.0.1:{edge.port}")
     assert response.status_code < 500 or response.status_code == 503

@@ -46,7 +46,7 @@ def test_a_backend_speaks_for_the_person() -> None:
                 "timezone": "Europe/Berlin",
             },
         },
-        sender=SECRET,
+        credential=SECRET,
     )
     assert (one.source, one.trust, one.ip, one.user_agent, one.language) == (
         "server",
@@ -60,7 +60,7 @@ def test_a_backend_speaks_for_the_person() -> None:
 
 
 def test_the_address_of_a_customers_server_is_nobodys() -> None:
-    one = accepted({}, sender=SECRET)
+    one = accepted({}, credential=SECRET)
     assert (one.ip, one.user_agent, one.language) == ("", "", "")
 
 
@@ -121,9 +121,9 @@ def test_a_bad_field_is_named_with_its_fix(item: dict[str, Any], code: str, fiel
 )
 def test_a_backend_cannot_mean_1970_or_2100(ts: object) -> None:
     if ts == 0.5:
-        assert accepted({"ts": ts}, sender=SECRET).occurred_at == 0
+        assert accepted({"ts": ts}, credential=SECRET).occurred_at == 0
     else:
-        assert refused({"ts": ts}, sender=SECRET).code == "time_out_of_range"
+        assert refused({"ts": ts}, credential=SECRET).code == "time_out_of_range"
         assert accepted({"ts": ts}).occurred_at > 0
 
 
@@ -180,8 +180,8 @@ def test_a_signal_nobody_decodes_yet_never_gives_more(name: str, value: object) 
     ],
     ids=["a long purpose", "many purposes", "long signals", "long signals inside"],
 )
-def test_what_an_event_says_of_consent_is_bounded_and_stays_unclear(said: dict[str, Any]) -> None:
-    one = accepted(said)
+def test_what_an_event_says_of_consent_is_bounded_and_stays_unclear(payload: dict[str, Any]) -> None:
+    one = accepted(payload)
     assert 0 < len(one.consent) <= SIGNALS_LENGTH_MAX
     assert decide(one.consent, False, ConsentPolicy(default=Measurement.GRANTED)).purposes == ()
 
@@ -312,8 +312,8 @@ KEYS = [
 
 @given(st.dictionaries(st.sampled_from(KEYS), json_values))
 def test_no_json_breaks_an_event(item: dict[str, Any]) -> None:
-    for sender in (PUBLIC, SECRET):
-        parsed = parse_event({"event": "x", **item}, sender, BROWSER, NOW_MS, 0, "made")
+    for credential in (PUBLIC, SECRET):
+        parsed = parse_event({"event": "x", **item}, credential, BROWSER, NOW_MS, 0, "made")
         if isinstance(parsed, Parsed):
             assert_survives_a_pack(parsed.row)
 

@@ -29,10 +29,10 @@ async def rows_in_packs(stage: Stage, count: int) -> None:
 @pytest.mark.parametrize("request_bytes", [HIT, POSTED], ids=["pixel", "event"])
 @pytest.mark.parametrize("short_way", [True, False])
 def test_the_first_request_of_a_connection_may_wait_and_one_right_after_an_answer_may_not(
-    request_bytes: bytes, short_way: bool
+    request_bytes: bytes, fast_path: bool
 ) -> None:
     async def journey() -> None:
-        stage = Stage(short_way=short_way)
+        stage = Stage(fast_path=fast_path)
         for number, expected in enumerate((True, False, False), 1):
             stage.connection.data_received(request_bytes)
             await rows_in_packs(stage, number)
@@ -56,7 +56,7 @@ def test_a_sender_that_took_its_time_may_wait_again(monkeypatch: pytest.MonkeyPa
 
 def test_of_pipelined_requests_only_the_first_may_wait() -> None:
     async def journey() -> None:
-        stage = Stage(short_way=False)
+        stage = Stage(fast_path=False)
         stage.connection.data_received(POSTED + POSTED)
         await rows_in_packs(stage, 1)
         assert is_patient(stage)

@@ -53,7 +53,7 @@ def test_every_parameter_of_the_pixel_has_its_place() -> None:
 
 def test_a_bare_pixel_is_a_page_view_with_an_id_of_ours() -> None:
     one = accepted("k=demo")
-    assert (one.name, one.kind, one.event_id, one.flags) == ("page_view", "page", "made", Flag.ID_MADE)
+    assert (one.name, one.kind, one.event_id, one.flags) == ("page_view", "page", "made", Flag.ID_GENERATED)
     assert one.url == "https://shop.example/page"  # the page that shows it
 
 
@@ -102,12 +102,14 @@ def test_an_impossible_time_is_a_claim_from_a_page_and_an_error_from_a_backend(
     ts: str, accepted_from: str
 ) -> None:
     assert accepted(f"k=demo&ts={ts}").occurred_at == int(ts)  # streams clamps and flags it
-    trusted = pixel(f"k=demo&ts={ts}", sender=SECRET)
+    trusted = pixel(f"k=demo&ts={ts}", credential=SECRET)
     assert isinstance(trusted, Rejection) == (accepted_from == "public")
 
 
 def test_a_backend_may_speak_of_the_past() -> None:
-    assert accepted("k=demo&ts=2020-05-01T12:00:00%2B02:00", sender=SECRET).occurred_at == 1_588_327_200_000
+    assert (
+        accepted("k=demo&ts=2020-05-01T12:00:00%2B02:00", credential=SECRET).occurred_at == 1_588_327_200_000
+    )
 
 
 def test_a_long_id_is_replaced_by_its_hash_and_stays_the_same_event() -> None:
@@ -151,8 +153,8 @@ def test_the_gif_has_43_bytes() -> None:
     st.dictionaries(st.sampled_from([b"user-agent", b"referer", b"dnt"]), st.binary(max_size=60)),
 )
 def test_no_bytes_break_the_pixel(query: bytes, headers: dict[bytes, bytes]) -> None:
-    for sender in (PUBLIC, SECRET):
-        row = parse_pixel(parse_query(query), sender, read_client(headers, "1.2.3.4"), NOW_MS, "made")
+    for credential in (PUBLIC, SECRET):
+        row = parse_pixel(parse_query(query), credential, read_client(headers, "1.2.3.4"), NOW_MS, "made")
         if not isinstance(row, Rejection):
             assert_survives_a_pack(row)
 

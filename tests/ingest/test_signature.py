@@ -17,7 +17,7 @@ from ingest.reading.signature import (
     WINDOW_S,
     WRONG,
     check_signature,
-    made_id,
+    generated_id,
     sign,
 )
 
@@ -86,6 +86,6 @@ def test_a_site_without_a_secret_key_cannot_be_signed_for() -> None:
 
 
 def test_ids_of_a_signed_body_come_again_with_it_and_differ_within_it() -> None:
-    ids = [made_id("ab" * 32, index) for index in range(100)]
-    assert ids == [made_id("ab" * 32, index) for index in range(100)]
-    assert len({*ids, made_id("cd" * 32, 0)}) == 101
+    ids = [generated_id("ab" * 32, index) for index in range(100)]
+    assert ids == [generated_id("ab" * 32, index) for index in range(100)]
+    assert len({*ids, generated_id("cd" * 32, 0)}) == 101

@@ -62,7 +62,7 @@ def drip(one: socket.socket, data: bytes) -> bytes | None:
         ),  # one that still sends may see the end of the connection before the answer
         (b"POST /b?k=demo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", b" ", b""),
     ],
-    ids=["says nothing", "drips headers", "sends no body", "drips its body", "drips it at another door"],
+    ids=["says nothing", "drips headers", "sends no body", "drips its body", "drips it at another endpoint"],
 )
 def test_many_slow_clients_are_cut_off_while_neighbours_are_answered(
     edge: Edge, first: bytes, more: bytes, answer: bytes

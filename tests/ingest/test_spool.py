@@ -165,12 +165,12 @@ def test_everything_the_spool_said_is_there_after_kill_9(tmp_path: Path) -> None
         [sys.executable, "-c", HOLDER, str(tmp_path / "edge-1")], stdout=subprocess.PIPE, cwd=REPO
     )
     assert process.stdout is not None
-    said = [process.stdout.readline() for _ in range(200)]
+    payload = [process.stdout.readline() for _ in range(200)]
     process.send_signal(signal.SIGKILL)
-    said += process.stdout.read().splitlines()
+    payload += process.stdout.read().splitlines()
     process.wait()
     found = [int(record.message) for record in drain(SpoolFiles(tmp_path / "edge-1"))]
-    acknowledged = int(said[-1])
+    acknowledged = int(payload[-1])
     assert found[: acknowledged + 1] == list(range(acknowledged + 1))
 
 
@@ -252,14 +252,14 @@ def test_a_full_disk_takes_nothing_until_there_is_room_and_leaves_no_litter(
     kept: list[bool] = []
     one.append(records(1, start=2)[0], kept.append)
     await_that(lambda: kept == [False], 3, "the sender hears of it")
-    assert one.trouble == "No space left on device"
+    assert one.problem == "No space left on device"
     assert one.is_full(NOW_MS)
     await_that(lambda: tries[0] > 5, 3, "it is tried again and again")
     one.append(records(1, start=3)[0], kept.append)
     await_that(lambda: kept == [False, False], 3, "the next sender hears of it too")
     assert len(list((tmp_path / "edge-1").iterdir())) == 2  # the lock and the segment of before
     full[0] = False
-    await_that(lambda: not one.trouble, 3, "there is room again, without any traffic")
+    await_that(lambda: not one.problem, 3, "there is room again, without any traffic")
     assert not one.is_full(NOW_MS)
     one.append(records(1, start=4)[0], kept.append)
     await_that(lambda: kept == [False, False, True], 3, "packs are kept again")

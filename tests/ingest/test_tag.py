@@ -25,11 +25,11 @@ def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]
         yield one
 
 
-def beacon(edge: Edge, *events: dict[str, Any], cookie: str = "", **said: Any) -> tuple[int, Any, str]:
+def beacon(edge: Edge, *events: dict[str, Any], cookie: str = "", **payload: Any) -> tuple[int, Any, str]:
     """(status, answer, Set-Cookie) of a beacon of the site shop, with consent and from its own page unless told
     otherwise."""
-    origin = said.pop("origin", ORIGIN)
-    body = {"k": "shop", "page": "seed-1", "common": {"consent": "all"}, "events": list(events), **said}
+    origin = payload.pop("origin", ORIGIN)
+    body = {"k": "shop", "page": "seed-1", "common": {"consent": "all"}, "events": list(events), **payload}
     headers = {"Content-Type": "text/plain;charset=UTF-8", "Origin": origin}
     if cookie:
         headers["Cookie"] = cookie
@@ -37,8 +37,8 @@ def beacon(edge: Edge, *events: dict[str, Any], cookie: str = "", **said: Any) -
     return status, json.loads(answer), sent.get("set-cookie", "")
 
 
-def view(event_id: str, **said: Any) -> dict[str, Any]:
-    return {"event": "page_view", "id": event_id, "url": PAGE, "ts": 1_763_800_000_000, **said}
+def view(event_id: str, **payload: Any) -> dict[str, Any]:
+    return {"event": "page_view", "id": event_id, "url": PAGE, "ts": 1_763_800_000_000, **payload}
 
 
 @pytest.mark.parametrize(("name", "bytes_max"), [("t.js", 1_500), ("consent.js", 4_000), ("links.js", 1_000)])
@@ -82,8 +82,8 @@ def test_a_retry_says_the_same_whether_the_first_answer_arrived_or_not(edge: Edg
     assert beacon(edge, view("v-2"), page="seed-2")[0] == 200
     assert beacon(edge, view("v-2"), page="seed-2", cookie=cookie.split(";")[0])[2] == ""
     first, again, with_cookie = (one for one in edge.events(start) if one.event_id == "v-2")
-    said = ("kind", "occurred_at", "url", "visitor_id", "user_id", "properties", "value_e4")
-    assert len({tuple(getattr(one, name) for name in said) for one in (first, again, with_cookie)}) == 1
+    payload = ("kind", "occurred_at", "url", "visitor_id", "user_id", "properties", "value_e4")
+    assert len({tuple(getattr(one, name) for name in payload) for one in (first, again, with_cookie)}) == 1
     assert first.visitor_id
 
 
@@ -181,10 +181,10 @@ def test_what_cannot_be_a_beacon_is_refused_with_a_fix(
     edge: Edge, body: bytes, status: int, code: str
 ) -> None:
     answered, answer, _ = edge.request("POST", "/b", body, {"Origin": ORIGIN})
-    said = json.loads(answer)
-    assert (answered, said["code"]) == (status, code)
-    assert said["message"]
-    assert said["detail"]
+    payload = json.loads(answer)
+    assert (answered, payload["code"]) == (status, code)
+    assert payload["message"]
+    assert payload["detail"]
 
 
 def test_half_a_surrogate_pair_in_a_title_costs_one_character() -> None:

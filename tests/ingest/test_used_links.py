@@ -128,8 +128,8 @@ def make_token(edge: Edge, visitor: str) -> str:
 def arrive(edge: Edge, token: str, page: str) -> None:
     """A page's first beacon, on a connection of its own."""
     event = {"event": "page_view", "properties": {"page": page}}
-    said = {"k": "shop", "page": page, "link": token, "common": {"consent": "all"}, "events": [event]}
-    assert edge.request("POST", "/b", json.dumps(said).encode(), {"Origin": BLOG})[0] == 200
+    payload = {"k": "shop", "page": page, "link": token, "common": {"consent": "all"}, "events": [event]}
+    assert edge.request("POST", "/b", json.dumps(payload).encode(), {"Origin": BLOG})[0] == 200
 
 
 def visitors(edge: Edge, start: list[TopicPartition]) -> dict[str, dict[str, set[str]]]:

@@ -40,7 +40,7 @@ def rows_named(platform: Platform, name: str) -> tuple[int, int]:
     return int(row["n"]), int(row["ids"])
 
 
-def test_json_and_avro_become_the_same_row_as_any_door_makes(platform: Platform) -> None:
+def test_json_and_avro_become_the_same_row_as_any_endpoint_makes(platform: Platform) -> None:
     ids = [uuid.uuid4().hex for _ in range(2)]
     write(
         platform,
@@ -77,7 +77,7 @@ def test_a_broken_message_waits_sealed_and_counts_once_when_it_is_mended(
     listed = platform.run("replay").stdout
     assert topics.DIRECT in listed
     assert "customer-8" not in listed
-    assert all(b"customer-8" not in letter.value for letter in platform.dead_letters())
+    assert all(b"customer-8" not in dead_letter.value for dead_letter in platform.dead_letters())
 
     where = ("--partition", str(partition), "--offset", str(offset))
     assert "dead letter again" in platform.run("replay", *where, check=False).stderr

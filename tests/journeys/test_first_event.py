@@ -118,7 +118,7 @@ def test_bad_neighbours_do_not_harm(platform: Platform) -> None:
     assert row_of(platform, other)["name"] == "b"
 
 
-def test_trace_tells_each_station_s_decision(platform: Platform) -> None:
+def test_trace_tells_each_stage_s_decision(platform: Platform) -> None:
     stored, refused = fresh_id(), fresh_id()
     for event_id, consent in ((stored, "all"), (refused, "none")):
         platform.get(f"{platform.edge}/p.gif?k=demo&id={event_id}&consent={consent}")
@@ -135,7 +135,9 @@ def test_trace_tells_each_station_s_decision(platform: Platform) -> None:
 def test_status_lists_every_program_with_pid_health_and_lag(platform: Platform) -> None:
     programs = await_that(lambda: platform.healthy() and platform.programs(), "all is well", 60)
     assert {"kafka", "clickhouse", "ingest", "streams", "sinks", "alerts"} <= programs.keys()
-    assert all(one["pid"] and {"name", "pid", "health", "lag"} <= one.keys() for one in programs.values())
+    assert all(
+        one["pid"] and {"name", "pid", "health", "consumer_lag"} <= one.keys() for one in programs.values()
+    )
 
 
 def test_doctor_finds_nothing_wrong(platform: Platform) -> None:

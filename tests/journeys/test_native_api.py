@@ -36,10 +36,10 @@ def known(platform: Platform, event_id: str) -> dict[str, Any]:
 
 
 def reasons(answer: dict[str, Any]) -> list[tuple[str, str, str]]:
-    return [(one["station"], one["decision"], one.get("reason", "")) for one in answer["decisions"]]
+    return [(one["stage"], one["decision"], one.get("reason", "")) for one in answer["decisions"]]
 
 
-def test_a_backend_hears_what_every_station_decided_about_its_event(platform: Platform) -> None:
+def test_a_backend_hears_what_every_stage_decided_about_its_event(platform: Platform) -> None:
     stem = uuid.uuid4().hex
     stored, refused, odd = f"{stem}-stored", f"{stem}-refused", f'{stem}/o\'dd\\ "id" ünd {{x}}'
     person = f"{stem}@mail.example"  # stored as its keyed hash, and found all the same
@@ -69,7 +69,7 @@ def test_a_copy_is_named_as_one(platform: Platform) -> None:
     known(platform, event_id)
     platform.post("/v1/events", event, platform.secret_key)
     found = await_that(
-        lambda: (answer := known(platform, event_id))["decisions"][-1]["station"] == "copies" and answer,
+        lambda: (answer := known(platform, event_id))["decisions"][-1]["stage"] == "copies" and answer,
         "the copy is seen",
         30,
         every=0.3,

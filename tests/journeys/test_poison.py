@@ -32,8 +32,8 @@ def write(platform: Platform, topic: str, value: bytes, partition: int = 0) -> N
 def dead_letters(platform: Platform) -> Counter[tuple[str, int, int]]:
     """How often each origin stands in the dead letter topic."""
     found: Counter[tuple[str, int, int]] = Counter()
-    for letter in platform.dead_letters():
-        found[(letter.topic, letter.origin.partition, letter.origin.offset)] += 1
+    for dead_letter in platform.dead_letters():
+        found[(dead_letter.topic, dead_letter.origin.partition, dead_letter.origin.offset)] += 1
     return found
 
 

@@ -21,13 +21,13 @@ from schemas.ring import Key
 from schemas.seal import seal_pack
 from schemas.topics import CLEAN, RAW
 from streams.partition import chain as chain_module
-from streams.partition import recovery as tail_module
-from streams.partition.chain import Chain, ForeignWrite
-from streams.partition.memory import Memory
+from streams.partition import recovery as recovery_module
+from streams.partition.chain import Chain, Fenced
+from streams.partition.deduplication import Memory
 from streams.partition.raw_view import RawView
-from streams.partition.recovery import Watch, read_tail
+from streams.partition.recovery import Watch, recover_log
 from streams.partition.store import Mark
-from tests.streams.memory_log import MemoryLogs, MemorySeen
+from tests.streams.memory_log import InMemoryStore, MemoryLogs
 
 WINDOW_MS = 24 * 3_600_000
 STEPS = 400
@@ -151,7 +151,7 @@ class Writer:
     """A worker: its process may end at any time, its cache outlives it, what it handed to its producer may too."""
 
     world: World
-    seen: MemorySeen = field(default_factory=lambda: MemorySeen(WINDOW_MS))
+    seen: InMemoryStore = field(default_factory=lambda: InMemoryStore(WINDOW_MS))
     producer: deque[CleanHead] = field(default_factory=deque)  # handed over, not yet in the log
     reports: deque[int] = field(default_factory=deque)  # clean offsets the worker has not heard of yet
     chain: Chain[None] | None = None
@@ -163,7 +163,7 @@ class Writer:
             return
         self.reports.clear()
         seen: Any = self.seen
-        tail = read_tail(
+        recovered = recover_log(
             self.world.logs,
             0,
             seen,
@@ -171,10 +171,15 @@ class Writer:
             progress=lambda: None,
             watch=Watch(self.world.clock, self.world.sleep),
         )
-        assert tail is not None
+        assert recovered is not None
         self.world.writers += 1
         self.chain = Chain(
-            tail.topic_id, 0, f"w{self.world.writers}", tail.last, tail.next_raw, tail.next_clean
+            recovered.topic_id,
+            0,
+            f"w{self.world.writers}",
+            recovered.last,
+            recovered.next_raw,
+            recovered.next_clean,
         )
         self.memory = Memory(seen)
 
@@ -200,7 +205,7 @@ class Writer:
             kept=b"".join(entries.values()),
         )
         self.world.decisions[place.origin.offset, place.writer] = outcomes
-        memory.hold(head, entries)
+        memory.pause(head, entries)
         chain.sent(head, None)
         self.producer.append(head)
         return None
@@ -232,7 +237,7 @@ class Writer:
         offset = self.reports.popleft()
         try:
             head = self.chain.confirm(offset).head
-        except ForeignWrite:
+        except Fenced:
             self.chain = self.memory = None
             return
         entries = {one.key: b"" for one in head.kept_entries()}
@@ -251,7 +256,7 @@ class Writer:
     def forget(self) -> None:
         """Somebody deletes the cache of a dead process."""
         self.crash()
-        self.seen = MemorySeen(WINDOW_MS)
+        self.seen = InMemoryStore(WINDOW_MS)
 
 
 ACTIONS = {
@@ -374,9 +379,9 @@ def _confirm_anything(self: Chain[Any], clean_offset: int) -> Any:
         (Bounds, "_was_known", lambda self, offset, pack_id, seen_at: offset < self._now),
         (Bounds, "_first_behind", lambda self, follows, offset, seen_at: offset),
         (Chain, "confirm", _confirm_anything),
-        (tail_module, "next_raw_after", lambda *of: max(0, chain_module.next_raw_after(*of) - 1)),
+        (recovery_module, "next_raw_after", lambda *of: max(0, chain_module.next_raw_after(*of) - 1)),
         (Memory, "hold", lambda self, head, entries: self._entries.update(entries)),
-        (MemorySeen, "look_up", lambda self, keys, now_ms: [None] * len(keys)),
+        (InMemoryStore, "look_up", lambda self, keys, now_ms: [None] * len(keys)),
         (Writer, "lose_sends", lambda self: self.producer.clear()),
     ],
 )

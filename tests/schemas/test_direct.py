@@ -18,9 +18,9 @@ from schemas.direct import (
     direct_id,
     encode_direct_event,
     encode_origin,
-    open_letter,
+    open_dead_letter,
     read_origin,
-    seal_letter,
+    seal_dead_letter,
 )
 from schemas.drops import DeadReason
 from schemas.links import Origin
@@ -93,11 +93,11 @@ def test_a_replayed_message_keeps_the_place_it_lay_at_first() -> None:
 
 
 def test_a_dead_letter_is_readable_with_the_ring_alone() -> None:
-    letter = seal_letter(
+    dead_letter = seal_dead_letter(
         DeadReason.NOT_AN_EVENT, HERE, b'{"user_id": "jane@shop.example"}', KEY, bytes(16), bytes(12)
     )
-    assert b"jane" not in letter.value
-    assert DeadLetter.from_message(letter.value, letter.headers()) == letter
-    assert open_letter(letter, RING) == b'{"user_id": "jane@shop.example"}'
+    assert b"jane" not in dead_letter.value
+    assert DeadLetter.from_message(dead_letter.value, dead_letter.headers()) == dead_letter
+    assert open_dead_letter(dead_letter, RING) == b'{"user_id": "jane@shop.example"}'
     with pytest.raises(PackError, match="no_key"):
-        open_letter(letter, Ring.of({}))
+        open_dead_letter(dead_letter, Ring.of({}))

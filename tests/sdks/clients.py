@@ -11,7 +11,7 @@ PYTHON, NODE, BROWSER = "python", "node", "browser"
 RETRIES = Faults(lost=0.3, reset=0.05, unavailable=0.05, limited=0.05)
 RETRIES_NO_429 = Faults(
     lost=0.3, reset=0.05, unavailable=0.1
-)  # drops what a 429 answers; our doors give it none
+)  # drops what a 429 answers; our endpoints give it none
 NEVER_RETRIES = Faults(lost=0.3)
 
 

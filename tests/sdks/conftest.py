@@ -33,7 +33,7 @@ class Outcome:
     """What became of one client's events."""
 
     said: list[str]  # what the SDK says it sent: ids, or addresses of pages
-    trouble: str  # the end of what the driver said of errors
+    problem: str  # the end of what the driver said of errors
     network: Counter[str]  # what became of its requests
     repeats: list[float]  # seconds between a request and the same again, at the edge at most
 

@@ -58,7 +58,7 @@ def test_afterwards_the_ledger_names_nothing_but_duplicates(good_network: Round,
 def check_each_event_stands_once(client: Client, round_: Round) -> None:
     """What the SDK says it sent are `COUNT` different things, and each is one row of its site."""
     outcome = round_.outcomes[client.name]
-    assert len(set(outcome.said)) == COUNT, outcome.trouble
+    assert len(set(outcome.said)) == COUNT, outcome.problem
     column = "path" if client.by_path else "event_id"
     rows = round_.platform.query(
         f"SELECT {column} id, count() c FROM fairpixel.events WHERE site = '{client.site(round_.name)}' GROUP BY id"
@@ -66,8 +66,8 @@ def check_each_event_stands_once(client: Client, round_: Round) -> None:
     stored = Counter({row["id"]: row["c"] for row in rows})
     said = Counter(urlsplit(one).path for one in outcome.said) if client.by_path else Counter(outcome.said)
     missing, too_many = said - stored, stored - said
-    assert not missing, f"{dict(outcome.network)} {outcome.trouble}"
-    assert too_many.total() <= late_repeats(client, round_), f"{dict(outcome.network)} {outcome.trouble}"
+    assert not missing, f"{dict(outcome.network)} {outcome.problem}"
+    assert too_many.total() <= late_repeats(client, round_), f"{dict(outcome.network)} {outcome.problem}"
 
 
 def late_repeats(client: Client, round_: Round) -> int:

@@ -12,7 +12,7 @@ from sinks.alerts.rules import (
     OPEN_ALERTS_MAX,
     SETTLED_MINUTES,
     UPDATE_EVERY_MINUTES,
-    Book,
+    AlertState,
     Direction,
     Finding,
     Kind,
@@ -55,62 +55,66 @@ KEY = fall().key
 
 
 def live(
-    book: Book, minutes: int, reading: Reading | None, *findings: Finding
-) -> tuple[Book, list[Transition]]:
+    alert_state: AlertState, minutes: int, reading: Reading | None, *findings: Finding
+) -> tuple[AlertState, list[Transition]]:
     """Judge so many minutes, all alike."""
     told = []
     for _ in range(minutes):
-        book, some = advance(
-            book, book.judged + MINUTE, findings, dict.fromkeys(book.open, reading), ["demo"]
+        alert_state, some = advance(
+            alert_state,
+            alert_state.judged + MINUTE,
+            findings,
+            dict.fromkeys(alert_state.open, reading),
+            ["demo"],
         )
         told += some
-    return book, told
+    return alert_state, told
 
 
-def opened(*findings: Finding) -> tuple[Book, list[Transition]]:
-    return advance(Book(NOON - MINUTE), NOON, findings or [fall()], {}, ["demo"])
+def opened(*findings: Finding) -> tuple[AlertState, list[Transition]]:
+    return advance(AlertState(NOON - MINUTE), NOON, findings or [fall()], {}, ["demo"])
 
 
 def test_an_incident_is_opened_once_updated_and_resolved_once() -> None:
-    book, first = opened()
-    book, then = live(book, 10, bad(), fall())
-    book, end = live(book, 30, GOOD)
+    alert_state, first = opened()
+    alert_state, then = live(alert_state, 10, bad(), fall())
+    alert_state, end = live(alert_state, 30, GOOD)
     assert [(one.state, one.sequence) for one in first + then + end] == [(State.OPEN, 1), (State.RESOLVED, 2)]
-    assert book.open == {}
+    assert alert_state.open == {}
 
 
 def test_an_open_alert_speaks_up_each_quarter_of_an_hour_then_each_hour() -> None:
-    book, _ = opened()
-    book, told = live(book, 120, bad())
+    alert_state, _ = opened()
+    alert_state, told = live(alert_state, 120, bad())
     assert [one.state for one in told] == [State.UPDATE] * (120 // UPDATE_EVERY_MINUTES)
-    _, later = live(book, 180, bad())
+    _, later = live(alert_state, 180, bad())
     assert len(later) == 3
 
 
 def test_one_good_minute_does_not_resolve() -> None:
-    book, _ = opened()
-    book, _ = live(book, 1, GOOD)
-    book, _ = live(book, 1, bad())
-    book, told = live(book, 1, GOOD)
+    alert_state, _ = opened()
+    alert_state, _ = live(alert_state, 1, GOOD)
+    alert_state, _ = live(alert_state, 1, bad())
+    alert_state, told = live(alert_state, 1, GOOD)
     assert told == []
-    assert KEY in book.open
+    assert KEY in alert_state.open
 
 
 def test_missing_data_never_resolves_and_a_gap_starts_the_count_again() -> None:
-    book, _ = opened()
-    book, told = live(book, 600, None)
+    alert_state, _ = opened()
+    alert_state, told = live(alert_state, 600, None)
     assert told == []
-    book, _ = live(book, 1, GOOD)
-    book, _ = live(book, 1, None)
-    book, told = live(book, 1, GOOD)
+    alert_state, _ = live(alert_state, 1, GOOD)
+    alert_state, _ = live(alert_state, 1, None)
+    alert_state, told = live(alert_state, 1, GOOD)
     assert told == []
 
 
 def test_silence_never_settles_but_a_new_level_does() -> None:
-    book, _ = opened()
-    silent, _ = live(book, SETTLED_MINUTES + 100, bad(0.0))
+    alert_state, _ = opened()
+    silent, _ = live(alert_state, SETTLED_MINUTES + 100, bad(0.0))
     assert KEY in silent.open
-    changed, told = live(book, SETTLED_MINUTES + 5, bad())
+    changed, told = live(alert_state, SETTLED_MINUTES + 5, bad())
     assert changed.open == {}
     assert told[-1].detail.startswith("settled")
     assert changed.spoilt(("demo", "purchase")) == [], "the new level may be learnt from"
@@ -118,21 +122,21 @@ def test_silence_never_settles_but_a_new_level_does() -> None:
 
 
 def test_no_baseline_learns_from_an_incident() -> None:
-    book, _ = opened()
-    book, _ = live(book, 5, bad())
-    assert book.spoilt(("demo", "purchase")) == [(NOON, NOON + 6 * MINUTE)]
-    book, told = live(book, 2, GOOD)
+    alert_state, _ = opened()
+    alert_state, _ = live(alert_state, 5, bad())
+    assert alert_state.spoilt(("demo", "purchase")) == [(NOON, NOON + 6 * MINUTE)]
+    alert_state, told = live(alert_state, 2, GOOD)
     assert [one.state for one in told] == [State.RESOLVED]
-    assert book.spoilt(("demo", "purchase")) == [(NOON, NOON + 8 * MINUTE)], "also after it is over"
-    book, _ = live(book, 400, None)
-    assert book.past == (), "and not for ever"
+    assert alert_state.spoilt(("demo", "purchase")) == [(NOON, NOON + 8 * MINUTE)], "also after it is over"
+    alert_state, _ = live(alert_state, 400, None)
+    assert alert_state.past == (), "and not for ever"
 
 
 def test_a_silent_site_is_one_alert() -> None:
     names = [fall(subject=name, kind=Kind.SILENCE) for name in ("page_view", "purchase", "cart")]
-    book, told = opened(fall(subject="", kind=Kind.SILENCE), *names)
+    alert_state, told = opened(fall(subject="", kind=Kind.SILENCE), *names)
     assert [one.subject for one in told] == [""]
-    _, more = live(book, 5, bad(0.0), *names)
+    _, more = live(alert_state, 5, bad(0.0), *names)
     assert more == []
 
 
@@ -152,49 +156,49 @@ def test_sites_do_not_speak_for_each_other() -> None:
 
 
 def test_rate_and_count_of_one_name_are_one_incident() -> None:
-    book, _ = opened()
-    _, told = live(book, 3, bad(), fall(kind=Kind.DROP))
+    alert_state, _ = opened()
+    _, told = live(alert_state, 3, bad(), fall(kind=Kind.DROP))
     assert told == []
 
 
 def test_a_fall_that_becomes_a_silence_is_told_as_worse_under_the_same_key() -> None:
     mild = replace(fall(kind=Kind.DROP), observed=35.0)
-    book, first = opened(mild)
-    book, told = live(book, 3, bad(0.0))
+    alert_state, first = opened(mild)
+    alert_state, told = live(alert_state, 3, bad(0.0))
     assert [(one.kind, one.severity, one.sequence) for one in told] == [(Kind.SILENCE, Severity.CRITICAL, 2)]
     assert first[0].severity is Severity.WARNING
     assert told[0].key == first[0].key
 
 
 def test_a_resolved_incident_may_happen_again_under_another_id() -> None:
-    book, first = opened()
-    book, _ = live(book, 2, GOOD)
-    _, again = advance(book, book.judged + MINUTE, [fall(book.judged + MINUTE)], {}, [])
+    alert_state, first = opened()
+    alert_state, _ = live(alert_state, 2, GOOD)
+    _, again = advance(alert_state, alert_state.judged + MINUTE, [fall(alert_state.judged + MINUTE)], {}, [])
     assert [one.state for one in again] == [State.OPEN]
     assert again[0].key == first[0].key
     assert again[0].alert_id != first[0].alert_id
 
 
 def test_it_is_not_opened_again_in_the_minute_that_resolves_it() -> None:
-    book, _ = opened()
-    book, _ = live(book, 1, GOOD)
-    _, told = live(book, 1, GOOD, fall(book.judged + MINUTE))
+    alert_state, _ = opened()
+    alert_state, _ = live(alert_state, 1, GOOD)
+    _, told = live(alert_state, 1, GOOD, fall(alert_state.judged + MINUTE))
     assert [one.state for one in told] == [State.RESOLVED]
 
 
 def test_the_number_of_open_alerts_is_bounded() -> None:
-    book, told = opened(*(fall(site=f"site{number}") for number in range(OPEN_ALERTS_MAX + 10)))
-    assert len(book.open) == len(told) == OPEN_ALERTS_MAX
+    alert_state, told = opened(*(fall(site=f"site{number}") for number in range(OPEN_ALERTS_MAX + 10)))
+    assert len(alert_state.open) == len(told) == OPEN_ALERTS_MAX
 
 
 def test_a_site_is_alive_only_after_it_was_judged_with_hits() -> None:
-    book = Book(NOON)
-    assert not book.is_alive("demo")
-    book, _ = advance(book, NOON + MINUTE, [], {}, ["demo"])
-    assert book.is_alive("demo")
+    alert_state = AlertState(NOON)
+    assert not alert_state.is_alive("demo")
+    alert_state, _ = advance(alert_state, NOON + MINUTE, [], {}, ["demo"])
+    assert alert_state.is_alive("demo")
     for _ in range(400):
-        book, _ = advance(book, book.judged + MINUTE, [], {}, [])
-    assert not book.is_alive("demo")
+        alert_state, _ = advance(alert_state, alert_state.judged + MINUTE, [], {}, [])
+    assert not alert_state.is_alive("demo")
 
 
 def test_the_same_minute_gives_the_same_decisions() -> None:
@@ -202,9 +206,9 @@ def test_the_same_minute_gives_the_same_decisions() -> None:
 
 
 def test_the_memory_survives_being_written_and_read() -> None:
-    book, told = opened(fall(), fall(site="other", subject="ünï\"code'", kind=Kind.DROP))
-    book, more = live(book, 2, GOOD)
-    memory = Memory(Book(NOON)).decided(book, told + more, ("webhook-1",), set())
+    alert_state, told = opened(fall(), fall(site="other", subject="ünï\"code'", kind=Kind.DROP))
+    alert_state, more = live(alert_state, 2, GOOD)
+    memory = Memory(AlertState(NOON)).decided(alert_state, told + more, ("webhook-1",), set())
     assert decode_memory(encode_memory(memory), memory.version) == memory
 
 
@@ -244,9 +248,9 @@ def test_the_body_keeps_its_fields() -> None:
 
 
 def test_after_downtime_people_hear_only_how_things_stand() -> None:
-    book, told = opened(fall(), fall(site="other"))
+    alert_state, told = opened(fall(), fall(site="other"))
     over = [one for one in told if one.site == "demo"]
-    book, more = live(replace(book, open={KEY: book.open[KEY]}), 2, GOOD)
+    alert_state, more = live(replace(alert_state, open={KEY: alert_state.open[KEY]}), 2, GOOD)
     quiet = untold(told + more)
     assert quiet == {over[0].transition_id, more[0].transition_id}, (
         "what came and went woke nobody, the other one does"

@@ -15,9 +15,18 @@ from hypothesis import strategies as st
 from schemas.clean_pack import read_clean_head
 from schemas.drops import DeadReason
 from schemas.links import accept
-from sinks.loader.block import BlockLimits, Note
+from sinks.loader.block import BlockLimits, Checkpoint
 from sinks.loader.loader import Loader
-from tests.fakes import Effects, FakeClock, FakeInbox, FakeLetters, FakeLog, FakeRaw, FakeWarehouse, Killed
+from tests.fakes import (
+    Effects,
+    FakeClock,
+    FakeDeadLetters,
+    FakeInbox,
+    FakeLog,
+    FakeRaw,
+    FakeWarehouse,
+    Killed,
+)
 from tests.sinks.packs import NOW_MS, Chain
 
 SMALL = BlockLimits(row_count_max=12, pack_count_max=6)
@@ -33,7 +42,7 @@ class Stage:
         self.clock = FakeClock()
         self.log = FakeLog(messages={0: list(packs)})
         self.warehouse = FakeWarehouse(self.effects)
-        self.letters = FakeLetters(self.effects)
+        self.dead_letters = FakeDeadLetters(self.effects)
         self.raw = FakeRaw()
         self.limits = limits
         self.batch = batch
@@ -44,7 +53,7 @@ class Stage:
         loader = Loader(
             inbox,
             self.warehouse,
-            self.letters,
+            self.dead_letters,
             self.raw,
             group="g",
             clock=self.clock,
@@ -67,10 +76,10 @@ class Stage:
         return [record["origin_offset"] for record in self.warehouse.records]
 
     @property
-    def note(self) -> Note:
-        note = Note.parse(self.log.committed[0][1])
-        assert note is not None
-        return note
+    def checkpoint(self) -> Checkpoint:
+        checkpoint = Checkpoint.parse(self.log.committed[0][1])
+        assert checkpoint is not None
+        return checkpoint
 
 
 def chain_of(count: int, rows: int = 2) -> list[bytes]:
@@ -169,7 +178,7 @@ def test_packs_that_are_not_accepted_move_the_offset_and_insert_nothing() -> Non
     stage.run(loader)
     assert stage.effects.names() == ["commit"]
     assert stage.log.committed[0][0] == 3
-    assert stage.note.last == read_clean_head(packs[0]).this
+    assert stage.checkpoint.last == read_clean_head(packs[0]).this
     stage.log.messages[0].append(packs[1])
     stage.run()  # a new process: what was accepted last is known from the note
     assert stage.loaded == [0, 1]
@@ -199,7 +208,9 @@ def test_bytes_that_are_no_pack_become_one_dead_letter_and_the_neighbours_are_st
     stage.run()
     stage.run()
     assert stage.loaded == [0, 1, 2]
-    assert [(letter.origin.offset, letter.reason) for letter in stage.letters.letters] == [
+    assert [
+        (dead_letter.origin.offset, dead_letter.reason) for dead_letter in stage.dead_letters.dead_letters
+    ] == [
         (1, DeadReason.NOT_A_PACK),
         (3, DeadReason.UNREADABLE),
     ]
@@ -213,7 +224,7 @@ def test_a_pack_that_clickhouse_refuses_becomes_a_dead_letter_and_is_counted_as_
         stage.run()
     stage.effects.fuse = None
     stage.run()
-    assert len(stage.letters.letters) == 1
+    assert len(stage.dead_letters.dead_letters) == 1
     assert [(record["dead"], record["count"]) for record in stage.warehouse.records] == [
         ("", 2),
         ("refused_by_clickhouse", 0),
@@ -228,7 +239,7 @@ def test_while_clickhouse_is_away_the_block_waits_and_is_stored_once(stores: boo
     stage.warehouse.away, stage.warehouse.stores_when_away = 40, stores
     loader = stage.run()
     assert stage.loaded == [0, 1, 2]
-    assert loader.tally.trouble == ""
+    assert loader.tally.problem == ""
     intents = [
         effect for effect in stage.effects.done if effect[0] == "commit" and json.loads(effect[3])["end"]
     ]
@@ -238,7 +249,7 @@ def test_while_clickhouse_is_away_the_block_waits_and_is_stored_once(stores: boo
 def test_while_kafka_is_away_the_block_waits() -> None:
     stage = Stage(*chain_of(3))
     stage.log.away = 5
-    stage.letters.away = 5
+    stage.dead_letters.away = 5
     stage.run()
     assert stage.loaded == [0, 1, 2]
 
@@ -259,13 +270,13 @@ def test_a_partition_taken_away_during_a_wait_is_not_committed_over_an_open_inse
         nonlocal polls
         polls += 1
         if polls == 4:
-            loader.lose(0, still_ours=True)
+            loader.on_revoke(0, still_ours=True)
         return poll(wait_s)  # type: ignore[return-value]
 
     inbox.poll = poll_and_revoke  # type: ignore[method-assign, assignment]
     loader.step()
     loader.step()
-    assert stage.note.end == 6
+    assert stage.checkpoint.end == 6
     stage.warehouse.away = 0
     stage.run()
     assert stage.loaded == list(range(6))
@@ -329,7 +340,13 @@ def test_wherever_it_dies_every_accepted_pack_is_loaded_once(seed: int) -> None:
     verdicts, _ = accept(None, [head.as_link for head in heads])
     expected = [head.origin.offset for head, accepted in zip(heads, verdicts, strict=True) if accepted]
     assert stage.loaded == expected
-    assert max(Counter(letter.origin.offset for letter in stage.letters.letters).values(), default=0) <= 1
+    assert (
+        max(
+            Counter(dead_letter.origin.offset for dead_letter in stage.dead_letters.dead_letters).values(),
+            default=0,
+        )
+        <= 1
+    )
 
 
 def build_log(rng: Random) -> list[bytes]:
@@ -380,7 +397,7 @@ def test_a_repeated_block_refuses_what_it_refused_although_the_message_came_sinc
     stage.effects.fuse = 2  # commit, position, and no insert
     with pytest.raises(Killed):
         stage.run()
-    assert stage.note.refused == (3,)
+    assert stage.checkpoint.refused == (3,)
     stage.effects.fuse = None
     stage.raw.end = 5
     stage.log.messages[0] += packs[3:]
@@ -394,22 +411,22 @@ def test_a_repeated_block_refuses_what_it_refused_although_the_message_came_sinc
 @pytest.mark.parametrize(
     ("offset", "note"),
     [
-        (10**9, Note("clean-1", None)),
-        (10**9, Note("clean-1", read_clean_head(chain_of(6)[5]).this)),
-        (0, Note("clean-1", None)),
-        (1, Note("clean-1", read_clean_head(chain_of(6)[0]).this)),
-        (9, Note("clean-1", read_clean_head(chain_of(6)[5]).this)),
-        (9, Note("clean-1", read_clean_head(chain_of(9)[8]).this)),
-        (6, Note("clean-1", read_clean_head(chain_of(9)[8]).this)),
-        (6, Note("clean-1", read_clean_head(chain_of(6)[5]).this, end=10**6)),
-        (6, Note("another", read_clean_head(chain_of(6)[5]).this)),
+        (10**9, Checkpoint("clean-1", None)),
+        (10**9, Checkpoint("clean-1", read_clean_head(chain_of(6)[5]).this)),
+        (0, Checkpoint("clean-1", None)),
+        (1, Checkpoint("clean-1", read_clean_head(chain_of(6)[0]).this)),
+        (9, Checkpoint("clean-1", read_clean_head(chain_of(6)[5]).this)),
+        (9, Checkpoint("clean-1", read_clean_head(chain_of(9)[8]).this)),
+        (6, Checkpoint("clean-1", read_clean_head(chain_of(9)[8]).this)),
+        (6, Checkpoint("clean-1", read_clean_head(chain_of(6)[5]).this, end=10**6)),
+        (6, Checkpoint("another", read_clean_head(chain_of(6)[5]).this)),
         (6, None),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("quiet", [False, True])
 def test_an_offset_that_is_not_ours_is_refused_and_positions_followed(
-    offset: int, note: Note | None, quiet: bool
+    offset: int, checkpoint: Checkpoint | None, quiet: bool
 ) -> None:
     packs = chain_of(12)
     stage = Stage(*packs[:6])
@@ -419,7 +436,7 @@ def test_an_offset_that_is_not_ours_is_refused_and_positions_followed(
         stage.run(loader, steps=1)
     assert stage.loaded == list(range(6))
     stage.log.messages[0] += packs[6:9]
-    stage.log.committed[0] = (offset, note.encode() if note else "hello")
+    stage.log.committed[0] = (offset, checkpoint.encode() if checkpoint else "hello")
     stage.log.messages[0] += packs[9:]
     loader = stage.run()
     assert stage.loaded == list(range(12))

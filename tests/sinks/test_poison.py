@@ -12,7 +12,7 @@ import sinks.loader.block
 import sinks.loader.container
 import sinks.loader.examine
 import sinks.loader.loader
-import sinks.loader.way_back
+import sinks.loader.recovery
 from schemas.clean_pack import read_clean_head
 from schemas.drops import DeadReason
 from sinks.loader.attempts import Attempts
@@ -25,7 +25,7 @@ PLACES = {
     "any reading": [
         (sinks.loader.block, "read_clean_head"),
         (sinks.loader.loader, "read_clean_head"),
-        (sinks.loader.way_back, "read_clean_head"),
+        (sinks.loader.recovery, "read_clean_head"),
     ],
     "splicing": [(sinks.loader.block, "splice"), (sinks.loader.examine, "splice")],
 }
@@ -67,8 +67,12 @@ def test_a_pack_that_ended_three_loaders_is_put_aside_and_its_neighbours_are_loa
     assert stage.loaded == list(range(6))
     assert [record["dead"] for record in stage.warehouse.records] == ["", "", "poisonous", "", "", ""]
     assert stage.warehouse.records[2]["accepted_count"] == [2]
-    [letter] = stage.letters.letters
-    assert (letter.reason, letter.origin.offset, letter.value) == (DeadReason.POISONOUS, 2, packs[2])
+    [dead_letter] = stage.dead_letters.dead_letters
+    assert (dead_letter.reason, dead_letter.origin.offset, dead_letter.value) == (
+        DeadReason.POISONOUS,
+        2,
+        packs[2],
+    )
     assert loader.tally.packs["dead"] == 1
 
 
@@ -82,7 +86,7 @@ def test_a_forged_pack_whose_very_head_ends_loaders_is_not_read_again(
     _, died = live(stage)
     assert died == 4
     assert stage.loaded == list(range(4))
-    assert [letter.reason for letter in stage.letters.letters] == [DeadReason.POISONOUS]
+    assert [dead_letter.reason for dead_letter in stage.dead_letters.dead_letters] == [DeadReason.POISONOUS]
 
 
 def test_a_pack_that_ends_whoever_looks_for_the_way_back_is_passed(
@@ -92,10 +96,10 @@ def test_a_pack_that_ends_whoever_looks_for_the_way_back_is_passed(
     stage = Stage(*packs, folder=tmp_path)
     stage.run()
     stage.warehouse.positions.clear()
-    break_for(monkeypatch, packs[1], (sinks.loader.way_back, "read_clean_head"))
+    break_for(monkeypatch, packs[1], (sinks.loader.recovery, "read_clean_head"))
     live(stage)
     assert stage.loaded == list(range(4))
-    assert stage.letters.letters == []
+    assert stage.dead_letters.dead_letters == []
 
 
 def test_an_error_nobody_expects_is_counted_like_the_end_of_the_process(
@@ -140,7 +144,7 @@ def test_whoever_is_killed_while_clickhouse_or_kafka_is_away_blames_no_pack(tmp_
     stage.raw.away = 0
     stage.run()
     assert stage.loaded == list(range(6))
-    assert stage.letters.letters == []
+    assert stage.dead_letters.dead_letters == []
     assert {record["dead"] for record in stage.warehouse.records} == {""}
 
 
@@ -186,7 +190,9 @@ def test_a_pack_that_ends_clickhouse_each_time_is_put_aside() -> None:
     )
     stage.run()
     assert stage.loaded == list(range(5))
-    assert [letter.reason for letter in stage.letters.letters] == [DeadReason.REFUSED_BY_CLICKHOUSE]
+    assert [dead_letter.reason for dead_letter in stage.dead_letters.dead_letters] == [
+        DeadReason.REFUSED_BY_CLICKHOUSE
+    ]
 
 
 def test_a_block_for_which_clickhouse_lacks_memory_is_named_and_loaded_when_there_is_more() -> None:
@@ -204,7 +210,7 @@ def test_a_block_for_which_clickhouse_lacks_memory_is_named_and_loaded_when_ther
     assert "0-5 of partition 0 (fake)" in stuck[-2]
     assert loader.tally.stuck == ""
     assert stage.loaded == list(range(5))
-    assert stage.letters.letters == []
+    assert stage.dead_letters.dead_letters == []
 
 
 def test_while_clickhouse_refuses_everything_no_pack_is_blamed() -> None:
@@ -219,7 +225,7 @@ def test_while_clickhouse_refuses_everything_no_pack_is_blamed() -> None:
     stage.warehouse.too_heavy = weigh
     stage.run()
     assert stage.loaded == list(range(5))
-    assert stage.letters.letters == []
+    assert stage.dead_letters.dead_letters == []
 
 
 def test_what_is_stored_in_part_keeps_packs_that_only_our_own_decoder_dislikes() -> None:

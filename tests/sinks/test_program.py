@@ -110,7 +110,7 @@ class Stage:
         assert json.loads(ledger.stdout)["equal"] is True, ledger.stdout
         assert ledger.returncode == 0
 
-    def letters(self) -> list[DeadLetter]:
+    def dead_letters(self) -> list[DeadLetter]:
         consumer = Consumer(
             {"bootstrap.servers": self.bootstrap, "group.id": "test", "enable.partition.eof": True}
         )
@@ -151,7 +151,7 @@ def test_packs_become_rows_and_a_balanced_ledger(stage: Stage) -> None:
     stage.await_rows(1_200)
     assert stage.is_ready()
     # A row can be read a moment before the loader hears that its block is in.
-    await_that(lambda: stage.health()["lag"] == 0, 5, "the loader counts both blocks as loaded")
+    await_that(lambda: stage.health()["consumer_lag"] == 0, 5, "the loader counts both blocks as loaded")
     publish(stage.bootstrap, [chains[0].pack(1)], 0)
     stage.await_rows(1_201, within_s=5)
     stage.check(*chains)
@@ -280,11 +280,11 @@ def test_broken_bytes_become_one_dead_letter_and_a_restart_writes_no_second(stag
     for _ in range(2):
         loader = stage.start()
         stage.await_rows(8)
-        await_that(lambda: len(stage.letters()) == 2, 30, "both are put aside")
+        await_that(lambda: len(stage.dead_letters()) == 2, 30, "both are put aside")
         loader.kill()
         loader.wait()
     stage.check(chain)
-    assert sorted((one.origin.offset, one.reason) for one in stage.letters()) == [
+    assert sorted((one.origin.offset, one.reason) for one in stage.dead_letters()) == [
         (1, DeadReason.NOT_A_PACK),
         (3, DeadReason.UNREADABLE),
     ]
@@ -297,7 +297,7 @@ def test_a_pack_clickhouse_cannot_read_is_put_aside_and_counted_as_dead(stage: S
     publish(stage.bootstrap, [packs[0], torn, packs[2]])
     stage.start()
     stage.await_rows(4)
-    assert [one.value for one in stage.letters()] == [torn]
+    assert [one.value for one in stage.dead_letters()] == [torn]
     assert stage.count("SELECT sum(dead) AS n FROM ledger") == 3
     assert stage.run("ledger").returncode == 0
 

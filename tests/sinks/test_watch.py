@@ -9,7 +9,7 @@ import pytest
 
 from sinks.alerts.loop import LATE_MS, Watcher
 from sinks.alerts.rules import MINUTE, Kind, State, Transition
-from tests.sinks.watch_fakes import Effects, FakeEdge, FakeKeeper, FakePager, FakeTopic, Killed
+from tests.sinks.watch_fakes import Effects, FakeEdge, FakePager, FakeStore, FakeTopic, Killed
 
 NOON = 1_800_000_000 // MINUTE * MINUTE
 STEP_MS = 300
@@ -22,8 +22,8 @@ class World:
         self.effects: Effects = []
         self.heard: list[Transition] = []
         self.said: list[tuple[str, dict[str, Any]]] = []
-        self.keeper = FakeKeeper(self.effects)
-        self.topic, self.edge = FakeTopic(self.keeper), FakeEdge()
+        self.store = FakeStore(self.effects)
+        self.topic, self.edge = FakeTopic(self.store), FakeEdge()
         self.now_ms = now * 1000
         self.start()
 
@@ -31,7 +31,7 @@ class World:
         """A new process."""
         self.pager = FakePager(self.effects, self.heard)
         self.watcher = Watcher(
-            self.keeper, self.topic, self.edge, self.pager, lambda e, **f: self.said.append((e, f))
+            self.store, self.topic, self.edge, self.pager, lambda e, **f: self.said.append((e, f))
         )
 
     def run_until(self, second: float) -> None:
@@ -43,8 +43,8 @@ class World:
 
     def live(self, minute: int, **traffic: Any) -> None:
         """One minute of traffic, and six seconds after its end."""
-        self.keeper.minute(minute, **traffic)
-        self.keeper.offset += 5
+        self.store.minute(minute, **traffic)
+        self.store.offset += 5
         self.run_until(minute + MINUTE + 6)
 
     def told(self) -> list[tuple[State, Kind, str]]:
@@ -53,7 +53,7 @@ class World:
 
 def world_with_history() -> World:
     world = World()
-    world.keeper.history(NOON)
+    world.store.history(NOON)
     return world
 
 
@@ -71,13 +71,13 @@ def test_fallen_purchases_are_heard_within_ten_seconds_of_the_second_minute_and_
         if place == 1:
             assert world.told() == OPENED_AND_RESOLVED[:1]
     assert world.told() == OPENED_AND_RESOLVED
-    assert [row["state"] for row in world.keeper.rows.values()] == ["open", "resolved"]
+    assert [row["state"] for row in world.store.rows.values()] == ["open", "resolved"]
 
 
 def test_imported_history_is_never_judged_and_never_falls_silent() -> None:
     world = World()
-    world.keeper.history(NOON, 30)
-    world.keeper.history(NOON - 30 * MINUTE, 120, page_views=3_000, purchases=5)
+    world.store.history(NOON, 30)
+    world.store.history(NOON - 30 * MINUTE, 120, page_views=3_000, purchases=5)
     world.run_until(NOON + 15 * MINUTE)
     assert world.told() == []
 
@@ -107,7 +107,7 @@ def test_a_night_like_the_nights_before_raises_nothing_and_one_without_them_does
     for nights in (3, 0):
         world = world_with_history()
         for night in range(1, nights + 1):
-            world.keeper.history(NOON + 5 * MINUTE - night * 86_400, 125)
+            world.store.history(NOON + 5 * MINUTE - night * 86_400, 125)
         for place in range(5):
             world.live(NOON + place * MINUTE)
         for place in range(5, 30):
@@ -119,7 +119,7 @@ def test_a_purchase_fall_at_an_hour_of_nights_is_still_found() -> None:
     """Earlier days say nothing about a rate while their traffic was gone."""
     world = world_with_history()
     for night in range(1, 4):
-        world.keeper.history(NOON - 12 * 3_600 - night * 86_400, 300)
+        world.store.history(NOON - 12 * 3_600 - night * 86_400, 300)
     for place in range(2):
         world.live(NOON + place * MINUTE, **FALL)
     assert world.told() == OPENED_AND_RESOLVED[:1]
@@ -137,9 +137,9 @@ def test_a_minute_is_not_judged_before_it_is_loaded() -> None:
     assert next(fields for event, fields in world.said if event == "minute_not_closed")["packs_missing"] == 3
     assert world.now_ms - NOON * 1000 > LATE_MS
     for place in range(1, 20):
-        world.keeper.minute(NOON + place * MINUTE)
+        world.store.minute(NOON + place * MINUTE)
     world.topic.behind = 0
-    world.keeper.offset += 3
+    world.store.offset += 3
     world.run_until(NOON + 20 * MINUTE + 5)
     assert world.watcher.standing.judged == NOON + 19 * MINUTE
     assert world.told() == []
@@ -155,9 +155,9 @@ def test_packs_in_a_spool_hold_a_minute_back_until_the_offsets_behind_them_are_r
     world.run_until(NOON + 6 * MINUTE)
     assert world.watcher.standing.judged == NOON
     for place in range(1, 6):
-        world.keeper.minute(NOON + place * MINUTE)
+        world.store.minute(NOON + place * MINUTE)
     world.topic.behind = 0
-    world.keeper.offset += 4
+    world.store.offset += 4
     world.run_until(NOON + 6 * MINUTE + 6)
     assert world.watcher.standing.judged == NOON + 5 * MINUTE
     assert world.told() == []
@@ -167,10 +167,10 @@ def test_a_steady_lag_does_not_keep_minutes_open_for_ever() -> None:
     world = world_with_history()
     for place in range(1_300):  # ClickHouse is 135 s behind, all the time
         if place >= 450:
-            world.keeper.offset += 1
+            world.store.offset += 1
         if place % 200 == 0:
-            world.keeper.minute(NOON + place // 200 * MINUTE)
-        world.topic.behind = place + 1 - world.keeper.offset
+            world.store.minute(NOON + place // 200 * MINUTE)
+        world.topic.behind = place + 1 - world.store.offset
         world.run_until(world.now_ms / 1000 + 0.3)
     assert world.watcher.standing.judged >= NOON + MINUTE
 
@@ -205,12 +205,12 @@ def test_after_hours_of_downtime_only_the_last_is_judged_and_the_past_wakes_nobo
     world.live(NOON)
     for place in range(1, 301):
         fallen = 30 <= place < 40 or 270 <= place < 280
-        world.keeper.minute(NOON + place * MINUTE, **(FALL if fallen else {}))
+        world.store.minute(NOON + place * MINUTE, **(FALL if fallen else {}))
     world.start()
     world.now_ms = (NOON + 301 * MINUTE) * 1000
     world.run_until(NOON + 301 * MINUTE + 6)
     assert world.watcher.standing.judged == NOON + 300 * MINUTE
-    minutes = [row["minute"] // MINUTE - NOON // MINUTE for row in world.keeper.rows.values()]
+    minutes = [row["minute"] // MINUTE - NOON // MINUTE for row in world.store.rows.values()]
     assert minutes in ([270, 281], [271, 281]), (
         "the fall three hours ago is history, the one half an hour ago is kept"
     )
@@ -221,7 +221,7 @@ def test_late_arrivals_never_reopen_a_judged_minute() -> None:
     world = world_with_history()
     for place in range(4):
         world.live(NOON + place * MINUTE)
-    world.keeper.minute(NOON + MINUTE, page_views=5_000)
+    world.store.minute(NOON + MINUTE, page_views=5_000)
     world.live(NOON + 4 * MINUTE)
     assert world.told() == []
 
@@ -244,11 +244,11 @@ def test_killed_at_any_line_it_opens_and_resolves_once_and_repeats_at_most_what_
                     raise Killed
 
         counting = Counting()
-        world.keeper.effects = counting
+        world.store.effects = counting
         world.pager._effects = counting
         for place in range(12):
-            world.keeper.minute(NOON + place * MINUTE, **(FALL if place < 6 else {}))
-            world.keeper.offset += 5
+            world.store.minute(NOON + place * MINUTE, **(FALL if place < 6 else {}))
+            world.store.offset += 5
             try:
                 world.run_until(NOON + (place + 1) * MINUTE + 6)
             except Killed:
@@ -264,7 +264,7 @@ def test_killed_at_any_line_it_opens_and_resolves_once_and_repeats_at_most_what_
         effect = whole.effects[die_at - 1][0]
         world = run(die_at)
         tried.add(effect)
-        assert [row["state"] for row in world.keeper.rows.values()] == ["open", "resolved"], (die_at, effect)
+        assert [row["state"] for row in world.store.rows.values()] == ["open", "resolved"], (die_at, effect)
         once = list(dict.fromkeys(one.transition_id for one in world.heard))
         assert len(once) == 2, (die_at, effect)
         assert len(world.heard) - len(once) <= 1
@@ -276,16 +276,16 @@ def test_killed_at_any_line_it_opens_and_resolves_once_and_repeats_at_most_what_
 def test_a_write_whose_answer_was_lost_is_followed_not_decided_again() -> None:
     world = world_with_history()
     world.live(NOON)
-    real_save = world.keeper.save
+    real_save = world.store.save
     lost = []
 
     def save(memory: Any) -> None:
         real_save(memory)
-        if not lost and memory.book.open:
+        if not lost and memory.alert_state.open:
             lost.append(memory)
             raise OSError("no answer")
 
-    world.keeper.save = save  # type: ignore[method-assign]
+    world.store.save = save  # type: ignore[method-assign]
     for place in range(1, 10):
         world.live(NOON + place * MINUTE, **(FALL if place < 5 else {}))
     assert lost
@@ -296,9 +296,9 @@ def test_rows_that_show_up_just_after_their_pack_are_waited_for() -> None:
     """One insert feeds several tables in turn: `progress` may be ahead of `rollup_minute` for a moment."""
     world = world_with_history()
     world.live(NOON)
-    world.keeper.offset += 5
+    world.store.offset += 5
     world.run_until(NOON + 2 * MINUTE + 2.5)
-    world.keeper.minute(NOON + MINUTE)
+    world.store.minute(NOON + MINUTE)
     world.run_until(NOON + 2 * MINUTE + 6)
     assert world.watcher.standing.judged == NOON + MINUTE
     assert world.told() == []
@@ -312,10 +312,10 @@ def test_a_watcher_that_wakes_up_behind_another_follows_what_that_one_decided() 
     for place in range(1, 4):
         world.live(NOON + place * MINUTE, **FALL)
     assert world.told() == OPENED_AND_RESOLVED[:1]
-    decided = world.keeper.version()
+    decided = world.store.version()
     for _ in range(20):
         frozen.step(world.now_ms)
         world.now_ms += STEP_MS
-    assert world.keeper.version() == decided
+    assert world.store.version() == decided
     assert frozen.standing.judged == NOON + 3 * MINUTE
     assert world.told() == OPENED_AND_RESOLVED[:1]

@@ -21,7 +21,7 @@ from sinks.alerts.delivery.routes import Webhooks
 from sinks.alerts.loop import Watcher
 from sinks.alerts.memory import Memory
 from sinks.alerts.outside import HttpEdge, KafkaAway, KafkaRawTopic
-from sinks.alerts.rules import MINUTE, Book
+from sinks.alerts.rules import MINUTE, AlertState
 from sinks.alerts.season import DAYS
 from sinks.alerts.store import Store
 from sinks.warehouse.client import HttpWarehouse, WarehouseError
@@ -29,7 +29,7 @@ from sinks.warehouse.migrate import read_migrations, split_statements
 from tests.embedded.clickhouse.conftest import PASSWORD, Server
 from tests.processes import await_that, free_port
 from tests.sinks.test_alerts import fall, opened
-from tests.sinks.watch_fakes import FakeEdge, FakeKeeper, FakePager, FakeTopic
+from tests.sinks.watch_fakes import FakeEdge, FakePager, FakeStore, FakeTopic
 
 TABLES = ("rollup_minute", "progress", "alerts", "alert_state")
 NOON = 1_800_000_000 // MINUTE * MINUTE
@@ -107,7 +107,7 @@ def test_counts_are_human_and_without_mail_and_logs(warehouse: HttpWarehouse) ->
             ("page_view", "page", "pixel", NOON + 2 * MINUTE, 99),
         ],
     )
-    found = [lane for lane in Store(warehouse).traffic(NOON, NOON + MINUTE) if lane[0] == "counted"]
+    found = [row for row in Store(warehouse).traffic(NOON, NOON + MINUTE) if row[0] == "counted"]
     assert sorted(found) == [
         ("counted", "it's \\ odd \"é", [NOON + MINUTE], [7], [0]),
         ("counted", "page_view", [NOON], [15], [15]),
@@ -133,9 +133,9 @@ def test_memory_and_transitions_are_kept_and_a_repeat_changes_nothing(warehouse:
     store = Store(warehouse)
     assert store.version() == 0
     assert store.load() is None
-    book, told = opened(fall(site="o'neil"))
-    memory = Memory(Book(NOON), version=3).decided(book, told, ("webhook-1",), set())
-    store.save(Memory(Book(NOON), version=3))
+    alert_state, told = opened(fall(site="o'neil"))
+    memory = Memory(AlertState(NOON), version=3).decided(alert_state, told, ("webhook-1",), set())
+    store.save(Memory(AlertState(NOON), version=3))
     for _ in range(2):
         store.save(memory)
         store.store(told)
@@ -163,11 +163,11 @@ def test_a_thousand_pairs_are_read_and_judged_quickly(warehouse: HttpWarehouse) 
         f"toDateTime({NOON - 3_600 * 24} - intDiv(number, 1000) * 60, 'UTC'), 100, 100 FROM numbers(240000)"
     )
     store = Store(warehouse)
-    keeper = FakeKeeper([])
+    store = FakeStore([])
     last = NOON - 3_600 * 24
-    keeper.traffic = store.traffic  # type: ignore[method-assign]
-    keeper.versions = {}
-    watcher = Watcher(keeper, FakeTopic(keeper), FakeEdge(), FakePager([], []), lambda event, **fields: None)
+    store.traffic = store.traffic  # type: ignore[method-assign]
+    store.versions = {}
+    watcher = Watcher(store, FakeTopic(store), FakeEdge(), FakePager([], []), lambda event, **fields: None)
     watcher.step((last + 1) * 1000)
     for after_ms in (62_000, 62_500):
         watcher.step(last * 1000 + after_ms)

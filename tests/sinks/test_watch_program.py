@@ -43,7 +43,7 @@ def test_without_kafka_and_clickhouse_it_waits_says_so_and_stops_on_sigterm(tmp_
     try:
         await_that(lambda: b"does not answer" in ask(port, "/healthz")[1], 20, "it says what it waits for")
         status, body = ask(port, "/healthz")
-        assert (status, json.loads(body)["lag"]) == (200, 0)
+        assert (status, json.loads(body)["consumer_lag"]) == (200, 0)
         assert ask(port, "/readyz")[0] == 503
         metrics = ask(port, "/metrics")[1]
         assert b"fairpixel_alerts_open 0.0" in metrics
@@ -79,10 +79,10 @@ def test_a_missing_secret_is_said_and_ends_the_program(tmp_path: Path) -> None:
 def test_health_tells_a_stuck_loop_from_a_waiting_one() -> None:
     now = [1_000_000]
     health = Health(lambda: now[0])
-    health.came_round(Standing(judged=800), trouble="Kafka does not answer")
+    health.came_round(Standing(judged=800), problem="Kafka does not answer")
     assert (health.healthz()[0], health.readyz()[0]) == (200, 503)
     health.came_round(Standing(judged=800))
     assert (health.healthz()[0], health.readyz()[0]) == (200, 200)
-    assert health.healthz()[1]["lag"] == 2, "minutes that ended and are not judged"
+    assert health.healthz()[1]["consumer_lag"] == 2, "minutes that ended and are not judged"
     now[0] += STUCK_MS + 1
     assert (health.healthz()[0], health.readyz()[0]) == (503, 503)

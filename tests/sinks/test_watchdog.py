@@ -27,7 +27,7 @@ CALL_LOOKS = int(CALL_S_MAX / LOOK_EVERY_S)
 def reasons(looks: int, *, turning: bool, **found: object) -> list[str]:
     """What so many looks at a loader give that finds always the same."""
     patience = Patience()
-    always: dict[str, object] = {"offsets": {0: 5}, "waits": False, "lag": 3, **found}
+    always: dict[str, object] = {"offsets": {0: 5}, "waits": False, "consumer_lag": 3, **found}
     return [
         patience.judge(Look(number if turning else 7, **always))  # type: ignore[arg-type]
         for number in range(looks + 1)
@@ -41,14 +41,18 @@ def test_packs_that_wait_while_none_is_loaded_end_the_loader() -> None:
 
 
 @pytest.mark.parametrize(
-    "found", [{"lag": 0}, {"lag": None}, {"waits": True}, {"offsets": {}}], ids=lambda found: str(*found)
+    "found",
+    [{"consumer_lag": 0}, {"consumer_lag": None}, {"waits": True}, {"offsets": {}}],
+    ids=lambda found: str(*found),
 )
 def test_a_loader_with_nothing_to_do_or_something_to_wait_for_is_left_alone(found: dict[str, object]) -> None:
     assert not any(reasons(10 * CALL_LOOKS, turning=True, **found))
 
 
 @pytest.mark.parametrize(
-    "found", [{"lag": 0}, {"lag": None}, {"waits": True}, {"offsets": {}}], ids=lambda found: str(*found)
+    "found",
+    [{"consumer_lag": 0}, {"consumer_lag": None}, {"waits": True}, {"offsets": {}}],
+    ids=lambda found: str(*found),
 )
 def test_a_call_that_never_returns_ends_the_loader_whatever_it_waits_for(found: dict[str, object]) -> None:
     *before, last = reasons(CALL_LOOKS, turning=False, **found)

@@ -11,7 +11,7 @@ from sinks.alerts.delivery.pager import Delivery, Outcome
 from sinks.alerts.memory import Memory, decode_memory, encode_memory
 from sinks.alerts.rules import MINUTE, Finding, Transition
 from sinks.alerts.season import DAYS, Day, as_day, day_span
-from sinks.alerts.traffic import Lane
+from sinks.alerts.traffic import SeriesRow
 
 Effects = list[tuple[str, Any]]
 
@@ -20,7 +20,7 @@ class Killed(BaseException):
     """The program died here; whatever was in its memory is gone."""
 
 
-class FakeKeeper:
+class FakeStore:
     """ClickHouse's part: keeps what was written as text, so that nothing survives but what really was written."""
 
     def __init__(self, effects: Effects) -> None:
@@ -51,14 +51,14 @@ class FakeKeeper:
         self._ask("loaded")
         return {("topic", 0): self.offset - 1}
 
-    def traffic(self, first: int, last: int) -> list[Lane]:
+    def traffic(self, first: int, last: int) -> list[SeriesRow]:
         self._ask("traffic")
         held: dict[tuple[str, str], dict[int, tuple[int, int]]] = {}
         for site, name, minute, human, pages in self.hits:
             if first <= minute <= last:
-                lane = held.setdefault((site, name), {})
-                before = lane.get(minute, (0, 0))
-                lane[minute] = (before[0] + human, before[1] + pages)
+                row = held.setdefault((site, name), {})
+                before = row.get(minute, (0, 0))
+                row[minute] = (before[0] + human, before[1] + pages)
         return [
             (s, n, list(m), [h for h, _ in m.values()], [p for _, p in m.values()])
             for (s, n), m in held.items()
@@ -95,15 +95,15 @@ class FakeKeeper:
 class FakeTopic:
     """The raw topic: one partition."""
 
-    def __init__(self, keeper: FakeKeeper) -> None:
-        self._keeper = keeper
+    def __init__(self, store: FakeStore) -> None:
+        self._store = store
         self.behind = 0  # packs in Kafka that are not in ClickHouse
         self.away = False
 
     def ends(self) -> tuple[str, dict[int, Watermarks]]:
         if self.away:
             raise OSError("Kafka does not answer")
-        return "topic", {0: Watermarks(0, self._keeper.offset + self.behind)}
+        return "topic", {0: Watermarks(0, self._store.offset + self.behind)}
 
 
 class FakeEdge:

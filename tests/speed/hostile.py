@@ -37,7 +37,7 @@ SAME_KEY = "BENCH_KEY"  # of the site; not an argument: those are for everybody 
 def beside_ordinary(platform: Platform, count: int, seed: int) -> Figures:
     """Send so many hostile events at 500 a second, and meanwhile ordinary ones at 100 with probes among them."""
     dead_before = len(platform.dead_letter_offsets())
-    with _sender(platform, count, seed) as (sending, told):
+    with _credential(platform, count, seed) as (sending, told):
         waits = queryable(
             platform, ORDINARY_PER_SECOND, count / HOSTILE_PER_SECOND, sending, look_every_s=LOOK_EVERY_S
         )
@@ -61,7 +61,7 @@ def beside_ordinary(platform: Platform, count: int, seed: int) -> Figures:
 
 
 @contextmanager
-def _sender(
+def _credential(
     platform: Platform, count: int, seed: int
 ) -> Iterator[tuple[AbstractContextManager[None], dict[str, Any]]]:
     """(what sends while it is entered, what came of it afterwards)."""

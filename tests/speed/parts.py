@@ -236,4 +236,4 @@ def _times(platform: Platform, starts: list[int]) -> tuple[int, int]:
 
 
 def _lag(platform: Platform, variable: str = "FAIRPIXEL_SINKS_PORT") -> int:
-    return int(json.loads(platform.get(f"http://127.0.0.1:{platform.env[variable]}/healthz"))["lag"])
+    return int(json.loads(platform.get(f"http://127.0.0.1:{platform.env[variable]}/healthz"))["consumer_lag"])

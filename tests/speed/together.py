@@ -27,7 +27,7 @@ def held_rate(platform: Platform, events_per_second: int, seconds: float) -> Fig
     def sample() -> None:
         while not stop.wait(1):
             programs = platform.programs()
-            samples.append(sum(programs[name]["lag"] or 0 for name in ("streams", "sinks")))
+            samples.append(sum(programs[name]["consumer_lag"] or 0 for name in ("streams", "sinks")))
 
     sampler = threading.Thread(target=sample)
     sampler.start()

@@ -56,7 +56,7 @@ def rules(site: str = "") -> Rules:
 
 
 def nothing_stored(keys: Sequence[bytes]) -> list[Known | None]:
-    """A memory of keys that is empty."""
+    """A deduplication store that is empty."""
     return [None] * len(keys)
 
 

@@ -1,4 +1,4 @@
-"""Kafka and the memory of keys as plain values: logs that are lists, a cache that is a dict."""
+"""Kafka and the deduplication store as plain values: logs that are lists, a cache that is a dict."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MemoryLogs:
             yield wanted[at : at + CHUNK]
 
 
-class MemorySeen:
+class InMemoryStore:
     """What `Seen` promises, without a disk."""
 
     def __init__(self, window_ms: int) -> None:

@@ -12,7 +12,7 @@ from schemas.ring import Key
 from schemas.seal import Accepted
 from streams.columns.batch import CleanBatch
 from streams.decide import drop_largest
-from streams.fault import BrokenMeans
+from streams.fault import BrokenDependency
 from tests.streams.make import KEY, NOW, batch_of, cleaned, decided, page_view, purchase, sealed
 
 
@@ -87,9 +87,9 @@ def test_what_defeats_a_step_unforeseen_is_dead_and_no_crash(capsys: pytest.Capt
 
 def test_a_broken_disk_is_no_outcome() -> None:
     def broken(_: object) -> bool:
-        raise BrokenMeans("disk")
+        raise BrokenDependency("disk")
 
-    with pytest.raises(BrokenMeans):
+    with pytest.raises(BrokenDependency):
         decided(sealed([page_view()]), has_pack=broken)
 
 

@@ -13,7 +13,7 @@ import pytest
 from schemas.clean_pack import CleanHead, CleanPack, encode_clean_pack
 from schemas.links import Origin
 from schemas.topics import CLEAN, DEAD
-from streams.partition.replay import find_letters, has_rows_already, why_unreadable
+from streams.partition.replay import find_dead_letters, has_rows_already, why_unreadable
 from streams.partition.store import PACK_WINDOW_MS
 from tests.broker import make_topics_anew
 from tests.processes import REPO
@@ -87,8 +87,8 @@ def test_what_can_be_read_by_now_is_told_apart() -> None:
 def test_strange_messages_among_the_dead_letters_are_listed_too() -> None:
     logs = MemoryLogs()
     logs.append(DEAD, b"what", [("reason", b"no such reason")])
-    [found] = find_letters(logs, 2)
-    assert (found.offset, found.letter) == (0, None)
+    [found] = find_dead_letters(logs, 2)
+    assert (found.offset, found.dead_letter) == (0, None)
 
 
 def test_a_pack_stored_longer_ago_than_the_worker_remembers_is_found_in_the_clean_log() -> None:

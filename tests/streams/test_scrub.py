@@ -1,4 +1,4 @@
-"""What could name a person or open a door is masked in every text that is kept."""
+"""What could name a person or open an endpoint is masked in every text that is kept."""
 
 import json
 import re

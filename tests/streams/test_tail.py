@@ -12,11 +12,11 @@ from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
 from schemas.links import Origin, Position
 from schemas.topics import CLEAN, DEAD, RAW
-from streams.partition import recovery as tail_module
+from streams.partition import recovery as recovery_module
 from streams.partition.chain import next_raw_after
-from streams.partition.recovery import Tail, read_tail
+from streams.partition.recovery import RecoveredLog, recover_log
 from streams.partition.store import PACK_WINDOW_MS, Mark
-from tests.streams.memory_log import CHUNK, MemoryLogs, MemorySeen
+from tests.streams.memory_log import CHUNK, InMemoryStore, MemoryLogs
 
 WINDOW_MS = 24 * 3_600_000
 
@@ -43,32 +43,32 @@ def chain_of(logs: MemoryLogs, count: int, minutes_apart: int = 0) -> list[Clean
     return heads
 
 
-def read(logs: MemoryLogs, seen: MemorySeen) -> Tail:
-    any_seen: Any = seen
-    tail = read_tail(logs, 0, any_seen, window_ms=WINDOW_MS, progress=lambda: None)
-    assert tail is not None
-    return tail
+def read(logs: MemoryLogs, store: InMemoryStore) -> RecoveredLog:
+    any_seen: Any = store
+    recovered = recover_log(logs, 0, any_seen, window_ms=WINDOW_MS, progress=lambda: None)
+    assert recovered is not None
+    return recovered
 
 
 def test_an_empty_world_begins_at_its_beginning() -> None:
-    tail = read(MemoryLogs(), MemorySeen(WINDOW_MS))
-    assert (tail.last, tail.next_raw, tail.next_clean) == (None, 0, 0)
+    recovered = read(MemoryLogs(), InMemoryStore(WINDOW_MS))
+    assert (recovered.last, recovered.next_raw, recovered.next_clean) == (None, 0, 0)
 
 
 def test_without_a_cache_the_log_is_read_and_remembered() -> None:
-    logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
+    logs, store = MemoryLogs(), InMemoryStore(WINDOW_MS)
     heads = chain_of(logs, 20)
-    tail = read(logs, seen)
-    assert (tail.last, tail.next_raw, tail.next_clean) == (heads[-1].this, 20, 20)
-    assert set(seen.keys) == {offset.to_bytes(16) for offset in range(20)}
-    assert seen.mark == Mark("clean-1", 20, heads[-1].this)
+    recovered = read(logs, store)
+    assert (recovered.last, recovered.next_raw, recovered.next_clean) == (heads[-1].this, 20, 20)
+    assert set(store.keys) == {offset.to_bytes(16) for offset in range(20)}
+    assert store.mark == Mark("clean-1", 20, heads[-1].this)
 
 
 def test_reading_packs_as_old_as_their_raw_messages_asks_little_and_shows_progress(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tail_module, "LATEST_PACKS", 100)
-    logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
+    monkeypatch.setattr(recovery_module, "LATEST_PACKS", 100)
+    logs, store = MemoryLogs(), InMemoryStore(WINDOW_MS)
     chain_of(logs, 300, minutes_apart=1)  # each was decided before the next arrived
     done: Counter[str] = Counter()
 
@@ -77,88 +77,90 @@ def test_reading_packs_as_old_as_their_raw_messages_asks_little_and_shows_progre
 
     for name in ("topic_id", "bounds", "offset_at", "read"):
         monkeypatch.setattr(logs, name, counted(name, getattr(logs, name)))
-    any_seen: Any = seen
-    tail = read_tail(logs, 0, any_seen, window_ms=WINDOW_MS, progress=counted("progress", lambda: None))
-    assert tail is not None
-    assert tail.next_raw == 300
+    any_seen: Any = store
+    recovered = recover_log(
+        logs, 0, any_seen, window_ms=WINDOW_MS, progress=counted("progress", lambda: None)
+    )
+    assert recovered is not None
+    assert recovered.next_raw == 300
     # A chunk at a time, also while it looks for where to begin.
     assert done.pop("progress") >= 100 // CHUNK + 300 // CHUNK
     assert max(done.values()) < 15
 
 
 def test_with_a_cache_only_the_tail_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
+    logs, store = MemoryLogs(), InMemoryStore(WINDOW_MS)
     chain_of(logs, 10)
-    read(logs, seen)
-    seen.keys.clear()
+    read(logs, store)
+    store.keys.clear()
     last = pack(9, None).this
     logs.append(RAW, b"")
     append(logs, pack(10, last))
-    assert read(logs, seen).next_raw == 11
-    assert set(seen.keys) == {(10).to_bytes(16)}
+    assert read(logs, store).next_raw == 11
+    assert set(store.keys) == {(10).to_bytes(16)}
 
 
 def test_packs_of_late_writers_are_not_remembered() -> None:
-    logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
+    logs, store = MemoryLogs(), InMemoryStore(WINDOW_MS)
     heads = chain_of(logs, 3)
     append(logs, pack(9, heads[0].this, "late"))
     logs.append(CLEAN, b"junk")
-    tail = read(logs, seen)
-    assert (tail.last, tail.next_raw, tail.next_clean) == (heads[-1].this, 3, 5)
-    assert (9).to_bytes(16) not in seen.keys
+    recovered = read(logs, store)
+    assert (recovered.last, recovered.next_raw, recovered.next_clean) == (heads[-1].this, 3, 5)
+    assert (9).to_bytes(16) not in store.keys
 
 
 def test_where_the_beginning_is_gone_the_chain_that_reaches_furthest_counts() -> None:
-    logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
+    logs, store = MemoryLogs(), InMemoryStore(WINDOW_MS)
     heads = chain_of(logs, 4)
     append(logs, pack(2, heads[1].this, "late"))
     logs.append(RAW, b"")
     append(logs, pack(4, heads[3].this))
     logs.low[CLEAN, 0] = 2
-    tail = read(logs, seen)
-    assert (tail.last, tail.next_raw) == (pack(4, None).this, 5)
-    assert set(seen.keys) == {offset.to_bytes(16) for offset in (2, 3, 4)}
+    recovered = read(logs, store)
+    assert (recovered.last, recovered.next_raw) == (pack(4, None).this, 5)
+    assert set(store.keys) == {offset.to_bytes(16) for offset in (2, 3, 4)}
 
 
 def test_only_the_window_is_read_but_at_least_the_latest_packs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail_module, "LATEST_PACKS", 3)
-    logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
+    monkeypatch.setattr(recovery_module, "LATEST_PACKS", 3)
+    logs, store = MemoryLogs(), InMemoryStore(WINDOW_MS)
     heads = chain_of(logs, 10, minutes_apart=PACK_WINDOW_MS // 60_000)
-    tail = read(logs, seen)
-    assert tail.last == heads[-1].this
-    assert set(seen.keys) == {offset.to_bytes(16) for offset in (7, 8, 9)}
+    recovered = read(logs, store)
+    assert recovered.last == heads[-1].this
+    assert set(store.keys) == {offset.to_bytes(16) for offset in (7, 8, 9)}
 
 
 def test_the_window_is_counted_from_the_oldest_undecided_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail_module, "LATEST_PACKS", 1)
-    logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
+    monkeypatch.setattr(recovery_module, "LATEST_PACKS", 1)
+    logs, store = MemoryLogs(), InMemoryStore(WINDOW_MS)
     heads = chain_of(logs, 5)
     logs.append(RAW, b"")  # arrived now, and nobody decided it for two days
     logs.now_ms += 2 * PACK_WINDOW_MS
-    assert read(logs, seen).last == heads[-1].this
-    assert len(seen.keys) == 5
+    assert read(logs, store).last == heads[-1].this
+    assert len(store.keys) == 5
 
 
 @pytest.mark.parametrize(
     "mark", [Mark("another topic", 1, None), Mark("clean-1", 99, None), Mark("clean-1", 0, None)]
 )
 def test_a_cache_that_does_not_fit_the_log_is_refused(mark: Mark) -> None:
-    logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
+    logs, store = MemoryLogs(), InMemoryStore(WINDOW_MS)
     chain_of(logs, 3)
     logs.low[CLEAN, 0] = 1
-    seen.mark = mark
-    any_seen: Any = seen
-    assert read_tail(logs, 0, any_seen, window_ms=WINDOW_MS, progress=lambda: None) is None
+    store.mark = mark
+    any_seen: Any = store
+    assert recover_log(logs, 0, any_seen, window_ms=WINDOW_MS, progress=lambda: None) is None
 
 
 def test_after_a_long_quiet_the_last_place_is_known_from_the_cache() -> None:
-    logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
+    logs, store = MemoryLogs(), InMemoryStore(WINDOW_MS)
     heads = chain_of(logs, 3)
-    read(logs, seen)
+    read(logs, store)
     logs.low[CLEAN, 0] = 3  # retention took all of it
     logs.low[RAW, 0] = 3
-    tail = read(logs, seen)
-    assert (tail.last, tail.next_raw) == (heads[-1].this, 3)
+    recovered = read(logs, store)
+    assert (recovered.last, recovered.next_raw) == (heads[-1].this, 3)
 
 
 @pytest.mark.parametrize(
@@ -175,14 +177,14 @@ def test_the_accepted_log_says_where_to_go_on(last: Position | None, low: int, n
 
 
 def test_dead_letters_without_a_clean_pack_are_known_so_that_none_is_sent_twice() -> None:
-    logs, seen = MemoryLogs(), MemorySeen(WINDOW_MS)
+    logs, store = MemoryLogs(), InMemoryStore(WINDOW_MS)
     chain_of(logs, 3)
     for topic, origin in (
         (RAW, Origin("raw-1", 0, 2)),
         (RAW, Origin("raw-1", 0, 3)),
         (CLEAN, Origin("clean-1", 0, 9)),
     ):
-        letter = DeadLetter(DeadReason.UNREADABLE, topic, origin, b"?")
-        logs.append(DEAD, letter.value, letter.headers())
+        dead_letter = DeadLetter(DeadReason.UNREADABLE, topic, origin, b"?")
+        logs.append(DEAD, dead_letter.value, dead_letter.headers())
     logs.append(DEAD, b"junk")
-    assert read(logs, seen).dead_origins == {Origin("raw-1", 0, 3)}
+    assert read(logs, store).dead_origins == {Origin("raw-1", 0, 3)}

@@ -21,22 +21,22 @@ AWAY = KafkaAccess("127.0.0.1:9")
 
 def test_patience_ends_when_packs_wait_and_nothing_happens() -> None:
     patience = Patience(10, since=0)
-    assert not patience.is_over(5, progress=1, lag=3)
-    assert not patience.is_over(14, progress=1, lag=3)
-    assert patience.is_over(15.1, progress=1, lag=3)
+    assert not patience.is_over(5, progress=1, consumer_lag=3)
+    assert not patience.is_over(14, progress=1, consumer_lag=3)
+    assert patience.is_over(15.1, progress=1, consumer_lag=3)
 
 
-@pytest.mark.parametrize("lag", [0, None])
-def test_nothing_to_do_or_no_broker_is_no_silence(lag: int | None) -> None:
+@pytest.mark.parametrize("consumer_lag", [0, None])
+def test_nothing_to_do_or_no_broker_is_no_silence(consumer_lag: int | None) -> None:
     patience = Patience(10, since=0)
-    assert not patience.is_over(100, progress=0, lag=lag)
-    assert not patience.is_over(109, progress=0, lag=5)
-    assert patience.is_over(111, progress=0, lag=5)
+    assert not patience.is_over(100, progress=0, consumer_lag=consumer_lag)
+    assert not patience.is_over(109, progress=0, consumer_lag=5)
+    assert patience.is_over(111, progress=0, consumer_lag=5)
 
 
 def test_progress_renews_patience() -> None:
     patience = Patience(10, since=0)
-    assert not any(patience.is_over(second, progress=second, lag=5) for second in range(0, 100, 5))
+    assert not any(patience.is_over(second, progress=second, consumer_lag=5) for second in range(0, 100, 5))
 
 
 class Silent:
@@ -99,14 +99,18 @@ def test_a_worker_without_a_partition_is_needed_only_when_nobody_works(
     others_work: bool, given_up: bool
 ) -> None:
     ended = threading.Event()
-    Watchdog(PacksWait(others_work=others_work), Idle(), 1, lambda reason: ended.set(), lambda lag: None)
+    Watchdog(
+        PacksWait(others_work=others_work), Idle(), 1, lambda reason: ended.set(), lambda consumer_lag: None
+    )
     assert ended.wait(5) is given_up
 
 
 @pytest.mark.timeout(60)
 def test_a_broker_that_is_away_is_waited_for() -> None:
     ended = threading.Event()
-    watchdog = Watchdog(KafkaConsumerLag(AWAY), Silent(), 1, lambda reason: ended.set(), lambda lag: None)
+    watchdog = Watchdog(
+        KafkaConsumerLag(AWAY), Silent(), 1, lambda reason: ended.set(), lambda consumer_lag: None
+    )
     await_that(
         lambda: watchdog.health().status == "waiting_for_kafka", 20, "the watchdog says what it waits for"
     )
@@ -124,8 +128,8 @@ def test_a_watchdog_that_hangs_in_a_call_is_no_health(monkeypatch: pytest.Monkey
         forever.wait()
         return 0
 
-    monkeypatch.setattr(Watchdog, "_lag", hang)
-    watchdog = Watchdog(KafkaConsumerLag(AWAY), Silent(), 1, lambda reason: None, lambda lag: None)
+    monkeypatch.setattr(Watchdog, "_consumer_lag", hang)
+    watchdog = Watchdog(KafkaConsumerLag(AWAY), Silent(), 1, lambda reason: None, lambda consumer_lag: None)
     assert hanging.wait(20)
     assert watchdog.health().alive
     later = time.monotonic() + UNSEEN_SECONDS_MAX + 1

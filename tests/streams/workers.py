@@ -121,11 +121,11 @@ class Workers:
 
     def dead_letters(self) -> list[DeadLetter]:
         """All dead letters there are."""
-        letters = []
+        dead_letters = []
         for partition in PARTITIONS:
             for chunk in self.log.read(DEAD, partition, *self.log.bounds(DEAD, partition)):
-                letters += [DeadLetter.from_message(record.value, record.headers) for record in chunk]
-        return letters
+                dead_letters += [DeadLetter.from_message(record.value, record.headers) for record in chunk]
+        return dead_letters
 
     def await_decided(self, within_s: float = 60) -> dict[int, list[CleanPack]]:
         """Wait until every raw message has its accepted clean pack, each once and in order; returns them."""
@@ -138,7 +138,9 @@ class Workers:
             ) == {p: list(range(ends[p])) for p in PARTITIONS}
 
         await_that(
-            done, within_s, f"{ends} raw messages are decided; logs: {[one.tail() for one in self.running]}"
+            done,
+            within_s,
+            f"{ends} raw messages are decided; logs: {[one.recovered() for one in self.running]}",
         )
         return self.accepted()
 
@@ -169,7 +171,9 @@ class Worker:
     def await_ready(self, within_s: float = 40) -> None:
         """Wait until it makes decisions."""
         await_that(
-            lambda: (self.page("/readyz") or {}).get("ready"), within_s, f"the worker is ready; {self.tail()}"
+            lambda: (self.page("/readyz") or {}).get("ready"),
+            within_s,
+            f"the worker is ready; {self.recovered()}",
         )
 
     def signal(self, number: signal.Signals) -> None:
@@ -185,7 +189,7 @@ class Worker:
         parsed = (json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{"))
         return [line for line in parsed if line.get("event") == event]
 
-    def tail(self) -> str:
+    def recovered(self) -> str:
         return self.log.read_text()[-1500:]
 
 

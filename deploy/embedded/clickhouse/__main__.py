@@ -18,13 +18,13 @@ from deploy.embedded.clickhouse.data_lock import DataFolderBusy, hold
 from deploy.embedded.clickhouse.settings import ClickHouseSettings, SettingsError
 
 if TYPE_CHECKING:  # to load the engine is to start its threads: see the end of main
+    from deploy.embedded.clickhouse.allow_list import AllowList
     from deploy.embedded.clickhouse.engine import Engine
-    from deploy.embedded.clickhouse.guard import Guard
 
 log = structlog.get_logger()
 
 
-def main(build_guard: Callable[[Engine], Guard] | None = None) -> int:
+def main(build_allow_list: Callable[[Engine], AllowList] | None = None) -> int:
     """Run until told to stop; 2 for settings that cannot work, 1 for a folder or port that is taken.
 
     `build_guard` is for tests of the walls behind the guard.
@@ -61,7 +61,7 @@ def main(build_guard: Callable[[Engine], Guard] | None = None) -> int:
     # Only now: the engine starts threads when it is loaded, and threads that run are not confined.
     from deploy.embedded.clickhouse.serving import serve
 
-    return serve(settings, lock, listener, confinement, build_guard)
+    return serve(settings, lock, listener, confinement, build_allow_list)
 
 
 def _give_up_the_rest(settings: ClickHouseSettings) -> Confinement:

@@ -1,6 +1,6 @@
 """Cut a ClickHouse query into tokens: enough to find where its clauses end, never enough to judge it.
 
-What a statement may do is decided from the engine's own syntax tree (guard.py); a slip here can only lead to a
+What a statement may do is decided from the engine's own syntax tree (allow_list.py); a slip here can only lead to a
 statement that the tree then shows for what it is. Every text is lexed before the engine's parser meets it, in time
 and memory that grow with its length alone: what is never closed, or too deep, is refused at once.
 """

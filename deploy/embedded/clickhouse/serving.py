@@ -12,10 +12,10 @@ from pathlib import Path
 
 import structlog
 
+from deploy.embedded.clickhouse.allow_list import AllowList
 from deploy.embedded.clickhouse.confine import Confinement
 from deploy.embedded.clickhouse.engine import Engine
 from deploy.embedded.clickhouse.errors import ClickHouseError
-from deploy.embedded.clickhouse.guard import Guard
 from deploy.embedded.clickhouse.health import Health
 from deploy.embedded.clickhouse.running import Runner
 from deploy.embedded.clickhouse.server import Server
@@ -36,7 +36,7 @@ def serve(
     lock: int,
     listener: socket.socket,
     confinement: Confinement,
-    build_guard: Callable[[Engine], Guard] | None = None,
+    build_allow_list: Callable[[Engine], AllowList] | None = None,
 ) -> int:
     """Serve on the bound `listener` until told to stop; 1 for a data folder that cannot be opened."""
     try:
@@ -47,7 +47,7 @@ def serve(
     health = Health(engine.answer_one, confinement)
     health.restarts.set(restart_count(settings.data))
     slots = Slots(settings.limits)
-    runner = Runner(engine, (build_guard or Guard)(engine), settings.limits, slots)
+    runner = Runner(engine, (build_allow_list or AllowList)(engine), settings.limits, slots)
     users = Users(settings.user, settings.password)
     server = Server(listener, engine, runner, users, health, settings.limits)
     stop = threading.Event()

@@ -9,7 +9,7 @@ from ingest.logs.formats.json_line import load_object, text_of
 from ingest.reading.client import Client
 from ingest.reading.fields import Rejection
 from ingest.reading.pixel import parse_pixel, parse_query
-from ingest.reading.sites import PUBLIC, Sender
+from ingest.reading.sites import PUBLIC, Credential
 from schemas.event import Flag
 
 GPC, DNT = int(Flag.GPC), int(Flag.DNT)
@@ -17,15 +17,15 @@ AHEAD_MS_MAX = 86_400_000  # a clock may be a day ahead
 
 
 class PixelQueueFormat:
-    """Each line becomes the row that the edge's own pixel door would have made of an anonymous hit.
+    """Each line becomes the row that the edge's own pixel endpoint would have made of an anonymous hit.
 
     The time of receipt is nginx's. The id of a hit that named none is the line's own, so a repeat is the same event.
     """
 
-    def __init__(self, find_sender: Callable[[str], Sender | None], now_ms: int) -> None:
+    def __init__(self, find_credential: Callable[[str], Credential | None], now_ms: int) -> None:
         """find_sender: whose key is it, as the sites stand at the time; a line with another key is unreadable."""
         self.now_ms = now_ms
-        self._find_sender = find_sender
+        self._find_credential = find_credential
 
     def __call__(self, line: bytes, event_id: str) -> ReadLine:
         """See LineReader."""
@@ -42,12 +42,12 @@ class PixelQueueFormat:
         if not 0 < received_at <= self.now_ms + AHEAD_MS_MAX:
             return None
         params = parse_query(query.encode("utf-8", "surrogatepass"))
-        sender = self._find_sender(params.get("k", ""))
-        if sender is None or sender.trust != PUBLIC:  # a secret key never lies in a log
+        credential = self._find_credential(params.get("k", ""))
+        if credential is None or credential.trust != PUBLIC:  # a secret key never lies in a log
             return None
         flags = (GPC if get("g") == "1" else 0) | (DNT if get("d") == "1" else 0)
         client = Client(_address(text_of(get("n"))), text_of(get("a")), "", text_of(get("p")), flags)
-        row = parse_pixel(params, sender, client, received_at, event_id)
+        row = parse_pixel(params, credential, client, received_at, event_id)
         return None if isinstance(row, Rejection) else row
 
 

@@ -1,7 +1,7 @@
 """GA4 Measurement Protocol: `POST /mp/collect`, and `/debug/mp/collect`, which stores nothing (docs/protocols/ga4.md).
 
 `/mp/collect` answers 200 and nothing else, whatever it was sent: what is not taken is counted. `api_secret` is the
-site's secret key, so every event is a backend's. What the debug door finds fatal is what this one refuses.
+site's secret key, so every event is a backend's. What the debug endpoint finds fatal is what this one refuses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ingest.reading.body import TOO_LARGE
 from ingest.reading.fields import Rejection, Unacceptable
 from ingest.reading.pixel import parse_query
 from ingest.reading.row import Row
-from ingest.reading.sites import SECRET, Sender
+from ingest.reading.sites import SECRET, Credential
 
 PROTOCOL = "ga4"
 # Parameters with a column of their own.
@@ -69,8 +69,8 @@ def read_collect(ask: Ask) -> Reading:
     query = parse_query(ask.query)
     site = ""
     try:
-        sender = _find_sender(ask, query)
-        site = sender.site
+        credential = _find_credential(ask, query)
+        site = credential.site
         if len(ask.body) > BODY_BYTES_MAX:
             raise Unacceptable(*TOO_LARGE)
         body = load_json(ask.body, "body")
@@ -87,7 +87,7 @@ def read_collect(ask: Ask) -> Reading:
         try:
             if why := fatal.get(None) or fatal.get(index):
                 raise Unacceptable(*why.rejection)
-            reading.rows.append((sender, _read_one(ask, sender, body, event, index, signals)))
+            reading.rows.append((credential, _read_one(ask, credential, body, event, index, signals)))
         except Unacceptable as refused:
             reading.refusals.append((site, refused.rejection))
     return reading
@@ -97,7 +97,7 @@ def read_debug(ask: Ask) -> Reading:
     """What is wrong with a request, in GA4's words; nothing is stored."""
     problems = []
     try:
-        _find_sender(ask, parse_query(ask.query))
+        _find_credential(ask, parse_query(ask.query))
     except Unacceptable as problem:
         problems.append(Problem("api_secret", "VALUE_INVALID", problem.rejection.detail))
     try:
@@ -121,21 +121,26 @@ ROUTES = (
 )
 
 
-def _find_sender(ask: Ask, query: Mapping[str, str]) -> Sender:
+def _find_credential(ask: Ask, query: Mapping[str, str]) -> Credential:
     """The site whose secret key and whose public key were given. Raises Unacceptable."""
-    sender = ask.sites.find(query.get("api_secret", ""))
+    credential = ask.sites.find(query.get("api_secret", ""))
     stream = ask.sites.find(query.get("measurement_id") or query.get("firebase_app_id") or "")
-    if sender is None or sender.trust != SECRET or stream is None or stream.site != sender.site:
+    if credential is None or credential.trust != SECRET or stream is None or stream.site != credential.site:
         raise Unacceptable(
             "unknown_key",
             "The keys are not known here.",
             "api_secret and measurement_id: expected the secret key and a public key of one site",
         )
-    return sender
+    return credential
 
 
 def _read_one(
-    ask: Ask, sender: Sender, body: Mapping[str, Any], event: Mapping[str, Any], index: int, signals: str
+    ask: Ask,
+    credential: Credential,
+    body: Mapping[str, Any],
+    event: Mapping[str, Any],
+    index: int,
+    signals: str,
 ) -> Row:
     params = event.get("params") or {}
     get = params.get
@@ -143,11 +148,11 @@ def _read_one(
     order = get("transaction_id") if event["name"] == "purchase" else None
     time_ms = read_micros(event.get("timestamp_micros")) or read_micros(body.get("timestamp_micros"))
     client = body.get("client_id") or body.get("app_instance_id")
-    said = [client, event["name"], time_ms, params, index]
-    derived = derive_id(ask.sites.id_secret(sender.site), PROTOCOL, said) if time_ms else None
+    payload = [client, event["name"], time_ms, params, index]
+    derived = derive_id(ask.sites.id_secret(credential.site), PROTOCOL, payload) if time_ms else None
     return make_row(
         ask,
-        sender,
+        credential,
         protocol=PROTOCOL,
         source=SERVER,
         name=event["name"],

@@ -1,4 +1,4 @@
-"""What GA4's Measurement Protocol allows, and what its debug door says of the rest (docs/protocols/ga4.md).
+"""What GA4's Measurement Protocol allows, and what its debug endpoint says of the rest (docs/protocols/ga4.md).
 
 A fatal problem ends an event, or all of a request's where it names no event. The others are shown to developers only:
 a long parameter is worth keeping here.
@@ -51,7 +51,7 @@ class Problem(NamedTuple):
 
     @property
     def shown(self) -> dict[str, str]:
-        """As the debug door shows it."""
+        """As the debug endpoint shows it."""
         return {"fieldPath": self.path, "description": self.description, "validationCode": self.code}
 
     @property
@@ -70,7 +70,7 @@ def check_request(body: Any, size_bytes: int, now_ms: int) -> Iterator[Problem]:
     if not isinstance(body, dict):
         yield Problem("body", "VALUE_INVALID", "expected a JSON object")
         return
-    yield from _check_sender(body)
+    yield from _check_client(body)
     yield from _check_time(body, "timestamp_micros", now_ms, None)
     yield from _check_user_properties(body.get("user_properties"))
     yield from _check_consent(body.get("consent"))
@@ -97,20 +97,20 @@ def find_duplicates(body: bytes) -> list[Problem]:
     """Names that stand twice in one object, of which JSON readers keep the last."""
     found: list[Problem] = []
 
-    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = dict(pairs)
         if len(names) < len(pairs):
             found.append(Problem("body", "NAME_DUPLICATED", "expected each name once in an object", False))
         return names
 
     try:
-        json.loads(body, object_pairs_hook=note)
+        json.loads(body, object_pairs_hook=collect)
     except (ValueError, RecursionError):
         return []
     return found[:1]
 
 
-def _check_sender(body: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_client(body: Mapping[str, Any]) -> Iterator[Problem]:
     if not _is_id(body.get("client_id")) and not _is_id(body.get("app_instance_id")):
         yield Problem("client_id", "VALUE_REQUIRED", "expected text, or app_instance_id for an app")
     if body.get("user_id") is not None and not _is_id(body["user_id"]):

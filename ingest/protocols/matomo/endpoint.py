@@ -14,14 +14,14 @@ import orjson
 
 from ingest.protocols.lenient import money
 from ingest.protocols.mapping import PIXEL, SERVER, make_row
-from ingest.protocols.matomo.events import say
+from ingest.protocols.matomo.events import read_payload
 from ingest.protocols.payload import ITEM_COUNT_MAX, derive_id, is_browser, load_json
 from ingest.protocols.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer, json_answer
 from ingest.reading.body import TOO_LARGE
 from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_signals, parse_time
 from ingest.reading.pixel import QUERY_LENGTH_MAX, parse_query
 from ingest.reading.row import Row
-from ingest.reading.sites import SECRET, Sender
+from ingest.reading.sites import SECRET, Credential
 from ingest.serving.answers import why_headers
 
 PROTOCOL = "matomo"
@@ -31,7 +31,7 @@ BULK_PARAM_COUNT_MAX = 200_000  # of all requests of a body: 200,000 x 1.5 µs =
 FORM_BYTES_MAX = 256_000  # of a body that is one event
 UNIX_SECONDS = re.compile(r"\d{1,11}")
 # What the answer looks like and who asks is no part of the event.
-NOT_SAID = frozenset({"token_auth", "send_image", "apiv", "cdo", "queuedtracking"})
+NOT_IN_PAYLOAD = frozenset({"token_auth", "send_image", "apiv", "cdo", "queuedtracking"})
 # Each of these tells two hits of one visitor apart.
 TELLS_APART = ("rand", "r", "pv_id", "cdt")
 CLOCK = frozenset({"h", "m", "s"})  # hour, minute, second where the visitor is
@@ -122,10 +122,10 @@ def _read_bulk(ask: Ask) -> Reading:
     for index, request in enumerate(requests):
         if not _take(ask, reading, request, token, index):
             refused.append(index)
-    said: dict[str, Any] = {"status": "success", "tracked": len(reading.rows), "invalid": len(refused)}
+    payload: dict[str, Any] = {"status": "success", "tracked": len(reading.rows), "invalid": len(refused)}
     if _is_secret(ask, token):
-        said["invalid_indices"] = refused
-    return Reading(json_answer(said), reading.rows, reading.refusals)
+        payload["invalid_indices"] = refused
+    return Reading(json_answer(payload), reading.rows, reading.refusals)
 
 
 def _split(body: object) -> tuple[list[Any], str]:
@@ -139,8 +139,8 @@ def _split(body: object) -> tuple[list[Any], str]:
 
 
 def _is_secret(ask: Ask, token: str) -> bool:
-    sender = ask.sites.find(token)
-    return sender is not None and sender.trust == SECRET
+    credential = ask.sites.find(token)
+    return credential is not None and credential.trust == SECRET
 
 
 def _params(query: bytes) -> dict[str, str]:
@@ -157,9 +157,9 @@ def _take(ask: Ask, reading: Reading, request: object, token: str, index: int = 
         params = _texts(request)
         if not params:
             raise Unacceptable(*MISSING)
-        sender = _find_sender(ask, params, token)
-        site = sender.site
-        reading.rows.append((sender, _read_one(ask, sender, params, index)))
+        credential = _find_credential(ask, params, token)
+        site = credential.site
+        reading.rows.append((credential, _read_one(ask, credential, params, index)))
     except Unacceptable as problem:
         reading.refusals.append((site, problem.rejection))
         return False
@@ -186,35 +186,37 @@ def _text(value: object) -> str:
         raise invalid("requests", "parameters nested at most 250 deep") from None
 
 
-def _find_sender(ask: Ask, params: Mapping[str, str], token: str) -> Sender:
+def _find_credential(ask: Ask, params: Mapping[str, str], token: str) -> Credential:
     """Whose event it is; with the site's secret key as `token_auth`, a backend's. Raises Unacceptable.
 
     A token of another site, or of none, says nothing.
     """
-    sender = ask.sites.find(params.get("idsite", ""))
-    if sender is None:
+    credential = ask.sites.find(params.get("idsite", ""))
+    if credential is None:
         raise Unacceptable(
             "unknown_key", "The site key is not known here.", "idsite: expected a public key of a site"
         )
     trusted = ask.sites.find(params.get("token_auth") or token)
     return (
-        trusted if trusted is not None and trusted.trust == SECRET and trusted.site == sender.site else sender
+        trusted
+        if trusted is not None and trusted.trust == SECRET and trusted.site == credential.site
+        else credential
     )
 
 
-def _read_one(ask: Ask, sender: Sender, params: Mapping[str, str], index: int) -> Row:
+def _read_one(ask: Ask, credential: Credential, params: Mapping[str, str], index: int) -> Row:
     if params.get("rec") != "1":
         raise Unacceptable(*MISSING)
     get = params.get
-    secret = sender.trust == SECRET
-    said = say(params)
+    secret = credential.trust == SECRET
+    payload = read_payload(params)
     return make_row(
         ask,
-        sender,
+        credential,
         protocol=PROTOCOL,
         source=PIXEL if is_browser(ask) and not secret else SERVER,
-        name=said.name,
-        event_id=said.event_id or _derive_id(ask, sender, params, index),
+        name=payload.name,
+        event_id=payload.event_id or _derive_id(ask, credential, params, index),
         occurred_at=_time(get("cdt", ""), secret, ask.now_ms),
         ip=get("cip"),
         user_agent=get("ua"),
@@ -226,8 +228,9 @@ def _read_one(ask: Ask, sender: Sender, params: Mapping[str, str], index: int) -
         user_id=get("uid"),
         signals=parse_signals(params),
         screen=get("res"),
-        value=money(said.value),
-        properties=said.properties | ({name: params[name] for name in PLACE if get(name)} if secret else {}),
+        value=money(payload.value),
+        properties=payload.properties
+        | ({name: params[name] for name in PLACE if get(name)} if secret else {}),
     )
 
 
@@ -244,14 +247,16 @@ def _time(text: str, secret: bool, now_ms: int) -> int:
     return ms if secret or 0 <= now_ms - ms <= UNTRUSTED_AGE_MS_MAX else 0
 
 
-def _derive_id(ask: Ask, sender: Sender, params: Mapping[str, str], index: int) -> str | None:
+def _derive_id(ask: Ask, credential: Credential, params: Mapping[str, str], index: int) -> str | None:
     """An id made of the event, where anything tells it from the next one like it.
 
     A visitor alone does not: there the second of receipt does (docs/protocols/matomo.md), and the place in a bulk body.
     """
-    said: dict[str, Any] = {name: value for name, value in params.items() if value and name not in NOT_SAID}
-    if not any(name in said for name in TELLS_APART) and not said.keys() >= CLOCK:
-        if "_id" not in said and "cid" not in said:
+    payload: dict[str, Any] = {
+        name: value for name, value in params.items() if value and name not in NOT_IN_PAYLOAD
+    }
+    if not any(name in payload for name in TELLS_APART) and not payload.keys() >= CLOCK:
+        if "_id" not in payload and "cid" not in payload:
             return None
-        said["second, place"] = [ask.now_ms // 1_000, index]
-    return derive_id(ask.sites.id_secret(sender.site), PROTOCOL, said)
+        payload["second, place"] = [ask.now_ms // 1_000, index]
+    return derive_id(ask.sites.id_secret(credential.site), PROTOCOL, payload)

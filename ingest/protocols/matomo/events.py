@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ingest.protocols.payload import Said, chosen, load_json
+from ingest.protocols.payload import Payload, chosen, load_json
 from ingest.reading.fields import Unacceptable
 
 ORDER = {"ec_st": "subtotal", "ec_tx": "tax", "ec_sh": "shipping", "ec_dt": "discount"}
@@ -20,36 +20,36 @@ PERFORMANCE = ("pf_net", "pf_srv", "pf_tfr", "pf_dm1", "pf_dm2", "pf_onl")
 DIMENSION = re.compile(r"dimension\d{1,4}")
 
 
-def say(params: Mapping[str, str]) -> Said:
+def read_payload(params: Mapping[str, str]) -> Payload:
     """The event. params: texts; empty ones are left out already."""
-    said = _action(params)
-    said.properties |= {name: value for name, value in params.items() if DIMENSION.fullmatch(name)}
-    said.properties |= {name: params[name] for name in PERFORMANCE if name in params}
-    said.properties |= _variables(params)
-    return said
+    payload = _action(params)
+    payload.properties |= {name: value for name, value in params.items() if DIMENSION.fullmatch(name)}
+    payload.properties |= {name: params[name] for name in PERFORMANCE if name in params}
+    payload.properties |= _variables(params)
+    return payload
 
 
-def _action(params: Mapping[str, str]) -> Said:
+def _action(params: Mapping[str, str]) -> Payload:
     get = params.get
     if get("ping") == "1":
-        return Said("ping")
+        return Payload("ping")
     if "ec_id" in params:
-        return Said("purchase", get("ec_id"), get("revenue"), properties=_order(params))
+        return Payload("purchase", get("ec_id"), get("revenue"), properties=_order(params))
     if get("idgoal") == "0":
-        return Said("cart_update", value=get("revenue"), properties=_order(params))
+        return Payload("cart_update", value=get("revenue"), properties=_order(params))
     if "idgoal" in params:
-        return Said("goal", value=get("revenue"), properties={"goal": params["idgoal"]})
+        return Payload("goal", value=get("revenue"), properties={"goal": params["idgoal"]})
     if "e_a" in params or "e_c" in params:
-        return Said(get("e_a") or get("e_c"), value=get("e_v"), properties=chosen(params, ACTION))
+        return Payload(get("e_a") or get("e_c"), value=get("e_v"), properties=chosen(params, ACTION))
     if "search" in params:
-        return Said("site_search", properties=chosen(params, SEARCH))
+        return Payload("site_search", properties=chosen(params, SEARCH))
     for name, our_name in (("download", "download"), ("link", "outlink")):
         if name in params:
-            return Said(our_name, properties={"link": params[name]})
+            return Payload(our_name, properties={"link": params[name]})
     if "c_n" in params:
         name = "content_interaction" if "c_i" in params else "content_impression"
-        return Said(name, properties=chosen(params, CONTENT))
-    return Said("page_view", properties=chosen(params, PRODUCT) | chosen(params, ROBOT))
+        return Payload(name, properties=chosen(params, CONTENT))
+    return Payload("page_view", properties=chosen(params, PRODUCT) | chosen(params, ROBOT))
 
 
 def _order(params: Mapping[str, str]) -> dict[str, Any]:

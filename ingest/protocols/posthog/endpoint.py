@@ -32,7 +32,7 @@ from ingest.protocols.protocol import (
 from ingest.reading.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE, inflate, split_list
 from ingest.reading.fields import Rejection, Unacceptable, invalid
 from ingest.reading.pixel import parse_query
-from ingest.reading.sites import Sender
+from ingest.reading.sites import Credential
 
 __all__ = ["MAPPING", "ROUTES", "read_v0"]
 
@@ -56,15 +56,17 @@ def read_v0(ask: Ask) -> Reading:
         params.get("token"),
         params.get("_token"),
     )
-    sender = ask.sites.find(key or "")
-    if key and sender is None:
+    credential = ask.sites.find(key or "")
+    if key and credential is None:
         return refuse_whole(UNKNOWN_KEY, 401)
     given = [fields] if items is None else items
     sent_at = fields.get("sent_at") or fields.get("sentAt") or params.get("_")
     try:
-        read = _read(ask, given, sender, sent_at)
+        read = _read(ask, given, credential, sent_at)
     except Unacceptable as problem:
-        return refuse_whole(problem.rejection, _status(problem.rejection), sender.site if sender else "")
+        return refuse_whole(
+            problem.rejection, _status(problem.rejection), credential.site if credential else ""
+        )
     rows, refusals = rows_and_refusals(read)
     if not rows and refusals and all(item.why == UNKNOWN_KEY for item in read):
         return Reading(error_answer(UNKNOWN_KEY, 401), [], refusals)
@@ -73,21 +75,25 @@ def read_v0(ask: Ask) -> Reading:
     return Reading(gif_answer() if params.get("img") == "1" else OK, rows, refusals)
 
 
-def _read(ask: Ask, items: list[Any], sender: Sender | None, sent_at: object) -> list[Item]:
+def _read(ask: Ask, items: list[Any], credential: Credential | None, sent_at: object) -> list[Item]:
     """sender: whose key stands beside the events; None where each has its own."""
 
-    def sender_of(item: Any) -> Sender | None:
-        return sender or ask.sites.find(_own_key(mapping(item)) or "")
+    def credential_of(item: Any) -> Credential | None:
+        return credential or ask.sites.find(_own_key(mapping(item)) or "")
 
     return read_items(
-        ask, items, sender_of, Events(ask, moment(sent_at)).read, EVENT_COUNT_MAX, INFLATED_BYTES_MAX
+        ask, items, credential_of, Events(ask, moment(sent_at)).read, EVENT_COUNT_MAX, INFLATED_BYTES_MAX
     )
 
 
 def _own_key(item: Mapping[str, Any]) -> str | None:
-    said = mapping(item.get("properties"))
+    payload = mapping(item.get("properties"))
     return first_text(
-        item.get("api_key"), item.get("token"), item.get("$token"), said.get("token"), said.get("api_key")
+        item.get("api_key"),
+        item.get("token"),
+        item.get("$token"),
+        payload.get("token"),
+        payload.get("api_key"),
     )
 
 
@@ -127,17 +133,17 @@ _STANDARD = str.maketrans("-_ ", "+/+")  # a plus in a form reads as a space
 
 def read_v1(ask: Ask) -> Reading:
     """A batch of v1: a result for each uuid; a refused event is `drop`, as sending it again would change nothing."""
-    sender = ask.sites.find(bearer(ask.headers))
-    if sender is None:
+    credential = ask.sites.find(bearer(ask.headers))
+    if credential is None:
         return _refuse_v1(UNKNOWN_KEY, 401)
     try:
         fields, items = split_list(ask.body, "batch")
         if items is None:
             raise invalid("batch", "a list of events")
         sent_at = ask.headers.get(b"posthog-request-timestamp", b"").decode("latin-1")
-        read = _read(ask, items, sender, sent_at or fields.get("sent_at"))
+        read = _read(ask, items, credential, sent_at or fields.get("sent_at"))
     except Unacceptable as problem:
-        return _refuse_v1(problem.rejection, _status(problem.rejection), sender.site)
+        return _refuse_v1(problem.rejection, _status(problem.rejection), credential.site)
     results = {
         item["uuid"]: {"result": "ok"}
         if one.why is None

@@ -14,7 +14,7 @@ from ingest.protocols.orders import find_order
 from ingest.protocols.protocol import Ask
 from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_name
 from ingest.reading.row import Row
-from ingest.reading.sites import Sender
+from ingest.reading.sites import Credential
 
 NAMES = {
     "$pageview": "page_view",
@@ -90,15 +90,15 @@ class Events:
     ask: Ask
     sent_at: int = 0  # of the request, ms; 0: none
 
-    def read(self, sender: Sender, item: Mapping[str, Any]) -> Row:
+    def read(self, credential: Credential, item: Mapping[str, Any]) -> Row:
         """One event. Raises Unacceptable naming the field."""
-        said = _properties(item)
+        payload = _properties(item)
         event = parse_name(
             item.get("event") or ("$identify" if self.ask.path == "/engage" else None), "event"
         )
         if event in RECORDINGS:
             raise Unacceptable(*RECORDING)
-        order_id = find_order(event, said)
+        order_id = find_order(event, payload)
         name = (
             "purchase"
             if order_id is not None
@@ -106,65 +106,70 @@ class Events:
             if isinstance(event, str)
             else event
         )
-        visitor, user = _persons(event, item, said)
+        visitor, user = _persons(event, item, payload)
         options = mapping(item.get("options"))
         ask = self.ask
-        if said.get("$ip") == "0.0.0.0":
+        if payload.get("$ip") == "0.0.0.0":
             ask = without_address(ask)
-        uncorrected = options.get("disable_skew_correction") is True or said.get("$ignore_sent_at") is True
+        uncorrected = options.get("disable_skew_correction") is True or payload.get("$ignore_sent_at") is True
         return make_row(
             ask,
-            sender,
+            credential,
             protocol="posthog",
-            source=_source(ask, said),
+            source=_source(ask, payload),
             name=name,
-            event_id=order_id if order_id is not None else item.get("uuid") or said.get("$insert_id"),
+            event_id=order_id if order_id is not None else item.get("uuid") or payload.get("$insert_id"),
             kind="identify" if name == "identify" and event != "identify" else "",
-            occurred_at=item.get("timestamp") or _seconds(said.get("$time")),
+            occurred_at=item.get("timestamp") or _seconds(payload.get("$time")),
             sent_at=0 if uncorrected else self.sent_at,
-            ip=text(said.get("$ip")) if ask is self.ask else None,
-            user_agent=text(said.get("$raw_user_agent")),
-            language=text(said.get("$browser_language")),
-            url=text(said.get("$current_url")),
-            referrer=None if said.get("$referrer") == "$direct" else text(said.get("$referrer")),
-            title=text(said.get("title")),
+            ip=text(payload.get("$ip")) if ask is self.ask else None,
+            user_agent=text(payload.get("$raw_user_agent")),
+            language=text(payload.get("$browser_language")),
+            url=text(payload.get("$current_url")),
+            referrer=None if payload.get("$referrer") == "$direct" else text(payload.get("$referrer")),
+            title=text(payload.get("title")),
             visitor_id=visitor,
             user_id=user,
-            session_id=identifier(item.get("session_id")) or identifier(said.get("$session_id")),
-            signals=consent_signals(said.get("$consent")),
-            screen=size(said.get("$screen_width"), said.get("$screen_height")),
-            viewport=size(said.get("$viewport_width"), said.get("$viewport_height")),
-            timezone=text(said.get("$timezone")),
-            value=money(said.get("revenue"), said.get("$revenue"), said.get("total"), said.get("value")),
-            currency=currency(said.get("currency")),
-            properties=_kept(event, name, item, said),
+            session_id=identifier(item.get("session_id")) or identifier(payload.get("$session_id")),
+            signals=consent_signals(payload.get("$consent")),
+            screen=size(payload.get("$screen_width"), payload.get("$screen_height")),
+            viewport=size(payload.get("$viewport_width"), payload.get("$viewport_height")),
+            timezone=text(payload.get("$timezone")),
+            value=money(
+                payload.get("revenue"), payload.get("$revenue"), payload.get("total"), payload.get("value")
+            ),
+            currency=currency(payload.get("currency")),
+            properties=_kept(event, name, item, payload),
         )
 
 
 def _properties(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    said = item.get("properties")
-    if said is None:
+    payload = item.get("properties")
+    if payload is None:
         return {}
-    if not isinstance(said, dict):
+    if not isinstance(payload, dict):
         raise invalid("properties", "an object")
-    return said
+    return payload
 
 
 def _persons(
-    event: str, item: Mapping[str, Any], said: Mapping[str, Any]
+    event: str, item: Mapping[str, Any], payload: Mapping[str, Any]
 ) -> tuple[str | int | None, str | int | None]:
     """(visitor, user). PostHog has one id for both: a device's until somebody signs in, a user's from then on."""
     distinct = _first_person(
-        item.get("distinct_id"), item.get("$distinct_id"), said.get("$distinct_id"), said.get("distinct_id")
+        item.get("distinct_id"),
+        item.get("$distinct_id"),
+        payload.get("$distinct_id"),
+        payload.get("distinct_id"),
     )
-    if mapping(item.get("options")).get("cookieless_mode") is True or said.get("$cookieless_mode") is True:
+    if mapping(item.get("options")).get("cookieless_mode") is True or payload.get("$cookieless_mode") is True:
         return None, None
-    device = _first_person(said.get("$device_id"), said.get("$anon_distinct_id"))
-    user = _first_person(said.get("$user_id"))
+    device = _first_person(payload.get("$device_id"), payload.get("$anon_distinct_id"))
+    user = _first_person(payload.get("$user_id"))
     if event == "$groupidentify" and str(distinct).startswith("$"):  # `$company_42`: a group is no visitor
         return device, user
     if event == "$create_alias":
-        user = user or _first_person(said.get("alias"))
+        user = user or _first_person(payload.get("alias"))
     elif event == "$identify" or (device is not None and distinct != device):
         user = user or distinct
     return (device if device is not None else distinct), user
@@ -179,12 +184,12 @@ def _first_person(*values: object) -> str | int | None:
     return None
 
 
-def _source(ask: Ask, said: Mapping[str, Any]) -> str:
+def _source(ask: Ask, payload: Mapping[str, Any]) -> str:
     if b"origin" in ask.headers:
         return TAG
     stated = ask.headers.get(b"posthog-sdk-info", b"").decode("latin-1").partition("/")[0]
-    library = first_text(said.get("$lib"), stated)
-    return TAG if library in CLIENT_LIBRARIES and said.get("$is_server") is not True else SERVER
+    library = first_text(payload.get("$lib"), stated)
+    return TAG if library in CLIENT_LIBRARIES and payload.get("$is_server") is not True else SERVER
 
 
 def _seconds(value: object) -> int | None:
@@ -194,15 +199,17 @@ def _seconds(value: object) -> int | None:
     return None
 
 
-def _kept(event: str, name: str, item: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+def _kept(event: str, name: str, item: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str, Any]:
     """What has no field of its own."""
     kept = {
-        key: value for key, value in said.items() if key not in MAPPED and not key.startswith(MAPPED_PREFIXES)
+        key: value
+        for key, value in payload.items()
+        if key not in MAPPED and not key.startswith(MAPPED_PREFIXES)
     }
     if event == "$create_alias":
         kept.pop("alias", None)
     if name == "identify":
-        for given in (item.get("$set_once"), said.get("$set_once"), item.get("$set"), said.get("$set")):
+        for given in (item.get("$set_once"), payload.get("$set_once"), item.get("$set"), payload.get("$set")):
             kept |= {key: value for key, value in mapping(given).items() if not key.startswith("$")}
     if name == "purchase" and event != "purchase":
         kept["original_event"] = event

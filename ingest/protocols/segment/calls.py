@@ -14,7 +14,7 @@ from ingest.protocols.orders import find_order
 from ingest.protocols.protocol import Ask
 from ingest.reading.fields import invalid
 from ingest.reading.row import Row
-from ingest.reading.sites import Sender
+from ingest.reading.sites import Credential
 
 CALLS = frozenset({"identify", "track", "page", "screen", "group", "alias", "merge"})
 VIEWS = frozenset({"page", "screen"})
@@ -80,22 +80,22 @@ class Calls:
         """fields: of the batch, beside the list."""
         return cls(ask, protocol, mapping(fields.get("context")), moment(fields.get("sentAt")), call, source)
 
-    def read(self, sender: Sender, item: Mapping[str, Any]) -> Row:
+    def read(self, credential: Credential, item: Mapping[str, Any]) -> Row:
         """One call. Raises Unacceptable naming the field."""
         call = self.call or item.get("type") or ("track" if "event" in item else None)
         if not isinstance(call, str) or call not in CALLS:
             raise invalid("type", f"one of {', '.join(sorted(CALLS))}")
         context = {**self.context, **mapping(item.get("context"))}
-        said = _properties(item)
+        payload = _properties(item)
         page, screen = mapping(context.get("page")), mapping(context.get("screen"))
-        own = said if call in VIEWS else {}
+        own = payload if call in VIEWS else {}
         ask, ip = self.ask, text(context.get("ip"))
         if ip == NO_ADDRESS:
             ask, ip = without_address(ask), None
-        name, event_id = _name(call, item, said)
+        name, event_id = _name(call, item, payload)
         return make_row(
             ask,
-            sender,
+            credential,
             protocol=self._protocol(context),
             source=self.source or _source(ask, item, context),
             name=name,
@@ -116,9 +116,9 @@ class Calls:
             screen=size(screen.get("width"), screen.get("height")),
             viewport=size(screen.get("innerWidth"), screen.get("innerHeight")),
             timezone=text(context.get("timezone")),
-            value=money(said.get("revenue"), said.get("total"), said.get("value")),
-            currency=currency(said.get("currency")),
-            properties=_kept(call, item, said, context, name),
+            value=money(payload.get("revenue"), payload.get("total"), payload.get("value")),
+            currency=currency(payload.get("currency")),
+            properties=_kept(call, item, payload, context, name),
         )
 
     def _protocol(self, context: Mapping[str, Any]) -> str:
@@ -127,15 +127,15 @@ class Calls:
 
 
 def _properties(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    said = item.get("properties")
-    if said is None or said == "":
+    payload = item.get("properties")
+    if payload is None or payload == "":
         return {}
-    if not isinstance(said, dict):
+    if not isinstance(payload, dict):
         raise invalid("properties", "an object")
-    return said
+    return payload
 
 
-def _name(call: str, item: Mapping[str, Any], said: Mapping[str, Any]) -> tuple[object, object]:
+def _name(call: str, item: Mapping[str, Any], payload: Mapping[str, Any]) -> tuple[object, object]:
     """(name, id): an order is one event whatever sends it, named `purchase` under the order's id."""
     message_id = item.get("messageId")
     if call in VIEWS:
@@ -143,7 +143,7 @@ def _name(call: str, item: Mapping[str, Any], said: Mapping[str, Any]) -> tuple[
     if call != "track":
         return call, message_id
     name = item.get("event")
-    order_id = find_order(name, said)
+    order_id = find_order(name, payload)
     return (name, message_id) if order_id is None else ("purchase", order_id)
 
 
@@ -163,7 +163,7 @@ def _source(ask: Ask, item: Mapping[str, Any], context: Mapping[str, Any]) -> st
 
 
 def _kept(
-    call: str, item: Mapping[str, Any], said: Mapping[str, Any], context: Mapping[str, Any], name: object
+    call: str, item: Mapping[str, Any], payload: Mapping[str, Any], context: Mapping[str, Any], name: object
 ) -> dict[str, Any]:
     """What has no field of its own."""
     kept: dict[str, Any] = {}
@@ -171,14 +171,14 @@ def _kept(
         case "page" | "screen":
             kept = {key: item[key] for key in ("name", "category") if item.get(key)}
             kept |= {"type": "screen"} if call == "screen" else {}
-            kept |= {key: value for key, value in said.items() if key not in MAPPED_OF_VIEWS}
+            kept |= {key: value for key, value in payload.items() if key not in MAPPED_OF_VIEWS}
         case "identify" | "group":
             kept = {"groupId": item["groupId"]} if item.get("groupId") else {}
             kept |= {**mapping(context.get("traits")), **mapping(item.get("traits"))}
         case "track" if name == "purchase" and item.get("event") != "purchase":
-            kept = {**said, "original_event": item.get("event")}
+            kept = {**payload, "original_event": item.get("event")}
         case _:
-            kept = dict(said)
+            kept = dict(payload)
     if campaign := context.get("campaign"):
         kept.setdefault("campaign", campaign)
     return kept

@@ -27,7 +27,7 @@ from ingest.protocols.segment.calls import MAPPING, Calls
 from ingest.reading.body import split_list
 from ingest.reading.fields import Unacceptable
 from ingest.reading.pixel import parse_query
-from ingest.reading.sites import Sender
+from ingest.reading.sites import Credential
 
 __all__ = ["MAPPING", "ROUTES", "Dialect", "read_calls", "read_pixel"]
 
@@ -57,33 +57,35 @@ def read_calls(dialect: Dialect, call: str, source: str, ask: Ask) -> Reading:
     try:
         fields, items = split_list(ask.body, "batch")
     except Unacceptable as problem:
-        sender = ask.sites.find(header_key)
-        return refuse_whole(problem.rejection, 400, sender.site if sender else "")
+        credential = ask.sites.find(header_key)
+        return refuse_whole(problem.rejection, 400, credential.site if credential else "")
     one_call = items is None
     if items is None:
         fields, items = {}, [fields]
-    sender = _find_sender(ask, header_key, fields, items)
-    if sender is None:
+    credential = _find_credential(ask, header_key, fields, items)
+    if credential is None:
         return refuse_whole(UNKNOWN_KEY, 401)
     calls = Calls.of(ask, dialect.protocol, fields, call if one_call else "", source)
-    return _answer(dialect, ask, sender, items, calls, one_call)
+    return _answer(dialect, ask, credential, items, calls, one_call)
 
 
 def _answer(
-    dialect: Dialect, ask: Ask, sender: Sender, items: list[Any], calls: Calls, one_call: bool
+    dialect: Dialect, ask: Ask, credential: Credential, items: list[Any], calls: Calls, one_call: bool
 ) -> Reading:
     try:
         check_shared(calls.context, len(items))
-        read = read_items(ask, items, lambda _: sender, calls.read, BATCH_COUNT_MAX)
+        read = read_items(ask, items, lambda _: credential, calls.read, BATCH_COUNT_MAX)
     except Unacceptable as problem:
-        return refuse_whole(problem.rejection, 400, sender.site)
+        return refuse_whole(problem.rejection, 400, credential.site)
     rows, refusals = rows_and_refusals(read)
     if one_call and refusals:  # nothing else hangs on it, and it can never succeed
         return Reading(error_answer(refusals[0][1], 400), rows, refusals)
     return Reading(dialect.success, rows, refusals)
 
 
-def _find_sender(ask: Ask, header_key: str, fields: Mapping[str, Any], items: list[Any]) -> Sender | None:
+def _find_credential(
+    ask: Ask, header_key: str, fields: Mapping[str, Any], items: list[Any]
+) -> Credential | None:
     """By Basic, else the body's `writeKey` or its first event's, else X-Write-Key, the query's, or the bearer's."""
     first = mapping(items[0]) if items else {}
     key = header_key or first_text(
@@ -99,9 +101,11 @@ def _find_sender(ask: Ask, header_key: str, fields: Mapping[str, Any], items: li
 def read_pixel(dialect: Dialect, call: str, ask: Ask) -> Reading:
     """`GET .../pixel/...`: the GIF whatever happens; the event in `data`, base64 of JSON, or in dotted parameters."""
     item = _pixel_item(ask.query)
-    sender = ask.sites.find(first_text(item.get("writeKey")) or "") or ask.sites.find(basic_user(ask.headers))
+    credential = ask.sites.find(first_text(item.get("writeKey")) or "") or ask.sites.find(
+        basic_user(ask.headers)
+    )
     calls = Calls.of(ask, dialect.protocol, {}, call, PIXEL)
-    read = read_items(ask, [item], lambda _: sender, calls.read, 1)
+    read = read_items(ask, [item], lambda _: credential, calls.read, 1)
     return Reading(gif_answer(), *rows_and_refusals(read))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ingest.protocols.lenient import currency, identifier, moment, money
 from ingest.protocols.mapping import PIXEL, SERVER, TAG, make_row
-from ingest.protocols.payload import ITEM_COUNT_MAX, Said, chosen, derive_id, join_signals, load_json
+from ingest.protocols.payload import ITEM_COUNT_MAX, Payload, chosen, derive_id, join_signals, load_json
 from ingest.protocols.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer, text_answer
 from ingest.protocols.snowplow.self_describing import (
     Entity,
@@ -27,7 +27,7 @@ from ingest.reading.body import TOO_LARGE
 from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_time
 from ingest.reading.pixel import QUERY_LENGTH_MAX, parse_query
 from ingest.reading.row import Row
-from ingest.reading.sites import Sender
+from ingest.reading.sites import Credential
 from ingest.serving.answers import UNKNOWN_KEY
 
 PROTOCOL = "snowplow"
@@ -147,48 +147,52 @@ def _read_items(
         ask = replace(ask, client=ask.client._replace(ip=""))
     reading = Reading(answer)
     for item in items:
-        sender = _find_sender(ask, item)
+        credential = _find_credential(ask, item)
         try:
             if not isinstance(item, dict):
                 raise invalid("data", "events that are objects")
-            if sender is None:
+            if credential is None:
                 raise Unacceptable(*UNKNOWN_KEY)
             if why is not None:
                 raise Unacceptable(*why)
-            reading.rows.append((sender, _read_item(ask, sender, item, query, anonymous)))
+            reading.rows.append((credential, _read_item(ask, credential, item, query, anonymous)))
         except Unacceptable as problem:
-            reading.refusals.append((sender.site if sender else "", problem.rejection))
+            reading.refusals.append((credential.site if credential else "", problem.rejection))
     return reading
 
 
-def _find_sender(ask: Ask, item: object) -> Sender | None:
+def _find_credential(ask: Ask, item: object) -> Credential | None:
     key = item.get("aid") if isinstance(item, dict) else None
     return ask.sites.find(key) if isinstance(key, str) else None
 
 
 def _read_item(
-    ask: Ask, sender: Sender, item: dict[str, Any], query: Mapping[str, str], anonymous: bool
+    ask: Ask, credential: Credential, item: dict[str, Any], query: Mapping[str, str], anonymous: bool
 ) -> Row:
-    said_keys = {key: _text(value, key) for key, value in item.items() if key in KEYS and value is not None}
+    payload_keys = {
+        key: _text(value, key) for key, value in item.items() if key in KEYS and value is not None
+    }
     if anonymous:
         for key in IDENTIFIERS:
-            said_keys.pop(key, None)
-    get = said_keys.get
+            payload_keys.pop(key, None)
+    get = payload_keys.get
     data = read_self_describing(get("ue_pr"), get("ue_px")) if get("e") == "ue" else None
     contexts = read_contexts(get("co"), get("cx"))
     session = next((one.data for one in contexts if one.name == "client_session"), {})
     if anonymous:
         session = {}
-    said = _say(said_keys, data, contexts)
-    said.properties |= flatten(contexts)
+    payload = _read_payload(payload_keys, data, contexts)
+    payload.properties |= flatten(contexts)
     times = _times(get("ttm"), get("dtm"), get("stm"))
     return make_row(
         ask,
-        sender,
+        credential,
         protocol=PROTOCOL,
         source=_source(ask, get("p")),
-        name=said.name,
-        event_id=said.event_id or get("eid") or _derive_id(ask, sender, item, get("ttm") or get("dtm")),
+        name=payload.name,
+        event_id=payload.event_id
+        or get("eid")
+        or _derive_id(ask, credential, item, get("ttm") or get("dtm")),
         occurred_at=times[0],
         sent_at=times[1],
         ip=get("ip"),
@@ -204,9 +208,9 @@ def _read_item(
         screen=get("res"),
         viewport=get("vp"),
         timezone=get("tz"),
-        value=money(said.value),
-        currency=currency(said.currency),
-        properties=said.properties,
+        value=money(payload.value),
+        currency=currency(payload.currency),
+        properties=payload.properties,
     )
 
 
@@ -219,36 +223,36 @@ def _text(value: object, key: str) -> str:
     raise invalid(key, "text")
 
 
-def _say(item: Mapping[str, str], data: Entity | None, contexts: list[Entity]) -> Said:
+def _read_payload(item: Mapping[str, str], data: Entity | None, contexts: list[Entity]) -> Payload:
     """What the event says, by its `e`. Raises Unacceptable."""
     match item.get("e", ""):
         case "pv":
-            return Said("page_view")
+            return Payload("page_view")
         case "pp":
-            return Said("page_ping", properties=chosen(item, PING))
+            return Payload("page_ping", properties=chosen(item, PING))
         case "se":
-            return Said(item.get("se_ac"), value=item.get("se_va"), properties=chosen(item, STRUCTURED))
+            return Payload(item.get("se_ac"), value=item.get("se_va"), properties=chosen(item, STRUCTURED))
         case "tr":
-            return Said(
+            return Payload(
                 "purchase", item.get("tr_id"), item.get("tr_tt"), item.get("tr_cu"), chosen(item, ORDER)
             )
         case "ti":
-            return Said("transaction_item", properties=chosen(item, ORDER_ITEM))
+            return Payload("transaction_item", properties=chosen(item, ORDER_ITEM))
     if data is None:
         raise invalid("e", "pv, pp, se, ue, tr or ti")
     return _self_describing(data, contexts)
 
 
-def _self_describing(data: Entity, contexts: list[Entity]) -> Said:
+def _self_describing(data: Entity, contexts: list[Entity]) -> Payload:
     """A self-describing event; of an ecommerce action the order stands in a context, else in the event itself."""
     is_action = data.name == "snowplow_ecommerce_action"
     name = data.data.get("type") if is_action else data.name
     properties = {key: value for key, value in data.data.items() if not (is_action and key == "type")}
     if name != "transaction":
-        return Said(name, properties=properties)
+        return Payload(name, properties=properties)
     order = next((one.data for one in contexts if one.name == "transaction"), properties)
     order_id, revenue, unit = (order.pop(key, None) for key in ("transaction_id", "revenue", "currency"))
-    return Said("purchase", order_id, revenue, unit, properties)
+    return Payload("purchase", order_id, revenue, unit, properties)
 
 
 def _times(true: str | None, created: str | None, sent: str | None) -> tuple[int, int]:
@@ -267,9 +271,9 @@ def _source(ask: Ask, platform: str | None) -> str:
     return PIXEL if ask.method == "GET" else SERVER
 
 
-def _derive_id(ask: Ask, sender: Sender, item: Mapping[str, Any], time: str | None) -> str | None:
+def _derive_id(ask: Ask, credential: Credential, item: Mapping[str, Any], time: str | None) -> str | None:
     """For trackers without `eid`: what they said at a time, but for the time of sending, which a retry changes."""
     if not time:
         return None
-    said = {key: value for key, value in item.items() if key != "stm"}
-    return derive_id(ask.sites.id_secret(sender.site), PROTOCOL, said)
+    payload = {key: value for key, value in item.items() if key != "stm"}
+    return derive_id(ask.sites.id_secret(credential.site), PROTOCOL, payload)

@@ -52,13 +52,13 @@ class InboxBroken(Exception):
 class Owner(Protocol):
     """Who is told about partitions; called from inside `poll` and `close`."""
 
-    def gain(self, partition: int, offset: int | None, note: str) -> int:
+    def on_assign(self, partition: int, offset: int | None, checkpoint: str) -> int:
         """A partition is ours. offset and note: as last committed (None: never). Returns the offset to read from."""
 
     def pass_over(self, partition: int, start: int, end: int) -> None:
         """These offsets hold a batch that no client unpacks; what is behind it comes next."""
 
-    def lose(self, partition: int, *, still_ours: bool) -> None:
+    def on_revoke(self, partition: int, *, still_ours: bool) -> None:
         """A partition goes to somebody else. still_ours: a last commit is still possible."""
 
 
@@ -72,16 +72,16 @@ class Inbox(Protocol):
     def poll(self, wait_s: float) -> list[Message]:
         """The next messages, in order for each partition. Raises InboxBroken."""
 
-    def commit(self, partition: int, offset: int, note: str) -> bool:
+    def commit(self, partition: int, offset: int, checkpoint: str) -> bool:
         """Write offset and note; False when the partition is not ours any more. Raises InboxAway."""
 
     def rewind(self, partition: int, offset: int) -> None:
         """Read on from `offset`."""
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Bring no messages until `release`, and stay a member of the group while polled."""
 
-    def release(self) -> None:
+    def resume(self) -> None:
         """Bring messages again."""
 
     def bounds(self, partition: int) -> tuple[int, int]:
@@ -102,7 +102,7 @@ class KafkaInbox:
         self._topic_id = find_topic_id(kafka, topic)
         self._owner: Owner | None = None
         self._ours: set[int] = set()
-        self._held = False
+        self._paused = False
         self._highs: dict[int, int] = {}
         self._highs_at = 0.0
         self.passed_over = (
@@ -161,7 +161,7 @@ class KafkaInbox:
             self._begin(self._given)
         if self._highs_at + HIGHS_EVERY_S < time.monotonic():
             self._highs_at = time.monotonic()
-            self._note_highs()
+            self._keep_highs()
         return messages
 
     def _pass_over(self, partition: int, offset: int) -> None:
@@ -178,12 +178,13 @@ class KafkaInbox:
             assert self._owner is not None
             self._owner.pass_over(partition, offset, end)
 
-    def commit(self, partition: int, offset: int, note: str) -> bool:
+    def commit(self, partition: int, offset: int, checkpoint: str) -> bool:
         if partition not in self._ours:
             return False
         try:
             done = self._consumer.commit(
-                offsets=[TopicPartition(self._topic, partition, offset, metadata=note)], asynchronous=False
+                offsets=[TopicPartition(self._topic, partition, offset, metadata=checkpoint)],
+                asynchronous=False,
             )
         except KafkaException as raised:
             return self._refused(raised.args[0])
@@ -195,12 +196,12 @@ class KafkaInbox:
         except KafkaException as raised:
             raise InboxBroken(raised.args[0].name()) from None
 
-    def hold(self) -> None:
-        self._held = True
+    def pause(self) -> None:
+        self._paused = True
         self._consumer.pause(self._partitions())
 
-    def release(self) -> None:
-        self._held = False
+    def resume(self) -> None:
+        self._paused = False
         self._consumer.resume(self._partitions())
 
     def bounds(self, partition: int) -> tuple[int, int]:
@@ -229,7 +230,7 @@ class KafkaInbox:
     def _partitions(self) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in self._ours]
 
-    def _note_highs(self) -> None:
+    def _keep_highs(self) -> None:
         """Remember what the last fetches said: the client's own memory blocks when another thread asks it."""
         for partition in self._ours:
             found = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
@@ -254,13 +255,15 @@ class KafkaInbox:
             known = one.offset if one.offset >= 0 else None
             starts.append(
                 TopicPartition(
-                    self._topic, one.partition, self._owner.gain(one.partition, known, one.metadata or "")
+                    self._topic,
+                    one.partition,
+                    self._owner.on_assign(one.partition, known, one.metadata or ""),
                 )
             )
         self._ours = set(given)
         self._consumer.assign(starts)
         if starts:  # a pause outlives the loss of a partition, so one that comes back is released by name
-            (self._consumer.pause if self._held else self._consumer.resume)(starts)
+            (self._consumer.pause if self._paused else self._consumer.resume)(starts)
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._let_go(partitions, still_ours=True)
@@ -274,7 +277,7 @@ class KafkaInbox:
         assert self._owner is not None
         self._given = None
         for one in partitions:
-            self._owner.lose(one.partition, still_ours=still_ours)
+            self._owner.on_revoke(one.partition, still_ours=still_ours)
             self._ours.discard(one.partition)
 
 
@@ -381,7 +384,7 @@ def _committed(consumer: Consumer, topic: str, partitions: list[int]) -> list[To
                 consumer.committed([TopicPartition(topic, one) for one in partitions], timeout=ASK_S_MAX)
             )
         except KafkaException as raised:
-            trouble = raised.args[0].name()
+            problem = raised.args[0].name()
     if partitions:
-        raise InboxBroken(f"committed offsets: {trouble}")
+        raise InboxBroken(f"committed offsets: {problem}")
     return []

@@ -165,7 +165,7 @@ def test_the_engine_knows_no_function_that_nobody_has_read(clickhouse: Server) -
     ],
 )
 @pytest.mark.parametrize("writer", [True, False])
-def test_no_side_door_leads_out(clickhouse: Server, query: str, writer: bool, tmp_path: Path) -> None:
+def test_no_side_endpoint_leads_out(clickhouse: Server, query: str, writer: bool, tmp_path: Path) -> None:
     trick = tmp_path / "trick"
     answer = clickhouse.ask(query.replace("/tmp/trick", str(trick)), writer=writer)
     assert answer.status != 200

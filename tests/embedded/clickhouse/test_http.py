@@ -44,7 +44,7 @@ def table(clickhouse: Server) -> str:
 
 
 @pytest.mark.parametrize("path", ["/", "/ping", "/replicas_status", "/healthz", "/readyz"])
-def test_the_small_doors_say_ok(clickhouse: Server, path: str) -> None:
+def test_the_small_endpoints_say_ok(clickhouse: Server, path: str) -> None:
     assert curl(clickhouse.url + path) == b"Ok.\n"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.embedded import kafka_jars
 from deploy.embedded.kafka_jars import Jar, ensure_jars, is_intact, read_lock
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from tests.processes import free_port
 
 CONTENT = b"the jar" * 1000
@@ -87,7 +87,7 @@ def test_a_jar_that_is_not_the_one_named_is_refused_and_not_kept(
     repository: MavenRepository, tmp_path: Path
 ) -> None:
     repository.content = b"something else" * 500
-    with pytest.raises(Trouble, match="SHA-256 differs"):
+    with pytest.raises(UserError, match="SHA-256 differs"):
         ensure_jars(tmp_path, [JAR])
     assert not list(tmp_path.rglob("*.jar/**/*.jar"))
     assert not (tmp_path / JAR.file_name).exists()
@@ -98,14 +98,14 @@ def test_without_a_network_it_says_what_to_do(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(jgo.constants, "MAVEN_CENTRAL_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(Trouble, match="no connection") as caught:
+    with pytest.raises(UserError, match="no connection") as caught:
         ensure_jars(tmp_path, [JAR])
-    assert "goes on where it stopped" in caught.value.todo
+    assert "goes on where it stopped" in caught.value.hint
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(Trouble, match="cannot be written"):
+    with pytest.raises(UserError, match="cannot be written"):
         ensure_jars(tmp_path / "file" / "kafka", [JAR])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.kafka_room import FILES_FREE_MIN, PROBE_FILES, require_room
-from deploy.errors import Trouble
+from deploy.errors import UserError
 from tests.small_disk import filled, small_disk
 
 
@@ -18,13 +18,13 @@ def test_with_room_nothing_is_said_and_nothing_left(tmp_path: Path) -> None:
 
 
 def test_without_bytes_it_is_refused(tmp_path: Path) -> None:
-    with small_disk(tmp_path, 300) as disk, filled(disk), pytest.raises(Trouble, match="0 MB left"):
+    with small_disk(tmp_path, 300) as disk, filled(disk), pytest.raises(UserError, match="0 MB left"):
         require_room(disk)
 
 
 def test_without_inodes_it_is_refused(tmp_path: Path) -> None:
     with small_disk(tmp_path, 300, inode_count=FILES_FREE_MIN) as disk:
-        with pytest.raises(Trouble, match="more files"):
+        with pytest.raises(UserError, match="more files"):
             require_room(disk)
         assert list(disk.iterdir()) == []
 

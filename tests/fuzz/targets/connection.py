@@ -1,4 +1,4 @@
-"""One connection of the edge: bytes in pieces of any size, by the short way and by uvicorn's parser alone."""
+"""One connection of the edge: bytes in pieces of any size, by the fast path and by uvicorn's parser alone."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def fuzz(data: bytes) -> None:
     if (
         _count_requests(stream) < PIPELINED_MAX
     ):  # beyond it the connection ends, and who counts begins elsewhere
-        assert short == plain, "the short way and the parser's say different things"
+        assert short == plain, "the fast path and the parser's say different things"
 
 
 async def _journey(pieces: list[bytes], is_short: bool) -> Any:
     loop, failures = asyncio.get_running_loop(), []
     loop.set_exception_handler(lambda _, context: failures.append(context))
-    stage = Stage(short_way=is_short)
+    stage = Stage(fast_path=is_short)
     stage.connection.logger.disabled = True
     for piece in pieces:
         if stage.wire.is_closing():
@@ -67,7 +67,9 @@ async def _journey(pieces: list[bytes], is_short: bool) -> Any:
     connection, wire = stage.connection, stage.wire
     answers = split_answers(wire.written)
     assert not wire.is_late, "something was written behind the end"
-    assert not any(status[:1] == b"5" for status in statuses(answers) if status != b"503"), "a door failed"
+    assert not any(status[:1] == b"5" for status in statuses(answers) if status != b"503"), (
+        "an endpoint failed"
+    )
     if not wire.is_closing():
         # It waits for more of one request, and for nothing else: all whole ones are answered, and this one may be.
         assert not connection._holds, "a connection that stays open reads nothing more"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from ingest.endpoints.doors import read_key
+from ingest.endpoints.pixel_events import read_key
 from ingest.mail.links import decode_link, safe_target
 from ingest.reading.client import client_ip, read_client
 from ingest.reading.fields import Unacceptable

@@ -42,8 +42,8 @@ def fuzz(data: bytes) -> None:
     for item in events:
         if item is UNREADABLE_ITEM:
             continue
-        for sender in (PUBLIC, SECRET):
-            parsed = parse_event(item, sender, BROWSER, NOW_MS, 0, "made")
+        for credential in (PUBLIC, SECRET):
+            parsed = parse_event(item, credential, BROWSER, NOW_MS, 0, "made")
             if isinstance(parsed, Rejection):
                 assert all(parsed), parsed
             else:

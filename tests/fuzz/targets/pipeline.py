@@ -31,9 +31,9 @@ def fuzz(data: bytes) -> None:
         Event(*parsed.row)
         for item in items
         if item is not UNREADABLE_ITEM
-        for sender in (PUBLIC, SECRET)
+        for credential in (PUBLIC, SECRET)
         for client in _BROWSERS
-        if isinstance(parsed := parse_event(item, sender, client, NOW, 0, "made"), Parsed)
+        if isinstance(parsed := parse_event(item, credential, client, NOW, 0, "made"), Parsed)
     ]
     if not rows:
         return

@@ -25,5 +25,5 @@ def fuzz(data: bytes) -> None:
     """A query string, stretched."""
     params = parse_query(stretch(data)[:QUERY_LENGTH_MAX])
     find_key(params)
-    rows = [parse_pixel(params, sender, BROWSER, NOW_MS, "made") for sender in (PUBLIC, SECRET)]
+    rows = [parse_pixel(params, credential, BROWSER, NOW_MS, "made") for credential in (PUBLIC, SECRET)]
     check_rows([row for row in rows if not isinstance(row, Rejection)])

@@ -1,4 +1,4 @@
-"""What tests of the compatible doors do again and again: post, look at the rows, make bodies up."""
+"""What tests of the compatible endpoints do again and again: post, look at the rows, make bodies up."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def as_json(value: Any) -> bytes:
 
 
 def is_inflated(body: bytes) -> bool:
-    """Whether the door would hand the body on as it is: one that looks compressed never gets to a protocol."""
+    """Whether the endpoint would hand the body on as it is: one that looks compressed never gets to a protocol."""
     try:
         return inflate(body, "") == body
     except Unacceptable:
@@ -62,12 +62,12 @@ BODIES = st.one_of(st.binary(max_size=60).filter(is_inflated), VALUES.map(as_jso
 def check_reading(reading: Reading, item_count: int | None = None) -> None:
     """A reading that says everything: each item is a row that a pack takes, or a refusal that people understand."""
     assert 200 <= reading.answer.status < 500
-    for sender, row in reading.rows:
+    for credential, row in reading.rows:
         assert_survives_a_pack(row)
         named = dict(zip(EVENT_FIELDS, row, strict=True))
         assert named["event_id"]
         assert named["name"]
-        assert (named["site"], named["trust"]) == (sender.site, sender.trust)
+        assert (named["site"], named["trust"]) == (credential.site, credential.trust)
         assert named["received_at"] == NOW_MS
     for _, why in reading.refusals:
         assert why.code

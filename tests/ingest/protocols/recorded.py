@@ -1,4 +1,4 @@
-"""Recorded requests of compatible clients, and what the doors make of them.
+"""Recorded requests of compatible clients, and what the endpoints make of them.
 
 `golden/<protocol>/<case>.json` holds `request` {method, path, query, headers, body}, `answer` {status, body}, `rows`
 (the fields of each Event that are not empty; without `received_at`, properties as an object) and `refusals` (their
@@ -26,7 +26,7 @@ from ingest.reading.body import inflate
 from ingest.reading.client import read_client
 from ingest.reading.pixel import GIF
 from ingest.reading.row import Row
-from ingest.reading.sites import PUBLIC, SECRET, Sender, Sites
+from ingest.reading.sites import PUBLIC, SECRET, Credential, Sites
 from schemas.event import Event
 from tests.house.tables import compatible_protocols
 
@@ -36,8 +36,8 @@ CLIENT_IP = "203.0.113.77"
 PUBLIC_KEYS = ("shop", "shop.example", "1", "G-SHOP")
 SECRET_KEY = "shop-secret"
 SITES = Sites(
-    {key: Sender("shop", PUBLIC) for key in PUBLIC_KEYS},
-    {sha256(SECRET_KEY.encode()).digest(): (SECRET_KEY, Sender("shop", SECRET))},
+    {key: Credential("shop", PUBLIC) for key in PUBLIC_KEYS},
+    {sha256(SECRET_KEY.encode()).digest(): (SECRET_KEY, Credential("shop", SECRET))},
 )
 EMPTY = {one.name: one.default for one in fields(Event) if one.default is not MISSING}
 
@@ -72,7 +72,7 @@ def ask(
     body: bytes = b"",
     path_params: Mapping[str, str] | None = None,
 ) -> Ask:
-    """A request as the door hands it to a protocol. path: without prefix and trailing slash."""
+    """A request as the endpoint hands it to a protocol. path: without prefix and trailing slash."""
     lower = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
     inflated = inflate(body, lower.get(b"content-encoding", b"").decode())
     numbers = itertools.count(1)
@@ -146,11 +146,11 @@ def show_body(answer: Answer) -> Any:
 def show_row(row: Row) -> dict[str, Any]:
     """The fields that say something."""
     event = Event(*row)
-    said = {name: getattr(event, name) for name in EMPTY if getattr(event, name) != EMPTY[name]}
-    assert said.pop("received_at") == NOW_MS
+    payload = {name: getattr(event, name) for name in EMPTY if getattr(event, name) != EMPTY[name]}
+    assert payload.pop("received_at") == NOW_MS
     if event.properties:
-        said["properties"] = json.loads(event.properties)
-    return said
+        payload["properties"] = json.loads(event.properties)
+    return payload
 
 
 def record(chosen: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""GA4's Measurement Protocol: silence whatever is sent, what is kept of it, and a debug door that tells."""
+"""GA4's Measurement Protocol: silence whatever is sent, what is kept of it, and a debug endpoint that tells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingest.protocols.ga4.endpoint import ROUTES
 from ingest.protocols.protocol import Ask, Reading
 from ingest.reading.body import TOO_LARGE
-from ingest.reading.sites import PUBLIC, Sender
+from ingest.reading.sites import PUBLIC, Credential
 from ingest.serving.answers import SPOOL_FULL
 from schemas.consent import Basis, ConsentPolicy, Measurement, decide
 from schemas.event import Event, Flag
@@ -66,7 +66,7 @@ def test_without_the_secret_and_a_public_key_of_one_site_nothing_is_taken_and_no
 
 def test_the_public_key_must_be_of_the_site_of_the_secret() -> None:
     request = ask("POST", "/mp/collect", KEYS, {}, as_json({"client_id": "1", "events": [{"name": "a"}]}))
-    sites = type(SITES)({"G-SHOP": Sender("other", PUBLIC)}, SITES._secret)
+    sites = type(SITES)({"G-SHOP": Credential("other", PUBLIC)}, SITES._secret)
     reading = ROUTES[0].read(Ask(**{n: getattr(request, n) for n in request.__slots__} | {"sites": sites}))
     assert (reading.rows, [why.code for _, why in reading.refusals]) == ([], ["unknown_key"])
 
@@ -84,7 +84,7 @@ def test_a_repeated_request_is_the_same_events_where_it_names_a_time() -> None:
     assert not set(other) & set(ids[0])
     reordered = one({"name": "a", "params": {"y": 2, "x": 1}}, timestamp_micros=str(MICROS))
     assert reordered.event_id == ids[0][0]
-    assert one({"name": "a"}).flags == Flag.ID_MADE
+    assert one({"name": "a"}).flags == Flag.ID_GENERATED
     assert one({"name": "a", "params": {"event_id": "m-1"}}, timestamp_micros=MICROS).event_id == "m-1"
 
 
@@ -169,7 +169,7 @@ def test_a_long_value_and_many_parameters_are_shown_and_kept() -> None:
     ]  # fmt: skip
 
 
-def test_the_debug_door_knows_each_code() -> None:
+def test_the_debug_endpoint_knows_each_code() -> None:
     found = debug(
         b'{"timestamp_micros": 10000000, "user_id": [], "a": 1, "a": 2, "events": [{"name": "ga_a"}, {"name": "a b"}'
         + b', {}' + b', {"name": "a"}' * 25 + b"]}"

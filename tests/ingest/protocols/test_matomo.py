@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ingest.protocols.matomo.endpoint import ROUTES
 from ingest.protocols.protocol import Ask, Reading
 from ingest.reading.pixel import GIF
-from ingest.reading.sites import PUBLIC, SECRET, Sender
+from ingest.reading.sites import PUBLIC, SECRET, Credential
 from schemas.event import Event, Flag
 from tests.ingest.protocols.laws import BODIES, TEXTS, VALUES, as_json, check_reading
 from tests.ingest.protocols.recorded import NOW_MS, SECRET_KEY, SITES, ask, read
@@ -79,7 +79,7 @@ def test_the_same_bytes_are_the_same_event_at_any_time_and_other_bytes_another(m
 
 def test_an_id_tells_nothing_to_those_without_the_sites_secret_key() -> None:
     request = ask("GET", "/matomo.php", urlencode({**PAGE, "rand": "1", "uid": "somebody"}), MOZILLA)
-    other_sites = type(SITES)(SITES.public, {b"": ("another key", Sender("shop", SECRET))})
+    other_sites = type(SITES)(SITES.public, {b"": ("another key", Credential("shop", SECRET))})
     other = Ask(**{name: getattr(request, name) for name in request.__slots__} | {"sites": other_sites})
     assert ROUTES[0].read(request).rows[0][1][0] != ROUTES[0].read(other).rows[0][1][0]
 
@@ -89,7 +89,7 @@ def test_two_hits_that_nothing_tells_apart_are_two_events() -> None:
         "?" + urlencode(PAGE), "?" + urlencode(PAGE), "?" + urlencode(PAGE | PERSON), PAGE | PERSON
     )
     assert len({row[0] for _, row in reading.rows}) == answer["tracked"] == 4
-    assert [Event(*row).flags for _, row in reading.rows] == [Flag.ID_MADE, Flag.ID_MADE, 0, 0]
+    assert [Event(*row).flags for _, row in reading.rows] == [Flag.ID_GENERATED, Flag.ID_GENERATED, 0, 0]
 
 
 def test_an_order_is_a_purchase_under_its_own_id() -> None:
@@ -124,10 +124,12 @@ def test_the_secret_key_of_the_site_is_believed_and_no_other_token(where: str) -
 
 
 def test_the_secret_key_of_another_site_says_nothing_here() -> None:
-    sites = type(SITES)(SITES.public | {"2": Sender("other", PUBLIC)}, SITES._secret)
+    sites = type(SITES)(SITES.public | {"2": Credential("other", PUBLIC)}, SITES._secret)
     request = ask("GET", "/matomo.php", urlencode({**PAGE, "idsite": "2", "token_auth": SECRET_KEY}), MOZILLA)
     other = Ask(**{name: getattr(request, name) for name in request.__slots__} | {"sites": sites})
-    assert [(sender.site, row[6]) for sender, row in ROUTES[0].read(other).rows] == [("other", "public")]
+    assert [(credential.site, row[6]) for credential, row in ROUTES[0].read(other).rows] == [
+        ("other", "public")
+    ]
 
 
 def test_a_time_is_believed_for_a_day_without_the_secret_key() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ingest.protocols.plausible import ROUTES
 from ingest.protocols.protocol import Ask, Reading
-from ingest.reading.sites import PUBLIC, Sender
+from ingest.reading.sites import PUBLIC, Credential
 from schemas.event import Event
 from tests.ingest.protocols.laws import BODIES, TEXTS, VALUES, as_json, check_reading
 from tests.ingest.protocols.recorded import SECRET_KEY, SITES, ask, read
@@ -74,11 +74,11 @@ def test_each_domain_of_a_list_gets_an_event_and_an_unknown_one_is_named() -> No
 
 def test_without_a_domain_the_host_of_the_page_says_whose_it_is() -> None:
     reading = post({"n": "pageview", "u": "https://www.shop.example:8443/a"})
-    assert [sender.site for sender, _ in reading.rows] == ["shop"]
+    assert [credential.site for credential, _ in reading.rows] == ["shop"]
 
 
 def test_a_page_of_an_undeclared_origin_is_told_that_its_event_is_left_out() -> None:
-    public = {"shop.example": Sender("shop", PUBLIC, frozenset({"https://shop.example"}))}
+    public = {"shop.example": Credential("shop", PUBLIC, frozenset({"https://shop.example"}))}
     found = {}
     for origin in ("https://shop.example", "https://elsewhere.example"):
         request = ask("POST", "/api/event", "", MOZILLA | {"Origin": origin}, as_json(VIEW))
@@ -86,7 +86,7 @@ def test_a_page_of_an_undeclared_origin_is_told_that_its_event_is_left_out() -> 
         reading = ROUTES[0].read(
             Ask(**{n: getattr(request, n) for n in request.__slots__} | {"sites": sites})
         )
-        assert (reading.answer.status, len(reading.rows)) == (202, 1)  # the door counts it
+        assert (reading.answer.status, len(reading.rows)) == (202, 1)  # the endpoint counts it
         found[origin] = drop_reason(reading)
     assert found == {"https://shop.example": b"", "https://elsewhere.example": b"origin_refused"}
 
@@ -116,9 +116,9 @@ def test_the_secret_key_of_another_site_says_nothing_here() -> None:
     request = ask(
         "POST", "/api/event", "", MOZILLA | {"Authorization": f"Bearer {SECRET_KEY}"}, as_json(VIEW)
     )
-    sites = type(SITES)({"shop.example": Sender("other", PUBLIC)}, SITES._secret)
+    sites = type(SITES)({"shop.example": Credential("other", PUBLIC)}, SITES._secret)
     reading = ROUTES[0].read(Ask(**{n: getattr(request, n) for n in request.__slots__} | {"sites": sites}))
-    assert [(sender.site, row[6]) for sender, row in reading.rows] == [("other", "public")]
+    assert [(credential.site, row[6]) for credential, row in reading.rows] == [("other", "public")]
 
 
 def test_the_debug_header_shows_a_truncated_address_to_the_secret_key_alone() -> None:
@@ -150,7 +150,7 @@ def test_what_cannot_be_read_is_400_under_the_name_of_the_field(body: Any, field
     assert list(errors(body)) == [field]
 
 
-def test_monitors_hear_that_the_door_is_there() -> None:
+def test_monitors_hear_that_the_endpoint_is_there() -> None:
     assert read(ROUTES, "GET", "/api/health").answer.status == 200
 
 

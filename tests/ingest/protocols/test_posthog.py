@@ -1,4 +1,4 @@
-"""PostHog's doors, v0 and v1: encodings, keys, persons, results by uuid, boot answers, and whatever a body may hold."""
+"""PostHog's endpoints, v0 and v1: encodings, keys, persons, results by uuid, boot answers, and any body."""
 
 from __future__ import annotations
 
@@ -160,12 +160,12 @@ def test_who_it_was(more: dict[str, Any], visitor: str, user: str) -> None:
 
 
 def test_no_address_with_a_query_is_left_in_the_properties() -> None:
-    said = {
+    payload = {
         "$current_url": "https://a.example/?q=1", "$initial_current_url": "https://a.example/?q=1",
         "$session_entry_url": "https://a.example/?q=1", "$referrer": "https://a.example/?q=1",
         "$set_once": {"$initial_referrer": "https://a.example/?q=1"}, "plan": "gold",
     }  # fmt: skip
-    assert capture(properties=said).properties == '{"plan":"gold"}'
+    assert capture(properties=payload).properties == '{"plan":"gold"}'
 
 
 def test_time_is_the_timestamp_or_the_seconds_of_older_sdks() -> None:
@@ -223,7 +223,7 @@ def test_the_script_of_the_configuration_names_only_known_tokens() -> None:
     assert post("/array/%22%5D;alert(1);/config.js", b"", method="GET").answer.status == 404
 
 
-said = objects([
+payload = objects([
     "$device_id", "$user_id", "$ip", "$time", "$consent", "$set", "$current_url", "token", "order_id", "revenue",
     "currency", "$screen_width", "$screen_height", "$lib", "alias", "distinct_id", "fonts", "$session_id",
 ])  # fmt: skip
@@ -233,7 +233,7 @@ one_event = objects([
     lambda one: st.fixed_dictionaries(
         {}, optional={
             "event": st.sampled_from(["$pageview", "$identify", "$set", "$create_alias", "$snapshot", "purchase", "a"]),
-            "properties": said, "options": objects(["cookieless_mode", "disable_skew_correction"]),
+            "properties": payload, "options": objects(["cookieless_mode", "disable_skew_correction"]),
         }
     ).map(lambda more: {**one, **more})
 )  # fmt: skip

@@ -7,9 +7,9 @@ from typing import cast
 import pytest
 
 from ingest.endpoints.intake import Intake
-from ingest.endpoints.routes import ROUTES, build_doors
+from ingest.endpoints.routes import ROUTES, build_endpoints
 
-EXACT, TEMPLATES = build_doors(cast(Intake, None))  # no door is opened
+EXACT, TEMPLATES = build_endpoints(cast(Intake, None))  # no endpoint is opened
 CALLS = ("identify", "track", "page", "screen", "group", "alias")
 SEGMENT = [f"/v1/{path}" for path in (*CALLS, "i", "t", "p", "s", "g", "a", "b", "m", "batch", "import")] + [
     f"/v1/pixel/{call}" for call in CALLS

@@ -1,4 +1,4 @@
-"""Segment's and RudderStack's doors: keys, batches with bad events, orders, consent, and whatever a body may hold."""
+"""Segment's and RudderStack's endpoints: keys, batches with bad events, orders, consent, and any body."""
 
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ from schemas.links import accept
 from schemas.topics import CLEAN, DEAD, RAW
 from streams.decide import open_with
 from streams.partition.outbox import Delivered, DeliveryError, OnDelivery
-from streams.partition.processor import Desk, Means, RawMessage
-from streams.partition.store import SeenLimits
+from streams.partition.processor import Dependencies, PartitionProcessor, RawMessage
+from streams.partition.store import StoreLimits
 from tests.streams.make import RING, page_view, rules, sealed
 from tests.streams.memory_log import MemoryLogs
 
-LIMITS = SeenLimits(window_ms=24 * 3_600_000, buffer_bytes=1_000_000, cache=Cache(4_000_000))
+LIMITS = StoreLimits(window_ms=24 * 3_600_000, buffer_bytes=1_000_000, cache=Cache(4_000_000))
 
 
 class HeldOutbox:
@@ -67,8 +67,10 @@ class Office:
         self.outbox = HeldOutbox(self.logs)
         self.gave_up: list[str] = []
         policy: Any = FixedPolicy()
-        self.means = Means(self.logs, self.outbox, policy, folder, LIMITS, 3, self.gave_up.append)
-        self.desk = Desk(0, self.means)
+        self.dependencies = Dependencies(
+            self.logs, self.outbox, policy, folder, LIMITS, 3, self.gave_up.append
+        )
+        self.processor = PartitionProcessor(0, self.dependencies)
 
     def arrive(self, value: bytes) -> RawMessage:
         """A message lands on the raw topic."""
@@ -98,7 +100,7 @@ def work(folder: Path, story: Callable[[Office], Awaitable[None]]) -> Office:
         async with asyncio.timeout(20):
             await story(office)
             await settle()
-            await office.desk.close()
+            await office.processor.close()
 
     asyncio.run(tell())
     return office
@@ -116,7 +118,7 @@ def pack(number: int) -> bytes:
 
 def test_an_offset_is_acknowledged_after_its_clean_pack_is_kept(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
-        await office.desk.take(office.arrive(pack(1)))
+        await office.processor.take(office.arrive(pack(1)))
 
     office = work(tmp_path, story)
     assert office.outbox.effects == [f"sent to {CLEAN}", f"kept in {CLEAN}", "acknowledged 0"]
@@ -124,7 +126,7 @@ def test_an_offset_is_acknowledged_after_its_clean_pack_is_kept(tmp_path: Path) 
 
 def test_a_dead_letter_is_kept_before_its_clean_pack_is_sent(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
-        await office.desk.take(office.arrive(b"junk"))
+        await office.processor.take(office.arrive(b"junk"))
 
     office = work(tmp_path, story)
     assert office.outbox.effects[:3] == [f"sent to {DEAD}", f"kept in {DEAD}", f"sent to {CLEAN}"]
@@ -136,12 +138,12 @@ def test_a_dead_letter_is_kept_before_its_clean_pack_is_sent(tmp_path: Path) -> 
 def test_a_dead_letter_is_not_sent_again_after_a_crash_before_its_clean_pack(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
         message = office.arrive(b"junk")
-        letter = DeadLetter.from_message(b"junk", [
+        dead_letter = DeadLetter.from_message(b"junk", [
             ("reason", b"not_a_pack"), ("topic", RAW.encode()), ("topic_id", b"raw-1"), ("partition", b"0"),
             ("offset", b"0"),
         ])  # fmt: skip
-        office.logs.append(DEAD, letter.value, letter.headers())
-        await office.desk.take(message)
+        office.logs.append(DEAD, dead_letter.value, dead_letter.headers())
+        await office.processor.take(message)
 
     office = work(tmp_path, story)
     assert len(office.logs.logs[DEAD, 0]) == 1
@@ -152,7 +154,7 @@ def test_only_so_many_packs_are_under_way(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
         office.outbox.at_once = False
         messages = [office.arrive(pack(number)) for number in range(5)]
-        tasks = [asyncio.create_task(office.desk.take(message)) for message in messages]
+        tasks = [asyncio.create_task(office.processor.take(message)) for message in messages]
         await asyncio.sleep(0.5)
         await settle()
         assert len(office.outbox.waiting) == 3
@@ -167,22 +169,22 @@ def test_only_so_many_packs_are_under_way(tmp_path: Path) -> None:
 def test_a_failed_send_is_the_end_of_the_worker(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
         office.outbox.at_once = False
-        await office.desk.take(office.arrive(pack(1)))
+        await office.processor.take(office.arrive(pack(1)))
         office.outbox.fail()
         await settle()
         assert office.gave_up == ["a clean pack was not delivered: _MSG_TIMED_OUT"]
-        office.desk._stranded = []  # the process would be gone; let the test end
+        office.processor._stranded = []  # the process would be gone; let the test end
 
     assert "acknowledged 0" not in work(tmp_path, story).outbox.effects
 
 
 def test_after_a_foreign_write_the_tail_is_read_again_and_nothing_is_lost(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
-        await office.desk.take(office.arrive(pack(1)))
+        await office.processor.take(office.arrive(pack(1)))
         await settle()
         office.outbox.at_once = False
         for number in (2, 3, 2):  # the last one is a copy
-            await office.desk.take(office.arrive(pack(number)))
+            await office.processor.take(office.arrive(pack(number)))
         office.logs.append(CLEAN, office.logs.logs[CLEAN, 0][0].value)  # a late writer's repeat
         for _ in range(3):
             office.outbox.deliver()
@@ -198,12 +200,12 @@ def test_after_a_foreign_write_the_tail_is_read_again_and_nothing_is_lost(tmp_pa
 
 def test_another_worker_that_took_over_is_believed(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
-        await office.desk.take(office.arrive(pack(1)))
+        await office.processor.take(office.arrive(pack(1)))
         await settle()
         office.outbox.at_once = False
         later = office.arrive(pack(2))
-        await office.desk.take(later)
-        other = Desk(0, office.means)
+        await office.processor.take(later)
+        other = PartitionProcessor(0, office.dependencies)
         office.outbox.at_once = True
         held, office.outbox.waiting = office.outbox.waiting, deque()
         await other.take(office.message(1))
@@ -211,7 +213,7 @@ def test_another_worker_that_took_over_is_believed(tmp_path: Path) -> None:
         office.outbox.waiting = held
         office.outbox.deliver()  # the frozen one's pack arrives now
         await settle()
-        await office.desk.take(office.arrive(pack(3)))
+        await office.processor.take(office.arrive(pack(3)))
         await settle()
         await other.close()
 
@@ -225,8 +227,8 @@ def test_messages_the_consumer_did_not_bring_are_fetched(tmp_path: Path) -> None
     async def story(office: Office) -> None:
         for number in range(5):
             office.arrive(pack(number))
-        await office.desk.take(office.message(4))
-        await office.desk.take(office.message(1))
+        await office.processor.take(office.message(4))
+        await office.processor.take(office.message(1))
 
     office = work(tmp_path, story)
     assert office.accepted() == [0, 1, 2, 3, 4]
@@ -235,20 +237,20 @@ def test_messages_the_consumer_did_not_bring_are_fetched(tmp_path: Path) -> None
 
 def test_what_retention_took_is_passed_over(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
-        await office.desk.take(office.arrive(pack(0)))
+        await office.processor.take(office.arrive(pack(0)))
         for number in range(1, 5):
             office.arrive(pack(number))
         office.logs.low[RAW, 0] = 3
-        await office.desk.take(office.message(4))
+        await office.processor.take(office.message(4))
 
     assert work(tmp_path, story).accepted() == [0, 3, 4]
 
 
-def test_a_closed_desk_decides_nothing(tmp_path: Path) -> None:
+def test_a_closed_processor_decides_nothing(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
-        await office.desk.open()
-        await office.desk.close()
-        await office.desk.take(office.arrive(pack(1)))
+        await office.processor.open()
+        await office.processor.close()
+        await office.processor.take(office.arrive(pack(1)))
 
     assert work(tmp_path, story).outbox.effects == []
 
@@ -258,8 +260,8 @@ def test_a_disk_that_fails_is_the_end_of_the_worker(tmp_path: Path, monkeypatch:
         raise OSError("no space")
 
     async def story(office: Office) -> None:
-        monkeypatch.setattr("streams.partition.store.Seen.remember", full)
-        await office.desk.take(office.arrive(pack(1)))
+        monkeypatch.setattr("streams.partition.store.DeduplicationStore.remember", full)
+        await office.processor.take(office.arrive(pack(1)))
         await settle()
 
     office = work(tmp_path, story)

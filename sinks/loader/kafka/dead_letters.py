@@ -16,24 +16,24 @@ from sinks.loader.kafka.inbox import ASK_S_MAX, InboxAway
 SEND_S_MAX = 20.0
 
 
-class Letters(Protocol):
+class DeadLetters(Protocol):
     """What the loader needs to put an unreadable message aside. Both raise InboxAway."""
 
-    def send(self, letter: DeadLetter) -> None:
+    def send(self, dead_letter: DeadLetter) -> None:
         """Write a letter; it is on the topic when this returns."""
 
     def has(self, origin: Origin, since_ms: int) -> bool:
         """Whether a letter for this message was written since `since_ms` (ms since 1970)."""
 
 
-class KafkaLetters:
+class KafkaDeadLetters:
     """Dead letters on Kafka; each has a producer of its own, for there is hardly ever one."""
 
     def __init__(self, kafka: KafkaAccess, topic: str = DEAD) -> None:
         self._kafka = kafka
         self._topic = topic
 
-    def send(self, letter: DeadLetter) -> None:
+    def send(self, dead_letter: DeadLetter) -> None:
         failed: list[str] = []
         producer = Producer({
             **self._kafka.client(),
@@ -46,9 +46,9 @@ class KafkaLetters:
         try:
             producer.produce(
                 self._topic,
-                letter.value,
-                partition=letter.origin.partition,
-                headers=list(letter.headers()),
+                dead_letter.value,
+                partition=dead_letter.origin.partition,
+                headers=list(dead_letter.headers()),
                 on_delivery=lambda error, _: failed.append(error.name()) if error else None,
             )
             left = producer.flush(SEND_S_MAX + 1)

@@ -21,7 +21,7 @@ log = get_logger()
 Stamp = tuple[tuple[str, int, int], ...]  # name, mtime, size of each file
 
 
-class Live:
+class ReloadableConfiguration:
     """Sites and keys as they stand on disk now; a broken file is refused with its reason and the old content stays."""
 
     def __init__(self, settings: PlatformSettings, environ: Mapping[str, str]) -> None:
@@ -63,7 +63,9 @@ class Live:
                 now="the old configuration stays live",
             )
         else:
-            log.info("config_taken", sites=len({sender.site for sender in self.sites.public.values()}))
+            log.info(
+                "config_taken", sites=len({credential.site for credential in self.sites.public.values()})
+            )
 
     def refresh_ring(self) -> None:
         """Take new keys; a folder that cannot be read leaves the keys there are, so no hit is refused for it."""

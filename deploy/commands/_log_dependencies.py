@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.commands._files import read_files
-from deploy.errors import Trouble
+from deploy.errors import UserError
 
 if TYPE_CHECKING:
     from ingest.logs.access_log import LineReader
@@ -24,7 +24,7 @@ METADATA_S_MAX = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class Dependencies:
     """The platform as a command on logs needs it."""
 
     settings: PlatformSettings
@@ -33,8 +33,8 @@ class Means:
     secret: bytes
 
     @classmethod
-    def read(cls) -> Means:
-        """From the environment and the files it names. Raises Trouble."""
+    def read(cls) -> Dependencies:
+        """From the environment and the files it names. Raises UserError."""
         from ingest.reading.sites import Sites
 
         settings, config, secrets = read_files()
@@ -48,53 +48,53 @@ class Means:
         if format == PIXEL_QUEUE:
             return ""
         if not site:
-            raise Trouble("Whose log is it?", "Say so with --site.")
+            raise UserError("Whose log is it?", "Say so with --site.")
         if site not in self.names:
-            raise Trouble(
+            raise UserError(
                 f"There is no site {site!r}.",
                 f"Sites of {self.settings.config_path.name}: {', '.join(self.names) or 'none'}.",
             )
         return site
 
     def ring(self) -> Ring:
-        """The key ring as it stands on disk. Raises Trouble."""
-        from ingest.live import read_ring
+        """The key ring as it stands on disk. Raises UserError."""
+        from ingest.reloadable import read_ring
         from schemas.ring import RingError
 
         try:
             return read_ring(self.settings.keys)
         except (RingError, OSError) as error:
-            raise Trouble(
+            raise UserError(
                 f"The key ring cannot be read: {error}.", "FAIRPIXEL_KEYS says where it is."
             ) from None
 
     def rejects(self) -> Rejects:
-        """The folder of unreadable lines. Raises Trouble."""
+        """The folder of unreadable lines. Raises UserError."""
         from ingest.logs.rejects import Rejects
 
         folder = self.settings.data / "ingest" / "rejected"
         try:
             return Rejects(folder)
         except OSError as error:
-            raise Trouble(
+            raise UserError(
                 f"{folder}: {error.strerror}.", "Unreadable lines are kept there: make it writable."
             ) from None
 
     def outbox(self) -> tuple[KafkaOutbox, int]:
-        """The producer and the number of partitions. Raises Trouble where Kafka does not answer."""
+        """The producer and the number of partitions. Raises UserError where Kafka does not answer."""
         from ingest.packing.outbox import KafkaOutbox
         from runtime.kafka_access import find_access
 
         outbox = KafkaOutbox(find_access(self.settings, "operator"))
         partitions = outbox.fetch_partition_count(METADATA_S_MAX)
         if partitions is None:
-            raise Trouble(
+            raise UserError(
                 f"Kafka does not answer on {self.settings.bootstrap}.", "Start the platform: fairpixel up"
             )
         return outbox, partitions
 
     def build_import(self, outbox: KafkaOutbox, partitions: int, site: str, rejects: Rejects) -> LogImport:
-        """An import that begins now. Raises Trouble while the ring has no key."""
+        """An import that begins now. Raises UserError while the ring has no key."""
         from ingest.logs.importer import LogImport
         from schemas.ring import RingError
 
@@ -102,7 +102,7 @@ class Means:
         try:
             key = self.ring().newest(now_ms)
         except RingError as error:
-            raise Trouble(f"{error}.", "Start the platform: fairpixel up") from None
+            raise UserError(f"{error}.", "Start the platform: fairpixel up") from None
         return LogImport(outbox, partitions, site, key, now_ms, os.urandom, rejects)
 
     def build_reader(self, format: str, site: str, host: str) -> LineReader:
@@ -117,23 +117,23 @@ class Means:
 
 
 def check_format(format: str) -> str:
-    """The format's name; "" is found out from the lines. Raises Trouble for an unknown one."""
+    """The format's name; "" is found out from the lines. Raises UserError for an unknown one."""
     from ingest.logs.formats import FORMATS, PIXEL_QUEUE
 
     if format and format not in FORMATS and format != PIXEL_QUEUE:
-        raise Trouble(
+        raise UserError(
             f"The log format {format!r} is not known.", f"Known are: {', '.join((*FORMATS, PIXEL_QUEUE))}."
         )
     return format
 
 
 def find_format(first_lines: Sequence[bytes], name: str) -> str:
-    """The format of a file. Raises Trouble where no format reads any of its first lines."""
+    """The format of a file. Raises UserError where no format reads any of its first lines."""
     from ingest.logs.formats import FORMATS, detect
 
     found = detect(first_lines, time.time_ns() // 1_000_000)
     if found is None:
-        raise Trouble(
+        raise UserError(
             f"{name}: none of the first {len(first_lines):,} lines is of a known format.",
             f"Say which it is with --format: {', '.join(FORMATS)}.",
         )

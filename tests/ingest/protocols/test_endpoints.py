@@ -1,4 +1,4 @@
-"""Doors of Snowplow, Matomo, Plausible and GA4 on a real edge: answers after the events are kept, refusals counted."""
+"""Endpoints of Snowplow, Matomo, Plausible and GA4 on a real edge: answers after events are kept, refusals counted."""
 
 from __future__ import annotations
 

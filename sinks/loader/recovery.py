@@ -12,10 +12,10 @@ from schemas.bounds import SETTLE_S, Bounds
 from schemas.clean_pack import CleanHead, read_clean_head
 from schemas.links import Link, Position, Verdict, find_anchor
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
-from sinks.loader.block import Message, Note
+from sinks.loader.block import Checkpoint, Message
 from sinks.loader.kafka.inbox import Inbox
 from sinks.loader.positions import read_position
-from sinks.loader.resume import BLOCK_OFFSETS_MAX, Committed, Way, back_to, follow
+from sinks.loader.resume import BLOCK_OFFSETS_MAX, Committed, ResumePoint, back_to, follow
 from sinks.warehouse.client import Warehouse
 
 _T = TypeVar("_T")
@@ -29,7 +29,7 @@ class Ask(Protocol):
     def __call__(self, question: Callable[[], _T]) -> _T: ...
 
 
-class WayBack:
+class Recovery:
     """What a loader does first with a partition it was given."""
 
     def __init__(
@@ -50,45 +50,54 @@ class WayBack:
         self._turn = turn
 
     def find(
-        self, partition: int, offset: int | None, note: Note | None, bounds: Bounds, attempts: Attempts
-    ) -> Way:
+        self,
+        partition: int,
+        offset: int | None,
+        checkpoint: Checkpoint | None,
+        bounds: Bounds,
+        attempts: Attempts,
+    ) -> ResumePoint:
         topic_id = self._inbox.topic_id
         place = self._ask(lambda: read_position(self._warehouse, self._group, topic_id, partition))
         low, high = self._ask(lambda: self._inbox.bounds(partition))
-        committed = Committed(offset, note, topic_id, high)
+        committed = Committed(offset, checkpoint, topic_id, high)
         if place is None:
             doubt = committed.doubt()
-            if offset is not None and note is not None and not doubt:
-                if note.last is None or self._ask(lambda: self._is_in_log(partition, note.last, attempts)):
-                    return Way(offset, note)
-                doubt = "note_contradicts"
-            return Way(
-                low, Note(topic_id, self._ask(lambda: self._find_anchor(partition, bounds, attempts))), doubt
+            if offset is not None and checkpoint is not None and not doubt:
+                if checkpoint.last is None or self._ask(
+                    lambda: self._is_in_log(partition, checkpoint.last, attempts)
+                ):
+                    return ResumePoint(offset, checkpoint)
+                doubt = "checkpoint_contradicts"
+            return ResumePoint(
+                low,
+                Checkpoint(topic_id, self._ask(lambda: self._find_anchor(partition, bounds, attempts))),
+                doubt,
             )
-        way = follow(committed, place)
-        if way.start > place.end and self._ask(
-            lambda: self._is_passed_over(partition, place.end, way, bounds, attempts)
+        point = follow(committed, place)
+        if point.start > place.end and self._ask(
+            lambda: self._is_passed_over(partition, place.end, point, bounds, attempts)
         ):
-            way = back_to(place, topic_id, "offset_moved")
+            point = back_to(place, topic_id, "offset_moved")
         if offset is None:
-            log.warning("position_from_clickhouse", partition=partition, offset=way.start)
-        if way.start > high:
-            log.error("clean_log_shortened", partition=partition, offset=way.start, end=high)
-            return Way(low, Note(topic_id, way.note.last), way.doubt)
-        return way
+            log.warning("position_from_clickhouse", partition=partition, offset=point.start)
+        if point.start > high:
+            log.error("clean_log_shortened", partition=partition, offset=point.start, end=high)
+            return ResumePoint(low, Checkpoint(topic_id, point.checkpoint.last), point.doubt)
+        return point
 
     def _is_in_log(self, partition: int, wanted: Position | None, attempts: Attempts) -> bool:
         return any(head.this == wanted for _, head in self._heads(partition, attempts))
 
     def _is_passed_over(
-        self, partition: int, start: int, way: Way, bounds: Bounds, attempts: Attempts
+        self, partition: int, start: int, point: ResumePoint, bounds: Bounds, attempts: Attempts
     ) -> bool:
         """Whether a pack that must be loaded lies between the newest block known and the offset of the group."""
-        if way.start - start > BLOCK_OFFSETS_MAX:
+        if point.start - start > BLOCK_OFFSETS_MAX:
             return True
-        for message, head in self._heads(partition, attempts, start, way.start):
+        for message, head in self._heads(partition, attempts, start, point.start):
             seen_at = self._clock() - SETTLE_S  # what was not there in time is not waited for
-            if bounds.judge(way.note.last, head, message.timestamp_ms, seen_at) is Verdict.ACCEPTED:
+            if bounds.judge(point.checkpoint.last, head, message.timestamp_ms, seen_at) is Verdict.ACCEPTED:
                 return True
         return False
 

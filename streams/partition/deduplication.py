@@ -6,25 +6,25 @@ from collections.abc import Sequence
 
 from schemas.clean_pack import CleanHead
 from schemas.identity import KEY_BYTES
-from streams.fault import BrokenMeans
-from streams.partition.store import Mark, Seen
+from streams.fault import BrokenDependency
+from streams.partition.store import DeduplicationStore, Mark
 from streams.steps.duplicates import Known
 
 
-class Memory:
+class Deduplication:
     """Answers for one partition. Packs under way count as stored: if one is not accepted, all behind it come again."""
 
-    def __init__(self, seen: Seen) -> None:
-        self.seen = seen
+    def __init__(self, store: DeduplicationStore) -> None:
+        self.store = store
         self._entries: dict[bytes, bytes] = {}  # key -> source and fingerprint, as in a clean pack
         self._packs: set[str] = set()
 
     def look_up(self, keys: Sequence[bytes], now_ms: int) -> Sequence[Known | None]:
         """What is stored of each key within the window; `now_ms` by the broker's clock. Raises BrokenMeans."""
         try:
-            found = self.seen.look_up(keys, now_ms)
+            found = self.store.look_up(keys, now_ms)
         except Exception as error:  # rocksdict raises Exception itself
-            raise BrokenMeans("the memory of keys cannot be read") from error
+            raise BrokenDependency("the deduplication store cannot be read") from error
         entries = self._entries
         if entries.keys().isdisjoint(keys):
             return found
@@ -38,9 +38,9 @@ class Memory:
         if pack_id in self._packs:
             return True
         try:
-            return self.seen.has_pack(pack_id, now_ms)
+            return self.store.has_pack(pack_id, now_ms)
         except Exception as error:
-            raise BrokenMeans("the memory of keys cannot be read") from error
+            raise BrokenDependency("the deduplication store cannot be read") from error
 
     def hold(self, head: CleanHead, entries: dict[bytes, bytes]) -> None:
         """A clean pack was sent: `entries` is key -> 25 bytes, as in its `kept`."""
@@ -50,7 +50,7 @@ class Memory:
 
     def confirm(self, head: CleanHead, entries: dict[bytes, bytes], time_ms: int, mark: Mark) -> None:
         """It lies in the log: from the packs under way into the cache."""
-        self.seen.remember([(head, time_ms)], mark)
+        self.store.remember([(head, time_ms)], mark)
         for key in entries:
             del self._entries[key]
         if not head.repeat:

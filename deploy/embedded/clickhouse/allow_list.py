@@ -58,7 +58,7 @@ class Parser(Protocol):
         """The statement as `spell` would write it, but from its text; raises ClickHouseError."""
 
 
-class Guard:
+class AllowList:
     """Judges statements by the trees of `parser`."""
 
     def __init__(self, parser: Parser) -> None:

@@ -1,4 +1,4 @@
-"""The hot doors, plain ASGI callables in front of Starlette: the pixel and the native events."""
+"""The hot endpoints, plain ASGI callables in front of Starlette: the pixel and the native events."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ingest.reading.body import (
     UNREADABLE_ITEM,
     Body,
 )
-from ingest.reading.client import Asker, Client, Headers
+from ingest.reading.client import Client, Headers, RequestContext
 from ingest.reading.cloudevents import split_body
 from ingest.reading.fields import Rejection, Unacceptable
 from ingest.reading.heavy import PAUSE_EVENTS, Turn
 from ingest.reading.parse import Parsed, parse_event
 from ingest.reading.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
 from ingest.reading.signature import HEADER as SIGNATURE
-from ingest.reading.signature import made_id
-from ingest.reading.sites import Sender
+from ingest.reading.signature import generated_id
+from ingest.reading.sites import Credential
 from ingest.serving import answers
 from ingest.serving.answers import KEPT, GifAnswer, HeaderList, Receive, Scope, Send, why_headers
 from ingest.serving.arrival import read_body
-from ingest.visitors.rules import settle_row
+from ingest.visitors.rules import resolve_visitor
 
 PIXEL_ALLOWED = (b"allow", b"GET, HEAD, OPTIONS")
 POST_ALLOWED = (b"allow", b"POST, HEAD, OPTIONS")
@@ -39,7 +39,7 @@ _NOTHING: HeaderList = []  # never changed
 OnAnswer = Callable[[GifAnswer], None]
 
 
-class PixelDoor:
+class PixelEndpoint:
     """`GET /p.gif`: one event a request; whatever happens, the body is a GIF of 43 bytes."""
 
     def __init__(self, intake: Intake) -> None:
@@ -57,12 +57,14 @@ class PixelDoor:
             if not answered.done():  # the request's task may have been ended
                 answered.set_result(one)
 
-        asker = self._intake.asker(scope["client"][0], scope["headers"])
-        self.take(scope["query_string"], asker, answer, patient=scope.get(answers.PATIENT, False))
+        request_context = self._intake.request_context(scope["client"][0], scope["headers"])
+        self.take(scope["query_string"], request_context, answer, patient=scope.get(answers.PATIENT, False))
         status, more = await answered
         await answers.send_gif(send, status, None, more)
 
-    def take(self, query: bytes, asker: Asker, answer: OnAnswer, *, patient: bool = False) -> None:
+    def take(
+        self, query: bytes, request_context: RequestContext, answer: OnAnswer, *, patient: bool = False
+    ) -> None:
         """One hit. `answer` is called once, at once or later; with 200 only when Kafka or the spool has the event.
 
         patient: nobody is known to wait for it.
@@ -71,33 +73,37 @@ class PixelDoor:
         is_long = len(query) > QUERY_LENGTH_MAX
         params = parse_query(b"" if is_long else query)
         intake = self._intake
-        sender = intake.sites.find(find_key(params))
-        cors = intake.cors(sender, asker.origin) if asker.origin else _NOTHING
-        if wait_s := intake.wait_of(asker.client, sender):
-            site, retry = sender.site if sender is not None else "", answers.retry_after(wait_s)
+        credential = intake.sites.find(find_key(params))
+        cors = intake.cors(credential, request_context.origin) if request_context.origin else _NOTHING
+        if wait_s := intake.wait_of(request_context.client, credential):
+            site, retry = credential.site if credential is not None else "", answers.retry_after(wait_s)
             self._refuse(answer, 429, answers.RATE_LIMITED, site, now_ms, cors + retry)
             return
-        if sender is None:
+        if credential is None:
             why, status = (TOO_LARGE, 413) if is_long else (answers.UNKNOWN_KEY, 401)
             self._refuse(answer, status, why, "", now_ms, cors)
             return
-        row = parse_pixel(params, sender, asker.client, now_ms, intake.make_id())
+        row = parse_pixel(params, credential, request_context.client, now_ms, intake.make_id())
         if isinstance(row, Rejection):
             status = 413 if row.code == "oversize" else 400
-            self._refuse(answer, status, row, sender.site, now_ms, cors)
+            self._refuse(answer, status, row, credential.site, now_ms, cors)
             return
         if intake.is_full:
-            self._refuse(answer, 503, answers.SPOOL_FULL, sender.site, now_ms, cors + answers.RETRY)
+            self._refuse(answer, 503, answers.SPOOL_FULL, credential.site, now_ms, cors + answers.RETRY)
             return
-        if asker.origin and intake.is_foreign(sender, asker.origin):
-            count_kept = intake.refuse_origin(sender, now_ms)
-            settled = partial(self._settled, answer, sender.site, now_ms, cors, 0)
+        if request_context.origin and intake.is_foreign(credential, request_context.origin):
+            count_kept = intake.refuse_origin(credential, now_ms)
+            settled = partial(self._settled, answer, credential.site, now_ms, cors, 0)
             count_kept.add_done_callback(lambda done: settled(done.result()))
             return
-        if asker.cookies:  # else nobody is known, and there is nothing to end
-            row, ended = settle_row(intake.live.visitors[sender.site], row, asker.cookies, now_ms)
+        if request_context.cookies:  # else nobody is known, and there is nothing to end
+            row, ended = resolve_visitor(
+                intake.reloadable.visitors[credential.site], row, request_context.cookies, now_ms
+            )
             cors = cors + ended
-        intake.packer.put(row, partial(self._settled, answer, sender.site, now_ms, cors, 1), patient=patient)
+        intake.packer.put(
+            row, partial(self._settled, answer, credential.site, now_ms, cors, 1), patient=patient
+        )
 
     def _settled(
         self, answer: OnAnswer, site: str, now_ms: int, cors: HeaderList, event_count: int, kept: bool
@@ -126,9 +132,9 @@ class PixelDoor:
 
 
 class _Post(NamedTuple):
-    """One request to the events door, opened."""
+    """One request to the events endpoint, opened."""
 
-    sender: Sender
+    credential: Credential
     client: Client
     origin: bytes | None
     taken: Body
@@ -139,7 +145,7 @@ class _Post(NamedTuple):
     cors: HeaderList
 
 
-class EventsDoor:
+class EventsEndpoint:
     """`POST /v1/events`: one event, a list or NDJSON; each has its own answer, whatever its neighbours are."""
 
     def __init__(self, intake: Intake) -> None:
@@ -152,7 +158,7 @@ class EventsDoor:
         if scope["method"] == "OPTIONS":
             await answers.send_empty(send, 204, self._intake.preflight(headers, POST_ALLOWED[1]))
             return
-        if scope["method"] == "HEAD":  # a look whether the door is there
+        if scope["method"] == "HEAD":  # a look whether the endpoint is there
             await answers.send_empty(send, 200, [*answers.JSON_HEADERS, POST_ALLOWED])
             return
         if scope["method"] != "POST":
@@ -162,67 +168,69 @@ class EventsDoor:
         client = self._intake.client(scope, headers)
         query = scope["query_string"]
         key = read_key(headers, query.encode() if isinstance(query, str) else query)
-        sender = self._intake.sites.find(key)
-        cors = self._intake.cors(sender, headers.get(b"origin"))
+        credential = self._intake.sites.find(key)
+        cors = self._intake.cors(credential, headers.get(b"origin"))
         turn = None
         try:
             body = await read_body(receive, self._intake.arrivals, client.network)
-            known = None if SIGNATURE in headers else sender  # a signed body counts for who signed it
+            known = None if SIGNATURE in headers else credential  # a signed body counts for who signed it
             if wait_s := self._intake.wait_of(client, known):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)
-            if key and sender is None:
+            if key and credential is None:
                 raise Unacceptable(*answers.UNKNOWN_KEY)
             digest = ""
-            if sender is not None:
-                sender, digest = self._intake.trust_signed(sender, headers, body, now_ms)
+            if credential is not None:
+                credential, digest = self._intake.trust_signed(credential, headers, body, now_ms)
             turn = await self._intake.open_body(headers, body, client, flat=True)
             taken = await turn.run(split_body, headers, turn.content)
-            if sender is None:
-                sender, digest = self._find_sender(headers, body, taken, now_ms)
-            self._intake.charge(sender, len(taken.events) - 1)
-            cors = self._intake.cors(sender, headers.get(b"origin"))  # now that it is known for certain
+            if credential is None:
+                credential, digest = self._find_credential(headers, body, taken, now_ms)
+            self._intake.charge(credential, len(taken.events) - 1)
+            cors = self._intake.cors(credential, headers.get(b"origin"))  # now that it is known for certain
             patient = scope.get(answers.PATIENT, False)
             await self._take(
-                _Post(sender, client, headers.get(b"origin"), taken, turn, digest, patient, now_ms, cors),
+                _Post(credential, client, headers.get(b"origin"), taken, turn, digest, patient, now_ms, cors),
                 send,
             )
         except Unacceptable as problem:
             why = problem.rejection
-            self._intake.refuse(why, sender.site if sender else "", now_ms)
+            self._intake.refuse(why, credential.site if credential else "", now_ms)
             await self._answer_error(send, why, cors + answers.retry_headers(problem))
         finally:
             if turn is not None:
                 turn.end()
 
-    def _find_sender(self, headers: Headers, body: bytes, taken: Body, now_ms: int) -> tuple[Sender, str]:
+    def _find_credential(
+        self, headers: Headers, body: bytes, taken: Body, now_ms: int
+    ) -> tuple[Credential, str]:
         """(whom a body with the key inside speaks for, the digest of its signature or ""). Raises Unacceptable."""
         intake = self._intake
         named = intake.sites.find(taken.key)
         if named is None:
             raise Unacceptable(*answers.UNKNOWN_KEY)
-        sender, digest = intake.trust_signed(named, headers, body, now_ms)
-        if not digest and (wait_s := intake.wait_of_sender(sender)):
+        credential, digest = intake.trust_signed(named, headers, body, now_ms)
+        if not digest and (wait_s := intake.wait_of_credential(credential)):
             raise answers.Limited(wait_s)
-        return sender, digest
+        return credential, digest
 
     async def _take(self, post: _Post, send: Send) -> None:
-        intake, sender = self._intake, post.sender
+        intake, credential = self._intake, post.credential
         if intake.is_full:
             await self._answer_full(post, len(post.taken.events), send)
             return
-        foreign = intake.is_foreign(sender, post.origin)
+        foreign = intake.is_foreign(credential, post.origin)
         results: list[dict[str, Any]] = []
         packs: list[asyncio.Future[bool]] = []
         for index, parsed in enumerate(await post.turn.run(_parse_all, post, intake.make_id)):
             if index % PAUSE_EVENTS == PAUSE_EVENTS - 1:
                 await asyncio.sleep(0)
             if isinstance(parsed, Rejection):
-                intake.refuse(parsed, sender.site, post.now_ms)
+                intake.refuse(parsed, credential.site, post.now_ms)
                 results.append({"index": index, "status": "rejected", **parsed._asdict()})
                 continue
             row, warning = parsed
             packs.append(
-                intake.refuse_origin(sender, post.now_ms)
+                intake.refuse_origin(credential, post.now_ms)
                 if foreign
                 else intake.packer.add(row, patient=post.patient)
             )
@@ -243,7 +251,7 @@ class EventsDoor:
         await answers.send_json(send, 200, answer, post.cors)
 
     async def _answer_full(self, post: _Post, event_count: int, send: Send) -> None:
-        self._intake.refuse(answers.SPOOL_FULL, post.sender.site, post.now_ms, event_count)
+        self._intake.refuse(answers.SPOOL_FULL, post.credential.site, post.now_ms, event_count)
         await self._answer_error(send, answers.SPOOL_FULL, post.cors + answers.RETRY)
 
     async def _answer_error(self, send: Send, why: Rejection, headers: HeaderList) -> None:
@@ -258,8 +266,8 @@ def _parse_all(post: _Post, make_id: Callable[[], str]) -> list[Parsed | Rejecti
         if item is UNREADABLE_ITEM:
             found.append(UNREADABLE_EVENT)
             continue
-        made = made_id(post.digest, index) if post.digest else make_id()
-        found.append(parse_event(item, post.sender, post.client, post.now_ms, post.taken.sent_at, made))
+        made = generated_id(post.digest, index) if post.digest else make_id()
+        found.append(parse_event(item, post.credential, post.client, post.now_ms, post.taken.sent_at, made))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The edge's doors in memory, and how long the loop is held while one of them answers."""
+"""The edge's endpoints in memory, and how long the loop is held while one of them answers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from ingest.counts import Counts
-from ingest.endpoints.doors import EventsDoor
 from ingest.endpoints.intake import Intake
-from ingest.endpoints.page_paths import page_doors
-from ingest.endpoints.routes import ROUTES, build_doors
+from ingest.endpoints.page_paths import page_endpoints
+from ingest.endpoints.pixel_events import EventsEndpoint
+from ingest.endpoints.routes import ROUTES, build_endpoints
 from ingest.mail.opens import mail_rules
 from ingest.mail.webhooks import webhook_routes
 from ingest.reading.sites import Sites
@@ -53,22 +53,22 @@ def measured() -> Iterator[list[float]]:
         asyncio.events.Handle._run = run  # type: ignore[method-assign]
 
 
-class Doors:
-    """All doors of an edge whose packs are kept at once."""
+class Endpoints:
+    """All endpoints of an edge whose packs are kept at once."""
 
     def __init__(self, **settings: Any) -> None:
         self.sent = Sent()
-        live = SimpleNamespace(
+        reloadable = SimpleNamespace(
             sites=Sites.of(CONFIG, SECRETS.site_secret_keys, b"x" * 32),
             visitors=visitor_rules(CONFIG, b"x" * 32),
         )
         self.packer = packer(self.sent)
-        self.intake = Intake(live, self.packer, Counts(), EdgeSettings(**settings), lambda: "made")  # type: ignore[arg-type]
+        self.intake = Intake(reloadable, self.packer, Counts(), EdgeSettings(**settings), lambda: "made")  # type: ignore[arg-type]
         mail = mail_rules(CONFIG, SECRETS)
-        self.doors: dict[str, Any] = {
-            **build_doors(self.intake, (*ROUTES, *webhook_routes(lambda: mail)))[0],
-            **page_doors(self.intake, SimpleNamespace(begin=lambda *_: True, find=lambda _: None)),  # type: ignore[arg-type]
-            "/v1/events": EventsDoor(self.intake),
+        self.endpoints: dict[str, Any] = {
+            **build_endpoints(self.intake, (*ROUTES, *webhook_routes(lambda: mail)))[0],
+            **page_endpoints(self.intake, SimpleNamespace(begin=lambda *_: True, find=lambda _: None)),  # type: ignore[arg-type]
+            "/v1/events": EventsEndpoint(self.intake),
         }
 
     async def ask(
@@ -89,7 +89,7 @@ class Doors:
         async def send(message: Any) -> None:
             said.append(message)
 
-        task = asyncio.ensure_future(self.doors[path](scope, receive, send))
+        task = asyncio.ensure_future(self.endpoints[path](scope, receive, send))
         with measured() as held:
             while not task.done():
                 await asyncio.sleep(0.001)
