@@ -14,5 +14,5 @@ class SinksSettings(FromEnv):
     group: str = setting(
         "FAIRPIXEL_SINKS_GROUP",
         "fairpixel-sinks",
-        "the loader's consumer group; its offsets hold the loader's notes",
+        "the loader's consumer group; its offsets hold the loader's checkpoints",
     )

@@ -1,4 +1,4 @@
-"""Wires the worker: Faust brings raw packs and balances partitions, a desk each decides, our own producer delivers."""
+"""Wires the worker: Faust brings raw packs, a processor for each partition decides, our own producer delivers."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ MB = 1_000_000
 
 
 class Worker:
-    """All desks of one process; as `Work`, what the watchdog sees."""
+    """All partition processors of one process; as `Work`, what the watchdog sees."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
         self._processors: dict[int, PartitionProcessor] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._closing: dict[int, asyncio.Task[None]] = {}
-        self._finished = 0  # progress of desks that are closed
+        self._finished = 0  # progress of partition processors that are closed
         self.assigned = False  # true after the first assignment, even an empty one
 
     def progress(self) -> int:
@@ -57,7 +57,7 @@ class Worker:
         return self.assigned and all(processor.ready for processor in list(self._processors.values()))
 
     async def take(self, event: Any) -> None:
-        """One raw message from Faust; without a desk it is left to whoever has the partition now."""
+        """One raw message from Faust; without a partition processor it is left to whoever has the partition now."""
         message = event.message
         processor = self._processors.get(message.partition)
         if processor is not None:
@@ -65,10 +65,10 @@ class Worker:
             raw = RawMessage(message.offset, time_ms, message.value or b"", event.ack)
             await asyncio.shield(
                 processor.take(raw)
-            )  # Faust cancels agents; a desk must not stop in the middle of a step
+            )  # Faust cancels agents; a partition processor must not stop in the middle of a step
 
     async def assign(self, partitions: set[int]) -> None:
-        """Open a desk for each partition, all at once; messages wait for theirs."""
+        """Open a partition processor for each partition, all at once; messages wait for theirs."""
         await self.revoke()
         for partition in sorted(partitions):
             processor = self._processors[partition] = PartitionProcessor(
@@ -81,7 +81,7 @@ class Worker:
         get_logger().info("partitions_assigned", partitions=sorted(partitions))
 
     async def revoke(self) -> None:
-        """Close all desks; the tail is short to read again for those that come back."""
+        """Close all partition processors; the end of the log is short to read again for those that come back."""
         processors, self._processors = self._processors, {}
         self._finished += sum(processor.progress for processor in processors.values())
         for partition, processor in processors.items():

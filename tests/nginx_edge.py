@@ -1,4 +1,4 @@
-"""The wire-speed edge for a test or a bench: a real nginx with the rendered configuration, in a folder of its own."""
+"""nginx ingestion for a test or a bench: a real nginx with the rendered configuration, in a folder of its own."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Dependencies:
         return cls(settings, sites, tuple(config.sites), secrets.identity_secret)
 
     def check_site(self, site: str, format: str) -> str:
-        """The site whose unreadable lines are counted; "" for the wire-speed edge's queue, whose lines name theirs."""
+        """The site whose unreadable lines are counted; "" for nginx ingestion's queue, whose lines name theirs."""
         from ingest.logs.formats import PIXEL_QUEUE
 
         if format == PIXEL_QUEUE:

@@ -163,7 +163,7 @@ def reopen_nginx(pid_file: Path) -> None:
 
 
 def render_nginx(keys: Sequence[str], queue: Path, listen: str) -> str:
-    """The wire-speed edge's configuration. Raises UserError for what has no place in one."""
+    """nginx ingestion's configuration. Raises UserError for what has no place in one."""
     odd = [key for key in keys if not PLAIN_KEY.fullmatch(key)]
     if odd or not keys:
         raise UserError(

@@ -170,7 +170,7 @@ def rejected(
         if not show:
             when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(batch.minute))
             gone = "" if lines is not None else ", sealed under a key that is gone"
-            print(f"{when}  {batch.site or 'wire-speed edge'}  {batch.count:,} lines{gone}")
+            print(f"{when}  {batch.site or 'nginx ingestion'}  {batch.count:,} lines{gone}")
             continue
         for line in lines or ():
             sys.stdout.buffer.write(line + b"\n")
@@ -181,7 +181,7 @@ def nginx(
     queue: Annotated[Path, typer.Option(help="the log nginx writes and `logs follow` empties")],
     listen: Annotated[str, typer.Option(help="address and port nginx listens on")] = "127.0.0.1:8088",
 ) -> None:
-    """Write the wire-speed edge's configuration for nginx, with the public keys of all sites, to standard output."""
+    """Write the configuration that makes nginx take pixels, with the public keys of all sites, to standard output."""
     from deploy.commands._log_follower import render_nginx
 
     print(render_nginx(sorted(Dependencies.read().sites.public), queue.absolute(), listen))

@@ -1,4 +1,4 @@
-"""Seam: reads `events.direct.v1` in a consumer group that all edge workers share, and buries what nobody can read.
+"""Seam: reads `events.direct.v1` in a group that all edge workers share; unreadable ones go to the dead-letter queue.
 
 Offsets are committed only when told to: what was read and not committed comes again, to this worker or to another.
 """

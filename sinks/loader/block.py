@@ -23,7 +23,7 @@ class Message(NamedTuple):
     timestamp_ms: int
 
 
-REFUSED_MAX = 100  # of one block: the note must hold them
+REFUSED_MAX = 100  # of one block: the checkpoint must hold them
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Checkpoint:
 
     @classmethod
     def parse(cls, text: str | None) -> Self | None:
-        """The note, or None when there is none or it is not ours."""
+        """The checkpoint, or None when there is none or it is not ours."""
         try:
             data = json.loads(text or "")
             last = (

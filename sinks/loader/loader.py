@@ -100,7 +100,7 @@ class Loader:
     # What the inbox tells.
 
     def on_assign(self, partition: int, offset: int | None, checkpoint: str) -> int:
-        """Find the way back: `positions` and the group's note, else the beginning of the log."""
+        """Find the way back: `positions` and the group's checkpoint, else the beginning of the log."""
         if partition in self._parts:
             self._parts[partition].attempts.close()
         attempts = Attempts(
@@ -321,7 +321,7 @@ class Loader:
             part.unfinished_since = part.done_at
         part.block = Block(block.topic_id, block.partition, block.end, block.last)
         if block.broken:
-            self._try_commit_end(part)  # so that a restart does not look at the letters again
+            self._try_commit_end(part)  # so that a restart does not look at the dead letters again
 
     def _write_intent(self, part: Part) -> None:
         """Write down what is about to be inserted; this commit also ends the block before."""

@@ -1,4 +1,4 @@
-"""Finds where to go on with a partition: asks `positions`, the group's note and, where these fail, the log itself."""
+"""Finds where to go on with a partition: asks `positions`, the group's checkpoint and, where these fail, the log."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Where to go on with a partition: what the group's note says is believed as far as `positions` bears it out (pure).
+"""Where to go on with a partition: the group's checkpoint is believed as far as `positions` bears it out (pure).
 
-Anyone who may join the group may commit any offset with any note. `positions` is written after each intent and before
-its insert, so of a true note only a little can be newer: an intent whose insert has not begun, or the end of a block.
+Anyone who may join the group may commit any offset with any checkpoint. `positions` is written after each intent and
+before its insert, so of a true checkpoint only little can be newer: an intent whose insert has not begun, or the end
+of a block.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ class Committed:
 DOUBT_MEANING = {
     "offset_beyond_end": "the group's offset lies behind the end of the clean log",
     "offset_moved": "the group's offset is not where the loader left it",
-    "checkpoint_not_ours": "the group's offset carries no note of the loader",
-    "checkpoint_of_another_topic": "the group's note speaks of a clean topic that is not this one",
-    "checkpoint_impossible": "the group's note names a block that cannot be",
-    "checkpoint_contradicts": "the group's note contradicts the table positions",
+    "checkpoint_not_ours": "the group's offset carries no checkpoint of the loader",
+    "checkpoint_of_another_topic": "the group's checkpoint speaks of a clean topic that is not this one",
+    "checkpoint_impossible": "the group's checkpoint names a block that cannot be",
+    "checkpoint_contradicts": "the group's checkpoint contradicts the table positions",
 }
 
 

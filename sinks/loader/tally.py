@@ -79,7 +79,7 @@ class Tally:
         self._refuse("batch_too_large", what, now)
 
     def refuse_offset(self, partition: int, offset: int | None, point: ResumePoint, now: float) -> None:
-        """An offset or a note in the group that the loader did not write."""
+        """An offset or a checkpoint in the group that the loader did not write."""
         log.error(
             "group_offset_refused",
             partition=partition,

@@ -27,7 +27,7 @@ class Sent(Generic[Item]):
 
 @dataclass(slots=True)
 class Chain(Generic[Item]):
-    """The state of one writer on one partition, from reading the tail to the first foreign write.
+    """The state of one writer on one partition, from the recovery of the log to the first write that fences it.
 
     `last` counts packs under way as accepted: as long as they lie one behind the other they will be, and as soon as
     one does not, `confirm` raises and the chain is given up.

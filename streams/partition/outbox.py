@@ -55,7 +55,7 @@ class KafkaOutbox:
                 "request.timeout.ms": 10_000,
                 "reconnect.backoff.max.ms": 1_000,
                 "message.max.bytes": CLEAN_SIZE_MAX + 10_000,
-                "queue.buffering.max.kbytes": 131_072,  # desks bound what is in flight long before
+                "queue.buffering.max.kbytes": 131_072,  # partition processors bound what is in flight long before
                 "log_level": 0,
             }
         )

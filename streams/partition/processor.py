@@ -1,4 +1,4 @@
-"""One partition's desk: takes raw messages in order, decides each once, acknowledges when its clean pack is kept."""
+"""The partition processor: takes raw messages in order, decides each once, acknowledges when its clean pack is kept."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RawMessage:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What all desks of a worker share."""
+    """What all partition processors of a worker share."""
 
     log: LogReader
     outbox: Outbox
@@ -71,7 +71,7 @@ class _InFlightItem:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What exists between reading the tail and the first foreign write."""
+    """What exists between the recovery of the log and the first write that fences it."""
 
     recovered: RecoveredLog
     chain: Chain[_InFlightItem]
@@ -86,7 +86,7 @@ class PartitionProcessor:
         self, partition: int, dependencies: Dependencies, before: asyncio.Task[None] | None = None
     ) -> None:
         self.partition = partition
-        self._before = before  # the closing of the desk this partition had here before
+        self._before = before  # the closing of the partition processor this partition had here before
         self.dependencies = dependencies
         self.progress = (
             0  # grows with all that gets done, also while the tail is read; the watchdog looks at it
@@ -95,7 +95,7 @@ class PartitionProcessor:
         self._store: DeduplicationStore | None = None
         self._closed = False
         self._stranded: list[RawMessage] | None = (
-            None  # after a foreign write: sent, and not known to be accepted
+            None  # after being fenced: sent, and not known to be accepted
         )
         self._reports_due = 0  # and how many of these the broker has not reported yet
         self._turn = asyncio.Lock()

@@ -161,7 +161,7 @@ def read(access: KafkaAccess, topic: str) -> None:
 
 def commit(access: KafkaAccess, topic: str, group: str) -> None:
     """Move a group far ahead, from outside. Raises KafkaException."""
-    place = struct.pack(">i", 1) + text(topic) + struct.pack(">iiq", 1, 0, 10**9) + text("a note")
+    place = struct.pack(">i", 1) + text(topic) + struct.pack(">iiq", 1, 0, 10**9) + text("a checkpoint")
     _ask(
         access, (8, 2), text(group) + struct.pack(">i", -1) + text("") + struct.pack(">q", -1) + place, topic
     )

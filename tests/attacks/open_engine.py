@@ -1,6 +1,6 @@
 """The embedded ClickHouse without its first walls, to try the kernel's: `python -m tests.attacks.open_engine`.
 
-The guard judges nothing and the engine's user is granted everything.
+The allow-list judges nothing and the engine's user is granted everything.
 """
 
 from __future__ import annotations

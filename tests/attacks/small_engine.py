@@ -1,4 +1,4 @@
-"""The embedded ClickHouse with small limits and a brittle guard: `python -m tests.attacks.small_engine`.
+"""The embedded ClickHouse with small limits and a brittle allow-list: `python -m tests.attacks.small_engine`.
 
 A statement with the word `wedged` never comes back, as one that the engine cannot cancel; with `broken` the server's
 own code fails.

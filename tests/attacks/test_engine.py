@@ -53,7 +53,7 @@ class Outside:
 
 
 class OpenServer(Server):
-    """The server whose guard judges nothing and whose user is granted everything."""
+    """The server whose allow-list judges nothing and whose user is granted everything."""
 
     module = "tests.attacks.open_engine"
 

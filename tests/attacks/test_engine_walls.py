@@ -1,6 +1,6 @@
 """Every function and table function of the engine, in eight positions each, against files that are nobody's business.
 
-First with the guard, as the reader without a password; then with no guard and every grant, where only the kernel is
+First with the allow-list, as the reader without a password; then without, and with every grant, where only the kernel is
 left. Some 16,000 statements a run, over a few connections that stay open.
 """
 
@@ -147,7 +147,7 @@ def test_with_the_guard_no_function_reads_any_file_or_ends_the_server(
     texts = statements(guarded, inside)
     tries = try_all(guarded, texts, inside, (INSIDE,), {})
     assert tries.count > 10_000
-    assert tries.answered > 100  # the guard lets ordinary functions pass
+    assert tries.answered > 100  # the allow-list lets ordinary functions pass
     assert not tries.leaks
     assert not tries.deadly
     # The writer may do what the reader may not: those that write, and those that have to do with files at all.
@@ -175,7 +175,7 @@ def test_without_the_guard_no_function_reaches_a_file_outside(tmp_path: Path, ou
     texts = [text for text in statements(server, path) if "odbc(" not in text and "jdbc(" not in text]
     tries = try_all(server, texts, path, (MARKER,), login, answer_s_max=10)
     print("slow:", tries.slow)
-    print("end the process, which the guard's run above never does:", tries.deadly)
+    print("end the process, which the allow-list's run above never does:", tries.deadly)
     assert tries.count > 10_000
     assert not tries.leaks
     assert outside.is_untouched

@@ -188,7 +188,7 @@ def commit(stage: Stage, offset: int, checkpoint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "note", "reason"),
+    ("offset", "checkpoint", "reason"),
     [
         (10**9, "{last}", "offset_beyond_end"),
         (10**9, "", "offset_beyond_end"),
@@ -213,13 +213,13 @@ def test_a_moved_offset_is_refused_and_positions_followed(
     loader.wait()
     platform.work(5)
     topic_id = find_topic_id(KafkaAccess(stage.bootstrap), CLEAN)
-    notes = {
+    checkpoints = {
         "{last}": Checkpoint(topic_id, last).encode(),
         "{first}": Checkpoint(topic_id, None).encode(),
         "{forged}": Checkpoint(topic_id, Position(platform.chain.topic_id, 4, "nobody")).encode(),
         "{far}": Checkpoint(topic_id, last, end=10**9).encode(),
     }
-    commit(stage, offset, notes.get(checkpoint, checkpoint))
+    commit(stage, offset, checkpoints.get(checkpoint, checkpoint))
     stage.start()
     stage.await_rows(platform.rows)
     await_unhealthy(stage, reason)

@@ -1,4 +1,4 @@
-"""The wire-speed edge: what nginx answers, and that its log holds no more than it may."""
+"""nginx ingestion: what nginx answers, and that its log holds no more than it may."""
 
 from __future__ import annotations
 

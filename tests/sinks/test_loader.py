@@ -180,7 +180,7 @@ def test_packs_that_are_not_accepted_move_the_offset_and_insert_nothing() -> Non
     assert stage.log.committed[0][0] == 3
     assert stage.checkpoint.last == read_clean_head(packs[0]).this
     stage.log.messages[0].append(packs[1])
-    stage.run()  # a new process: what was accepted last is known from the note
+    stage.run()  # a new process: what was accepted last is known from the checkpoint
     assert stage.loaded == [0, 1]
 
 
@@ -409,7 +409,7 @@ def test_a_repeated_block_refuses_what_it_refused_although_the_message_came_sinc
 
 
 @pytest.mark.parametrize(
-    ("offset", "note"),
+    ("offset", "checkpoint"),
     [
         (10**9, Checkpoint("clean-1", None)),
         (10**9, Checkpoint("clean-1", read_clean_head(chain_of(6)[5]).this)),

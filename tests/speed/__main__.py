@@ -47,8 +47,8 @@ GOALS: dict[str, tuple[str, float | None, bool]] = {
     "loader_resident_mb": ("loader: memory (MB)", None, False),
     "import_lines_per_second": ("log import: lines a second, the command whole", 100_000, True),
     "import_us_per_line": ("log import: CPU a line (µs)", None, False),
-    "wire_us_per_pixel": ("wire-speed edge: nginx's CPU a pixel (µs)", None, False),
-    "wire_plain_us_per_gif": ("  nginx: CPU a GIF with a log, in turns with it (µs)", None, False),
+    "wire_us_per_pixel": ("nginx ingestion: nginx's CPU a pixel (µs)", None, False),
+    "wire_plain_us_per_gif": ("  nginx: CPU a GIF with a log, interleaved with it (µs)", None, False),
     "wire_over_nginx": ("  the one over the other, median of pairs", 1.1, False),
     "wire_pixels_per_second": ("  pixels a second, one worker, follower beside it", None, True),
     "wire_follow_us_per_line": ("  follower: CPU a line (µs)", None, False),
@@ -164,7 +164,7 @@ def _parts(
             say(f"  edge, {asked.memory:g} s")
             figures |= parts.edge_memory(platform, figures["edge_pixels_per_second"] / 2, asked.memory)
     if "wire" in wanted:
-        say("  wire-speed edge")
+        say("  nginx ingestion")
         figures |= wire(platform)
     if {"streams", "loader"} & set(wanted):
         if "edge" in wanted or number == 0:

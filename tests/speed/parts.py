@@ -26,10 +26,10 @@ Figures = dict[str, float]
 
 
 def edge(platform: Platform, turns: int = 5, seconds: float = 2) -> Figures:
-    """Server CPU a pixel with 64 keep-alive connections, in turns with nginx; then batches of 100 JSON events, half of
+    """Server CPU a pixel with 64 keep-alive connections, interleaved with nginx; then batches of 100 events, half of
     the highest rate, and idle connections.
 
-    In turns, as the speed of a shared machine changes by half within seconds: the ratio is a median of pairs.
+    Interleaved, as the speed of a shared machine changes by half within seconds: the ratio is a median of pairs.
     """
     port = int(platform.env["FAIRPIXEL_EDGE_PORT"])
     with program(platform, "ingest") as server, nginx(Path(platform.env["FAIRPIXEL_DATA"])) as reference:

@@ -1,4 +1,4 @@
-"""The wire-speed edge beside a bare nginx: CPU of a pixel in turns with CPU of a GIF, and the follower's a line."""
+"""nginx ingestion beside a bare nginx: CPU of a pixel interleaved with CPU of a GIF, and the follower's a line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ end
 
 
 def wire(platform: Platform, turns: int = 8, seconds: float = 2) -> Figures:
-    """nginx with our configuration and `logs follow` beside it, in turns with nginx that only answers and logs.
+    """nginx with our configuration and `logs follow` beside it, interleaved with nginx that only answers and logs.
 
     The follower works through both turns, so that both have the same neighbour. Nothing where nginx or wrk is missing.
     """

@@ -1,4 +1,4 @@
-"""A desk decides in order, acknowledges what is kept, and gives way to others, on logs that are lists."""
+"""A partition processor decides in order, acknowledges what is kept, gives way to others; logs are lists."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class FixedPolicy:
 
 
 class Office:
-    """A desk with its logs, and what it acknowledged and gave up."""
+    """A partition processor with its logs, and what it acknowledged and gave up."""
 
     def __init__(self, folder: Path) -> None:
         self.logs = MemoryLogs()
@@ -93,7 +93,7 @@ class Office:
 
 
 def work(folder: Path, story: Callable[[Office], Awaitable[None]]) -> Office:
-    """Run a story on a fresh desk and close it."""
+    """Run a story on a fresh partition processor and close it."""
     office = Office(folder)
 
     async def tell() -> None:

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 def main(build_allow_list: Callable[[Engine], AllowList] | None = None) -> int:
     """Run until told to stop; 2 for settings that cannot work, 1 for a folder or port that is taken.
 
-    `build_guard` is for tests of the walls behind the guard.
+    `build_guard` is for tests of the walls behind the allow-list.
     """
     structlog.configure(
         processors=[

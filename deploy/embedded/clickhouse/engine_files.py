@@ -57,7 +57,7 @@ _PROFILE = {
     "max_threads": 2,
     "max_insert_threads": 1,
     "allow_introspection_functions": 0,
-    "input_format_values_interpret_expressions": 0,  # VALUES are parsed as SQL only after the guard has read them
+    "input_format_values_interpret_expressions": 0,  # VALUES are parsed as SQL only after the allow-list has read them
     "log_queries": 0,
     # Patterns that are compiled before any time limit counts.
     "max_hyperscan_regexp_length": 4096,

@@ -334,7 +334,7 @@ class Runner:
         )
 
     def _may_hold_expressions(self, held: Sequence[bytes]) -> bool:
-        """Whether VALUES may be evaluated as SQL: read by the guard first, and short.
+        """Whether VALUES may be evaluated as SQL: read by the allow-list first, and short.
 
         Only where the reader of values and the reader of SQL cannot take one text for two: no backslash, no comment, no
         quotes but plain ones. The word "file" anywhere in them leaves literals only: the one function that opens

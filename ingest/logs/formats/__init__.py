@@ -24,7 +24,7 @@ FORMATS: Mapping[str, MakeReader] = MappingProxyType(
         "alb": AlbFormat,
     }
 )
-PIXEL_QUEUE = "fairpixel-pixel"  # the wire-speed edge's log; it needs the sites, see pixel_queue.py
+PIXEL_QUEUE = "fairpixel-pixel"  # nginx ingestion's log; it needs the sites, see pixel_queue.py
 LINES_LOOKED_AT = 1_000
 
 

@@ -1,4 +1,4 @@
-"""The wire-speed edge's log: one line is one pixel that nginx answered (deploy/nginx/fairpixel.conf.template)."""
+"""nginx ingestion's log: one line is one pixel that nginx answered (deploy/nginx/fairpixel.conf.template)."""
 
 from __future__ import annotations
 

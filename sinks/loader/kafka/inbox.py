@@ -1,4 +1,4 @@
-"""Seam: the clean topic, read in a consumer group whose offsets carry notes."""
+"""Seam: the clean topic, read in a consumer group whose offsets carry checkpoints."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Owner(Protocol):
     """Who is told about partitions; called from inside `poll` and `close`."""
 
     def on_assign(self, partition: int, offset: int | None, checkpoint: str) -> int:
-        """A partition is ours. offset and note: as last committed (None: never). Returns the offset to read from."""
+        """A partition is ours. offset, checkpoint: as last committed (None: never). Returns the offset to read from."""
 
     def pass_over(self, partition: int, start: int, end: int) -> None:
         """These offsets hold a batch that no client unpacks; what is behind it comes next."""
@@ -73,7 +73,7 @@ class Inbox(Protocol):
         """The next messages, in order for each partition. Raises InboxBroken."""
 
     def commit(self, partition: int, offset: int, checkpoint: str) -> bool:
-        """Write offset and note; False when the partition is not ours any more. Raises InboxAway."""
+        """Write offset and checkpoint; False when the partition is not ours any more. Raises InboxAway."""
 
     def rewind(self, partition: int, offset: int) -> None:
         """Read on from `offset`."""

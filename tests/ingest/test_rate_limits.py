@@ -1,4 +1,4 @@
-"""The guard: what a bucket lets through, how many keys it remembers, which network an address counts for."""
+"""The rate limiter: what a bucket lets through, how many keys it remembers, which network an address counts for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guard, from the request to the row or to a refusal with a name."""
+"""Rates, signatures and origins, from the request to the row or to a refusal with a name."""
 
 from __future__ import annotations
 

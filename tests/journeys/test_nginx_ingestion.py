@@ -1,4 +1,4 @@
-"""The wire-speed edge: nginx answers, its log is the queue, and every answered hit becomes one row."""
+"""nginx ingestion: nginx answers, its log is the queue, and every answered hit becomes one row."""
 
 from __future__ import annotations
 

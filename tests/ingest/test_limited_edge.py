@@ -1,4 +1,4 @@
-"""A real edge under its guard: rates, signatures, replays and full buckets, from the request to the counted refusal."""
+"""A real edge with its limits: rates, signatures, replays and full buckets, from the request to the counted refusal."""
 
 from __future__ import annotations
 
