@@ -1,6 +1,6 @@
 """Every function and table function of the engine, in eight positions each, against files that are nobody's business.
 
-First with the allow-list, as the reader without a password; then without, and with every grant, where only the kernel is
+First with the allow-list, as the reader without a password; then without, with every grant, where only the kernel is
 left. Some 16,000 statements a run, over a few connections that stay open.
 """
 
