@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from deploy.embedded import kafka_config
-from deploy.errors import NO_ROOM, UserError
+from runtime.errors import NO_ROOM, UserError
 from runtime.settings import PlatformSettings
 
 FREE_MB_MIN = 1024  # below it a start is refused

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import typer
 
-from deploy.errors import NO_ROOM, UserError
 from deploy.supervisor.core_dumps import leave_no_core
+from runtime.errors import NO_ROOM, UserError
 
 COMMANDS = Path(__file__).with_name("commands")
 ORDER = ("up", "down", "status", "doctor")  # first in --help; the rest by name

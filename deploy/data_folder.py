@@ -11,8 +11,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-from deploy.errors import UserError
 from deploy.kafka_logins import make_logins, write_private
+from runtime.errors import UserError
 from runtime.settings import PlatformSettings, SettingError
 
 TEMPLATE = Path(__file__).with_name("fairpixel.toml")

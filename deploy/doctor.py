@@ -18,9 +18,9 @@ import psutil
 
 from deploy import bootstrap, checks
 from deploy.data_folder import SUBFOLDERS
-from deploy.errors import UserError
 from deploy.local import REPO, Platform
 from deploy.supervisor.look import look
+from runtime.errors import UserError
 
 CLOCK_S_MAX = 5.0
 CLOCK_YEAR_MIN = 2025

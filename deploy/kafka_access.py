@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from deploy.embedded.kafka_wire import LoginRefused, Wire
-from deploy.errors import UserError
+from runtime.errors import UserError
 from runtime.kafka_access import KafkaAccess, find_login
 from runtime.settings import PlatformSettings
 from schemas.kafka_acls import ANONYMOUS, ANONYMOUS_QUOTAS, PROGRAMS, Rule, principals

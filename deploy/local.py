@@ -14,12 +14,12 @@ from typing import IO
 
 import psutil
 
-from deploy.errors import UserError
 from deploy.supervisor.client import Supervisor
 from deploy.supervisor.leftovers import end, find_leftovers
 from deploy.supervisor.look import supervisor_pid
 from deploy.supervisor.programs import Program, platform_programs, supervisor_config
 from deploy.supervisor.run_folder import MARK, SUPERVISOR, RunFolder, holder
+from runtime.errors import UserError
 from runtime.settings import PlatformSettings, SettingError
 
 REPO = Path(__file__).resolve().parent.parent

@@ -17,11 +17,11 @@ from rich.live import Live
 from deploy.checks import disk_problem, require_free_ports, require_room
 from deploy.data_folder import make_data_folder, secret_keys
 from deploy.display import status_line, status_table, welcome
-from deploy.errors import UserError
 from deploy.local import Platform, log_tail
 from deploy.supervisor.look import Look, look
 from deploy.supervisor.run_folder import holder, take_lock
 from deploy.supervisor.starts import quick_ends
+from runtime.errors import UserError
 
 READY_S_MAX = 100.0
 HOPELESS_S, HOPELESS_ENDS = 25.0, 5  # after this long, a program that ended quickly this often ends the wait

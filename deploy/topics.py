@@ -21,8 +21,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from deploy.errors import UserError
 from deploy.kafka_access import ensure_access
+from runtime.errors import UserError
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.settings import PlatformSettings, SettingError
 from schemas.kafka_acls import BROKER, all_rules

@@ -8,7 +8,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from deploy.commands._log_follower import render_nginx
+from deploy.commands._nginx import render_nginx
 from tests.processes import await_that, free_port
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from deploy.errors import UserError
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from runtime.config import Config

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.errors import UserError
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from runtime.kafka_access import KafkaAccess

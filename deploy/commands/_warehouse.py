@@ -31,7 +31,7 @@ def connect_reader(environ: Mapping[str, str]) -> HttpWarehouse:
 @contextmanager
 def explain_errors() -> Iterator[None]:
     """Turn what ClickHouse or Kafka refuse into UserError."""
-    from deploy.errors import UserError
+    from runtime.errors import UserError
     from sinks.warehouse.client import SCHEMA_MISSING_CODES, WarehouseError
 
     try:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.errors import UserError
+from runtime.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 

@@ -73,7 +73,7 @@ def parse_since(text: str, now: float) -> int:
     """
     from datetime import UTC, datetime
 
-    from deploy.errors import UserError
+    from runtime.errors import UserError
 
     if not text:
         return 0

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import gc
-import itertools
 import json
 import sys
 import time
-import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.commands._log_dependencies import Dependencies, check_format, find_format
-from deploy.commands._log_files import STDIN, open_log, show_progress
-from deploy.errors import UserError
+from deploy.commands._files import read_files
+from deploy.commands._progress import show_progress
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from ingest.logs.importer import Imported
-
-GC_THRESHOLD = 20_000  # objects; a pack's rows are 500
+    from ingest.logs.dependencies import Dependencies
 
 app = typer.Typer(no_args_is_help=True, help="Web server logs as events.")
 
@@ -56,16 +51,32 @@ def import_(
     as_json: Annotated[bool, typer.Option("--json", help="the summary as JSON")] = False,
 ) -> None:
     """Import access logs. Ends when Kafka has acknowledged every line; run it again without fear."""
+    from ingest.logs.dependencies import check_format
+    from ingest.logs.files import STDIN
+    from ingest.logs.import_program import import_files
+
     for path in files:
         if path != STDIN and not path.is_file():
             raise UserError(f"{path}: no such file.", "Name log files, or - for standard input.")
     started = time.monotonic()
-    result, formats = _import(files, site, host, check_format(format))
+    format = check_format(format)
+    result, formats = import_files(_read_dependencies(), files, site, host, format, show_progress)
     seconds = time.monotonic() - started
     summary = asdict(result) | {
         "seconds": round(seconds, 3), "lines_per_second": round(result.lines / seconds), "formats": formats,
     }  # fmt: skip
     print(json.dumps(summary) if as_json else _in_words(summary))
+
+
+def _read_dependencies() -> Dependencies:
+    """What an import needs, from the files of this platform. Raises UserError."""
+    from ingest.logs.dependencies import Dependencies
+
+    return Dependencies.of(*read_files())
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def _in_words(summary: dict[str, Any]) -> str:
@@ -87,43 +98,6 @@ def _in_words(summary: dict[str, Any]) -> str:
     return "\n".join([*told, "What became of them: fairpixel ledger"])
 
 
-def _import(files: list[Path], site: str, host: str, format: str) -> tuple[Imported, list[str]]:
-    from ingest.logs.access_log import LineIds
-    from ingest.logs.formats import LINES_LOOKED_AT
-    from ingest.logs.importer import ImportFailed
-
-    dependencies = Dependencies.read()
-    site = dependencies.check_site(site, format)
-    rejects = dependencies.rejects()
-    importing = dependencies.build_import(*dependencies.outbox(), site, rejects)
-    gc.freeze()  # rows make no cycles: looking for some costs 1 µs a line
-    gc.set_threshold(GC_THRESHOLD)
-    formats: list[str] = []
-    try:
-        importing.send_pending()
-        with show_progress(files, importing.result) as begin:
-            for path in files:
-                with open_log(path) as (lines, position):
-                    first = [] if format else list(itertools.islice(lines, LINES_LOOKED_AT))
-                    if not format and not first:
-                        continue
-                    name = format or find_format(first, "standard input" if path == STDIN else path.name)
-                    formats.append(name)
-                    reader = dependencies.build_reader(name, site, host)
-                    ids = LineIds(dependencies.secret)
-                    importing.feed(itertools.chain(first, lines), reader, ids, begin(path, position))
-        return importing.finish(), formats
-    except ImportFailed as error:
-        raise UserError(
-            f"{error}.", "When `fairpixel status` is well, run the same import again: nothing is added twice."
-        ) from None
-    except (OSError, EOFError, zlib.error) as error:  # such as a gzip file that ends early
-        raise UserError(
-            f"The log cannot be read to its end: {error}.",
-            "Mend the file and import it again: nothing is added twice.",
-        ) from None
-
-
 @app.command()
 def follow(
     file: Annotated[Path, typer.Argument(help="the log; it need not be there yet", dir_okay=False)],
@@ -140,15 +114,16 @@ def follow(
     rotate_seconds: Annotated[float, typer.Option(help="age at which it is rotated")] = 60,
 ) -> None:
     """Follow a log through its rotations, for as long as it runs; after a kill it goes on exactly where it was."""
-    from deploy.commands._log_follower import Follower
+    from ingest.logs.dependencies import check_format
+    from ingest.logs.follow_program import Follower
 
-    dependencies = Dependencies.read()
+    dependencies = _read_dependencies()
     format = check_format(format)
     site = dependencies.check_site(site, format)
     follower = Follower(dependencies, file.absolute(), site, host, format, remove_acknowledged)
     if nginx_pid is not None:
         follower.rotate(nginx_pid, round(rotate_mb * 1e6), rotate_seconds)
-    total = follower.run()
+    total = follower.run(_tell)
     print(
         f"{total.lines:,} lines: {total.accepted:,} accepted, {total.invalid:,} invalid, {total.skipped:,} skipped"
     )
@@ -162,7 +137,7 @@ def rejected(
     ] = False,
 ) -> None:
     """List the lines nobody could read; with --show, open them: they may hold addresses."""
-    dependencies = Dependencies.read()
+    dependencies = _read_dependencies()
     ring = dependencies.ring()
     for batch, lines in dependencies.rejects().lines(ring):
         if site and batch.site != site:
@@ -182,6 +157,6 @@ def nginx(
     listen: Annotated[str, typer.Option(help="address and port nginx listens on")] = "127.0.0.1:8088",
 ) -> None:
     """Write the configuration that makes nginx take pixels, with the public keys of all sites, to standard output."""
-    from deploy.commands._log_follower import render_nginx
+    from deploy.commands._nginx import render_nginx
 
-    print(render_nginx(sorted(Dependencies.read().sites.public), queue.absolute(), listen))
+    print(render_nginx(sorted(_read_dependencies().sites.public), queue.absolute(), listen))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.commands._files import read_files
-from deploy.errors import UserError
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from runtime.config import Site

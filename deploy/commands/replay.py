@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.commands._replay_direct import is_readable, replay_direct, send
-from deploy.errors import UserError
+from runtime.errors import UserError
 from schemas.drops import DeadReason
 
 if TYPE_CHECKING:

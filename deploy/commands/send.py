@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.errors import UserError
+from runtime.errors import UserError
 
 ANSWER_S_MAX = 10.0
 

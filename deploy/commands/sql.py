@@ -24,8 +24,8 @@ def run(
     import urllib.parse
     import urllib.request
 
-    from deploy.errors import UserError
     from deploy.local import Platform
+    from runtime.errors import UserError
 
     settings = Platform.from_env(os.environ).settings
     text = sys.stdin.read() if query == "-" else query
@@ -55,7 +55,7 @@ def _password(given: str, path: os.PathLike[str]) -> str:
     import tomllib
     from pathlib import Path
 
-    from deploy.errors import UserError
+    from runtime.errors import UserError
 
     if given:
         return given

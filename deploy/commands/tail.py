@@ -51,7 +51,7 @@ def follow(kafka: KafkaAccess) -> Iterator[dict[str, Any]]:
     """Events of accepted packs written from now on, each a dict without empty fields. Raises UserError."""
     from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
-    from deploy.errors import UserError
+    from runtime.errors import UserError
     from schemas.topics import CLEAN
 
     consumer = Consumer({

@@ -17,8 +17,8 @@ from pathlib import Path
 from deploy.embedded import kafka_cache, kafka_jars, kafka_login
 from deploy.embedded.kafka_config import Ports
 from deploy.embedded.kafka_room import require_room
-from deploy.errors import UserError
 from deploy.kafka_logins import make_logins
+from runtime.errors import UserError
 from runtime.kafka_access import find_login
 from runtime.settings import PlatformSettings, SettingError
 from schemas.kafka_acls import BROKER

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.errors import UserError
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from jgo.maven import Artifact, MavenContext

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from deploy.embedded.kafka_config import FREE_BYTES_MIN
-from deploy.errors import UserError
+from runtime.errors import UserError
 
 FILES_FREE_MIN = 2_000  # a start makes some ten for each partition, and others make files meanwhile
 PROBE_FILES = (

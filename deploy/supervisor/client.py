@@ -11,8 +11,8 @@ from typing import Any
 
 from supervisor.xmlrpc import Faults
 
-from deploy.errors import UserError
 from deploy.supervisor.run_folder import check_private
+from runtime.errors import UserError
 
 CALL_S_MAX = 10.0
 

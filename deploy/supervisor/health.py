@@ -15,9 +15,9 @@ from enum import Enum
 
 from supervisor import childutils
 
-from deploy.errors import UserError
 from deploy.supervisor.ask import ask
 from deploy.supervisor.client import Process, Supervisor
+from runtime.errors import UserError
 
 ASK_S_MAX = 4.0  # below the 5 s of a tick
 GRACE_S = 60  # a program that never answered is left alone this long: it may be reading a large state

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
-from deploy.errors import UserError
 from deploy.supervisor.ask import SILENCE, ask
 from deploy.supervisor.client import NotListening, Process, Stopping, Supervisor
 from deploy.supervisor.health import GRACE_S
 from deploy.supervisor.programs import Program
 from deploy.supervisor.run_folder import SUPERVISOR, RunFolder, holder
 from deploy.supervisor.starts import LOOPING, quick_ends
+from runtime.errors import UserError
 
 ASK_S_MAX = 2.0
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from deploy.errors import UserError
+from runtime.errors import UserError
 
 SOCKET_PATH_MAX = (
     90  # bytes; the system allows 103 to 107, and supervisord adds its pid while it makes the socket

@@ -1,1 +1,1 @@
-"""Server logs: import, following, positions and formats."""
+"""Server logs: the programs that import and follow them, positions on disk, unreadable lines, and formats."""

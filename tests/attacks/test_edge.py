@@ -21,7 +21,6 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from deploy.errors import UserError
 from deploy.supervisor.client import Supervisor
 from deploy.supervisor.run_folder import RunFolder
 from ingest.reading import heavy
@@ -32,6 +31,7 @@ from ingest.serving import connection
 from ingest.serving.arrival import Arrivals, read_body
 from ingest.visitors.crossdomain import Use
 from ingest.visitors.used_links import UsedLinks
+from runtime.errors import UserError
 from tests.attacks.bodies import EMPTY, PUBLIC, Hostile, hostile_requests, many
 from tests.attacks.endpoints import Endpoints
 from tests.ingest.builders import run

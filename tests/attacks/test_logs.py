@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from deploy.commands._log_files import LINE_BYTES_MAX, open_log
+from ingest.logs.files import LINE_BYTES_MAX, open_log
 
 
 def test_a_line_of_gigabytes_in_a_small_file_is_read_by_pieces_and_is_one_line(tmp_path: Path) -> None:

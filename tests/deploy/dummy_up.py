@@ -7,10 +7,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from deploy.errors import UserError
 from deploy.local import Platform
 from deploy.start import go_up
 from deploy.supervisor.programs import Program
+from runtime.errors import UserError
 
 RANKS = {"first": 20, "second": 30, "third": 10}  # not in the order of names, which supervisord falls back to
 NAMES = tuple(RANKS)

@@ -16,11 +16,11 @@ from deploy.checks import require_free_ports, require_room
 from deploy.cli import command_names
 from deploy.data_folder import make_data_folder, secret_keys
 from deploy.doctor import examine
-from deploy.errors import UserError
 from deploy.local import Platform
 from deploy.supervisor.client import Process
 from deploy.supervisor.health import GRACE_S, Action, Patient, judge
 from runtime.config import explain_config, parse_config
+from runtime.errors import UserError
 from runtime.secrets import parse_secrets
 from runtime.settings import PlatformSettings
 from tests.processes import REPO, free_port

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from deploy.commands._log_follower import render_nginx, reopen_nginx
-from deploy.errors import UserError
+from deploy.commands._nginx import render_nginx
+from ingest.logs.follow_program import reopen_nginx
 from ingest.logs.formats.pixel_queue import PixelQueueFormat
 from ingest.reading.sites import PUBLIC, Credential
 from ingest.serving.answers import GIF_HEADERS
+from runtime.errors import UserError
 from schemas.event import Event
 from streams.steps.ip import truncate_ip
 from tests.ingest.builders import NOW_MS

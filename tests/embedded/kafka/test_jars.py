@@ -13,7 +13,7 @@ import pytest
 
 from deploy.embedded import kafka_jars
 from deploy.embedded.kafka_jars import Jar, ensure_jars, is_intact, read_lock
-from deploy.errors import UserError
+from runtime.errors import UserError
 from tests.processes import free_port
 
 CONTENT = b"the jar" * 1000

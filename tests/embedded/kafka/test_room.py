@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.kafka_room import FILES_FREE_MIN, PROBE_FILES, require_room
-from deploy.errors import UserError
+from runtime.errors import UserError
 from tests.small_disk import filled, small_disk
 
 

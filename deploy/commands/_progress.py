@@ -1,44 +1,15 @@
-"""Log files for `fairpixel logs import`: plain, gzip or standard input, with a bar that shows the way."""
+"""The bar of `fairpixel logs import`: how far it is, how fast, and how long it will take."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ingest.logs.importer import Imported
-
-GZIP_MAGIC = b"\x1f\x8b"
-LINE_BYTES_MAX = 1_000_000  # a longer line is none of a server's, and few bytes of gzip make one of gigabytes
-STDIN = Path("-")
-
-
-@contextmanager
-def open_log(path: Path) -> Iterator[tuple[Iterator[bytes], Callable[[], int]]]:
-    """The lines of a log, and how many bytes of the file are read; `-` is standard input."""
-    source: Any = sys.stdin.buffer if path == STDIN else path.open("rb")
-    position = _counting(source) if path == STDIN else source.raw.tell
-    with io.BufferedReader(source.raw, 1 << 20) as raw:
-        plain: Any = raw
-        if raw.peek(2)[:2] == GZIP_MAGIC:
-            plain = io.BufferedReader(gzip.GzipFile(fileobj=raw, mode="rb"), 1 << 20)
-        yield _lines(plain), position
-
-
-def _lines(file: Any) -> Iterator[bytes]:
-    """The lines of a file; of one that is too long the beginning."""
-    for line in iter(partial(file.readline, LINE_BYTES_MAX), b""):
-        yield line
-        rest = line
-        while len(rest) == LINE_BYTES_MAX and rest[-1:] != b"\n":
-            rest = file.readline(LINE_BYTES_MAX)
 
 
 @contextmanager
@@ -51,6 +22,8 @@ def show_progress(
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from ingest.logs.files import STDIN
 
     columns = (
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
@@ -80,8 +53,3 @@ def show_progress(
             return advance
 
         yield begin
-
-
-def _counting(_: object) -> Callable[[], int]:
-    """A pipe cannot say how much was read of it."""
-    return lambda: 0

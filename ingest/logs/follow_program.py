@@ -1,22 +1,18 @@
-"""`fairpixel logs follow` as a program: turns until a signal, waits while Kafka is away, and rotates nginx's log."""
+"""Follows one log until a signal, waits while Kafka is away, and rotates nginx's log (`fairpixel logs follow`)."""
 
 from __future__ import annotations
 
-import gc
 import os
-import re
 import signal
-import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from deploy.commands._log_dependencies import Dependencies, find_format
-from deploy.errors import UserError
 from ingest.logs.access_log import LineReader
+from ingest.logs.dependencies import Dependencies, collect_rarely, find_format
 from ingest.logs.follower import LINES_LOOKED_AT, FollowDependencies, LogFollow, Rotation
 from ingest.logs.formats import FORMATS, PIXEL_QUEUE
 from ingest.logs.formats.pixel_queue import PixelQueueFormat
@@ -24,6 +20,7 @@ from ingest.logs.importer import Imported, ImportFailed, LogImport
 from ingest.logs.position import FollowTaken, PositionFile
 from ingest.packing.outbox import KafkaOutbox
 from ingest.reloadable import ReloadableConfiguration
+from runtime.errors import UserError
 from runtime.kafka_access import find_access
 from schemas.ring import RingError
 
@@ -31,9 +28,6 @@ LOOK_S = 0.1  # between two looks at a log in which nothing stands
 AGAIN_S = 1.0  # after a failure
 REFRESH_S = 2.0  # between two looks at configuration and keys
 METADATA_S_MAX = 5.0
-GC_THRESHOLD = 20_000  # objects; a pack's rows are 500
-TEMPLATE = Path(__file__).parents[1] / "nginx" / "fairpixel.conf.template"
-PLAIN_KEY = re.compile(r"[\w.~-]+", re.ASCII)
 
 
 class Follower:
@@ -79,13 +73,15 @@ class Follower:
             self._path, bytes_max, seconds_max, lambda: reopen_nginx(pid_file), time.time_ns
         )
 
-    def run(self) -> Imported:
-        """Until a signal; what was taken is acknowledged and its position kept. Raises UserError."""
+    def run(self, tell: Callable[[str], None]) -> Imported:
+        """Until a signal; what was taken is acknowledged and its position kept. Raises UserError.
+
+        tell: told in a sentence that it begins, and what it waits for.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopped.set())
-        print(f"Following {self._path}. Ctrl-C stops it.", file=sys.stderr, flush=True)
-        gc.freeze()  # rows make no cycles: looking for some costs 1 µs a line
-        gc.set_threshold(GC_THRESHOLD)
+        tell(f"Following {self._path}. Ctrl-C stops it.")
+        collect_rarely()
         logged = ""
         while not self._stopped.is_set():
             try:
@@ -95,7 +91,7 @@ class Follower:
                 problem = error.strerror or str(error) if isinstance(error, OSError) else str(error)
                 if problem != logged:
                     with suppress(OSError):  # the disk that takes nothing may be that of this message, too
-                        print(f"Waiting: {problem}.", file=sys.stderr, flush=True)
+                        tell(f"Waiting: {problem}.")
                 logged = problem
                 self._follow.start_again()
                 self._stopped.wait(AGAIN_S)
@@ -160,21 +156,3 @@ def reopen_nginx(pid_file: Path) -> None:
         ) from None
     except (OSError, ValueError):
         return
-
-
-def render_nginx(keys: Sequence[str], queue: Path, listen: str) -> str:
-    """nginx ingestion's configuration. Raises UserError for what has no place in one."""
-    odd = [key for key in keys if not PLAIN_KEY.fullmatch(key)]
-    if odd or not keys:
-        raise UserError(
-            "There is no public key." if not keys else f"{len(odd)} public keys hold unusual characters.",
-            "Keys here are letters, digits and . _ ~ - only: see [sites] of fairpixel.toml.",
-        )
-    if not re.fullmatch(r"[\w.:\[\]/-]+", listen) or re.search(r"[\s;{}'\"$\\]", str(queue)):
-        raise UserError(
-            "--listen or --queue holds characters that would end nginx's directive.",
-            "Use plain names, such as 127.0.0.1:8088 and /var/lib/fairpixel/pixel.log.",
-        )
-    names = "|".join(map(re.escape, sorted(keys, key=len, reverse=True)))
-    text = TEMPLATE.read_text("utf-8")
-    return text.replace("@KEYS@", names).replace("@LISTEN@", listen).replace("@QUEUE@", str(queue))

@@ -11,7 +11,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 class UserError(Exception):
     """An expected condition that stops a command; printed without a traceback, exit code 1.
 
-    what: one sentence of what is wrong and where. todo: one sentence of what to do.
+    what: one sentence of what is wrong and where. hint: one sentence of what to do.
     """
 
     def __init__(self, what: str, hint: str) -> None:

@@ -1,31 +1,35 @@
-"""What the commands on logs share: configuration, keys and Kafka, and the choice of a format."""
+"""What import and follower share: sites, keys and Kafka, and the choice of a format."""
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from deploy.commands._files import read_files
-from deploy.errors import UserError
-
-if TYPE_CHECKING:
-    from ingest.logs.access_log import LineReader
-    from ingest.logs.importer import LogImport
-    from ingest.logs.rejects import Rejects
-    from ingest.packing.outbox import KafkaOutbox
-    from ingest.reading.sites import Sites
-    from runtime.settings import PlatformSettings
-    from schemas.ring import Ring
+from ingest.logs.access_log import LineReader
+from ingest.logs.formats import FORMATS, PIXEL_QUEUE, detect
+from ingest.logs.formats.pixel_queue import PixelQueueFormat
+from ingest.logs.importer import LogImport
+from ingest.logs.rejects import Rejects
+from ingest.packing.outbox import KafkaOutbox
+from ingest.reading.sites import Sites
+from ingest.reloadable import read_ring
+from runtime.config import Config
+from runtime.errors import UserError
+from runtime.kafka_access import find_access
+from runtime.secrets import Secrets
+from runtime.settings import PlatformSettings
+from schemas.ring import Ring, RingError
 
 METADATA_S_MAX = 10.0
+GC_THRESHOLD = 20_000  # objects; a pack's rows are 500
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """The platform as a command on logs needs it."""
+    """The platform as an import or a follower needs it."""
 
     settings: PlatformSettings
     sites: Sites
@@ -33,18 +37,13 @@ class Dependencies:
     secret: bytes
 
     @classmethod
-    def read(cls) -> Dependencies:
-        """From the environment and the files it names. Raises UserError."""
-        from ingest.reading.sites import Sites
-
-        settings, config, secrets = read_files()
+    def of(cls, settings: PlatformSettings, config: Config, secrets: Secrets) -> Dependencies:
+        """What follows from these files."""
         sites = Sites.of(config, secrets.site_secret_keys)
         return cls(settings, sites, tuple(config.sites), secrets.identity_secret)
 
     def check_site(self, site: str, format: str) -> str:
         """The site whose unreadable lines are counted; "" for nginx ingestion's queue, whose lines name theirs."""
-        from ingest.logs.formats import PIXEL_QUEUE
-
         if format == PIXEL_QUEUE:
             return ""
         if not site:
@@ -58,9 +57,6 @@ class Dependencies:
 
     def ring(self) -> Ring:
         """The key ring as it stands on disk. Raises UserError."""
-        from ingest.reloadable import read_ring
-        from schemas.ring import RingError
-
         try:
             return read_ring(self.settings.keys)
         except (RingError, OSError) as error:
@@ -70,8 +66,6 @@ class Dependencies:
 
     def rejects(self) -> Rejects:
         """The folder of unreadable lines. Raises UserError."""
-        from ingest.logs.rejects import Rejects
-
         folder = self.settings.data / "ingest" / "rejected"
         try:
             return Rejects(folder)
@@ -82,9 +76,6 @@ class Dependencies:
 
     def outbox(self) -> tuple[KafkaOutbox, int]:
         """The producer and the number of partitions. Raises UserError where Kafka does not answer."""
-        from ingest.packing.outbox import KafkaOutbox
-        from runtime.kafka_access import find_access
-
         outbox = KafkaOutbox(find_access(self.settings, "operator"))
         partitions = outbox.fetch_partition_count(METADATA_S_MAX)
         if partitions is None:
@@ -95,9 +86,6 @@ class Dependencies:
 
     def build_import(self, outbox: KafkaOutbox, partitions: int, site: str, rejects: Rejects) -> LogImport:
         """An import that begins now. Raises UserError while the ring has no key."""
-        from ingest.logs.importer import LogImport
-        from schemas.ring import RingError
-
         now_ms = time.time_ns() // 1_000_000
         try:
             key = self.ring().newest(now_ms)
@@ -107,19 +95,20 @@ class Dependencies:
 
     def build_reader(self, format: str, site: str, host: str) -> LineReader:
         """A reader of lines of this format, received now."""
-        from ingest.logs.formats import FORMATS, PIXEL_QUEUE
-        from ingest.logs.formats.pixel_queue import PixelQueueFormat
-
         now_ms = time.time_ns() // 1_000_000
         if format == PIXEL_QUEUE:
             return PixelQueueFormat(self.sites.find, now_ms)
         return FORMATS[format](site, host, now_ms)
 
 
+def collect_rarely() -> None:
+    """Have the collector of garbage look less: rows make no cycles, and looking for some costs 1 µs a line."""
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+
+
 def check_format(format: str) -> str:
     """The format's name; "" is found out from the lines. Raises UserError for an unknown one."""
-    from ingest.logs.formats import FORMATS, PIXEL_QUEUE
-
     if format and format not in FORMATS and format != PIXEL_QUEUE:
         raise UserError(
             f"The log format {format!r} is not known.", f"Known are: {', '.join((*FORMATS, PIXEL_QUEUE))}."
@@ -129,8 +118,6 @@ def check_format(format: str) -> str:
 
 def find_format(first_lines: Sequence[bytes], name: str) -> str:
     """The format of a file. Raises UserError where no format reads any of its first lines."""
-    from ingest.logs.formats import FORMATS, detect
-
     found = detect(first_lines, time.time_ns() // 1_000_000)
     if found is None:
         raise UserError(
