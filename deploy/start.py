@@ -105,8 +105,8 @@ def _prepare(platform: Platform) -> bool:
 
 def _make_keys(folder: Path) -> None:
     """The first keys of the ring, before an edge needs one; from then on streams makes them."""
+    from runtime.keyring import keep_ring
     from schemas.ring import RingError
-    from streams.keyring import keep_ring
 
     try:
         keep_ring(folder, time.time_ns() // 1_000_000)

@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from ingest.mail.links import link_key
 from ingest.mail.opens import MailRules, mail_rules
 from ingest.reading.sites import Sites
 from ingest.visitors.rules import VisitorRules, visitor_rules
-from runtime.config import ConfigError, parse_config
+from runtime.config import parse_config
+from runtime.keyring import read_ring
+from runtime.live_file import ReloadableFile, reason_of
 from runtime.logs import get_logger
-from runtime.secrets import SecretsError, parse_secrets
+from runtime.secrets import parse_secrets
 from runtime.settings import PlatformSettings
-from schemas.ring import Key, Ring, RingError
+from schemas.ring import Key, Ring
 
 log = get_logger()
 
-Stamp = tuple[tuple[str, int, int], ...]  # name, mtime, size of each file
+
+class EdgeConfig(NamedTuple):
+    """What the configuration and the secrets mean to an edge."""
+
+    sites: Sites
+    link_key: bytes  # of the links of mails
+    mail: Mapping[str, MailRules]  # by site
+    visitors: Mapping[str, VisitorRules]  # by site
 
 
 class ReloadableConfiguration:
     """Sites and keys as they stand on disk now; a broken file is refused with its reason and the old content stays."""
 
     def __init__(self, settings: PlatformSettings, environ: Mapping[str, str]) -> None:
-        """Raises ConfigError, SecretsError or OSError where there is no old content to stay with."""
+        """Raises ConfigError, SecretsError, UnicodeDecodeError or OSError: there is no old content to stay with."""
         self._settings = settings
         self._environ = environ
-        self._config_stamp = self._stamp_config()
-        self._ring_stamp: Stamp | None = None
-        self.link_key = b""  # of the links of mails
-        self.mail: Mapping[str, MailRules] = {}  # by site
-        self.visitors: Mapping[str, VisitorRules] = {}  # by site
-        self.sites = self._read_sites()
-        self.ring = Ring.of({})
+        paths = (settings.config_path, settings.secrets_path)
+        self._config = ReloadableFile(lambda: paths, self._read_config, self._refuse_config)
+        self._ring = ReloadableFile(
+            lambda: settings.keys.glob("*.key"),
+            lambda: read_ring(settings.keys),
+            self._refuse_ring,
+            first=Ring.of({}),
+        )
+        # Attributes, not properties: each hit reads them.
+        self.sites, self.link_key, self.mail, self.visitors = self._config.value
+        self.ring = self._ring.value
         self.refresh_ring()
 
     def newest_key(self, now_ms: int) -> Key:
@@ -48,61 +60,29 @@ class ReloadableConfiguration:
 
     def refresh_sites(self) -> None:
         """Take a changed configuration, or say why not."""
-        stamp = self._stamp_config()
-        if stamp == self._config_stamp:
-            return
-        self._config_stamp = stamp
-        try:
-            self.sites = self._read_sites()
-        except (ConfigError, SecretsError) as error:
-            log.error("config_refused", reason=str(error), now="the old configuration stays live")
-        except OSError as error:
-            log.error(
-                "config_refused",
-                reason=f"{error.filename}: {error.strerror}",
-                now="the old configuration stays live",
-            )
-        else:
+        if self._config.look():
+            self.sites, self.link_key, self.mail, self.visitors = self._config.value
             log.info(
                 "config_taken", sites=len({credential.site for credential in self.sites.public.values()})
             )
 
     def refresh_ring(self) -> None:
         """Take new keys; a folder that cannot be read leaves the keys there are, so no hit is refused for it."""
-        try:
-            stamp = _stamp(self._settings.keys.glob("*.key"))
-            if stamp == self._ring_stamp:
-                return
-            ring = read_ring(self._settings.keys)
-        except (RingError, OSError) as error:
-            log.error("ring_not_read", reason=type(error).__name__, keys=len(self.ring.keys))
-            return
-        self._ring_stamp = stamp
-        if ring.keys or not self.ring.keys:
-            self.ring = ring
+        if self._ring.look() and (self._ring.value.keys or not self.ring.keys):
+            self.ring = self._ring.value
 
-    def _stamp_config(self) -> Stamp:
-        return _stamp((self._settings.config_path, self._settings.secrets_path))
-
-    def _read_sites(self) -> Sites:
+    def _read_config(self) -> EdgeConfig:
         config = parse_config(self._settings.config_path.read_text("utf-8"))
         secrets = parse_secrets(self._settings.secrets_path.read_text("utf-8"), self._environ)
-        self.link_key, self.mail = link_key(secrets.identity_secret), mail_rules(config, secrets)
-        self.visitors = visitor_rules(config, secrets.identity_secret)
-        return Sites.of(config, secrets.site_secret_keys, secrets.identity_secret)
+        return EdgeConfig(
+            Sites.of(config, secrets.site_secret_keys, secrets.identity_secret),
+            link_key(secrets.identity_secret),
+            mail_rules(config, secrets),
+            visitor_rules(config, secrets.identity_secret),
+        )
 
+    def _refuse_config(self, error: Exception) -> None:
+        log.error("config_refused", reason=reason_of(error), now="the old configuration stays live")
 
-def read_ring(folder: Path) -> Ring:
-    """All keys of the folder. Raises RingError for a damaged file, OSError where one cannot be read."""
-    return Ring.of({path.name: path.read_bytes() for path in folder.glob("*.key")})
-
-
-def _stamp(paths: Iterable[Path]) -> Stamp:
-    found = []
-    for path in sorted(paths):
-        try:
-            state = os.stat(path)
-        except OSError:
-            continue  # what is missing shows by not being listed
-        found.append((path.name, state.st_mtime_ns, state.st_size))
-    return tuple(found)
+    def _refuse_ring(self, error: Exception) -> None:
+        log.error("ring_not_read", reason=type(error).__name__, keys=len(self.ring.keys))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from runtime.config import ConfigError, parse_config
+from runtime.config import parse_config
+from runtime.keyring import keep_ring, read_ring
+from runtime.live_file import ReloadableFile, reason_of
 from runtime.logs import get_logger
 from schemas.avro_codec import PackError
 from schemas.drops import DeadReason
 from schemas.ring import Ring, RingError
 from schemas.seal import Envelope, open_seal
-from streams.keyring import keep_ring, read_ring
 from streams.rules import Rules, build_rules
 
 RING_AGAIN_SECONDS = 1.0  # a flood of packs under unknown keys reads the folder once a second at the most
@@ -22,27 +23,21 @@ class Policy:
 
     def __init__(self, config_path: Path, keys: Path, identity_secret: bytes) -> None:
         """Raises ConfigError, RingError or OSError: without a first good reading there is nothing to go by."""
-        self._config_path = config_path
         self._keys = keys
-        self._identity_secret = identity_secret
-        self._stamp = _stamp(config_path)
-        self.rules: Rules = build_rules(parse_config(config_path.read_text("utf-8")), identity_secret)
+        self._config = ReloadableFile(
+            lambda: [config_path],
+            lambda: build_rules(parse_config(config_path.read_text("utf-8")), identity_secret),
+            self._refuse_config,
+        )
+        self.rules: Rules = self._config.value
         self.ring: Ring = keep_ring(keys, _now_ms())
         self._ring_read_at = time.monotonic()
 
     def refresh_config(self) -> None:
         """Read fairpixel.toml again if it changed."""
-        stamp = _stamp(self._config_path)
-        if stamp == self._stamp:
+        if not self._config.look():
             return
-        self._stamp = stamp
-        try:
-            rules = build_rules(parse_config(self._config_path.read_text("utf-8")), self._identity_secret)
-        except (ConfigError, OSError, UnicodeDecodeError) as error:
-            get_logger().error(
-                "config_refused", reason=str(error), advice="the rules from before stay in force"
-            )
-            return
+        rules = self._config.value
         if rules.version != self.rules.version:
             get_logger().info("config_read", rules_version=rules.version)
         self.rules = rules
@@ -71,13 +66,10 @@ class Policy:
             get_logger().error("ring_refused", reason=str(error), advice="the keys from before stay in use")
         return open_seal(envelope, self.ring)
 
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
+    def _refuse_config(self, error: Exception) -> None:
+        get_logger().error(
+            "config_refused", reason=reason_of(error), advice="the rules from before stay in force"
+        )
 
 
 def _now_ms() -> int:

@@ -35,7 +35,7 @@ def run(
     """
     from deploy.local import Platform
     from runtime.kafka_access import find_access
-    from streams.keyring import read_ring
+    from runtime.keyring import read_ring
     from streams.partition.log_reader import KafkaLogReader, KafkaUnavailable
     from streams.partition.replay import find_dead_letters
 

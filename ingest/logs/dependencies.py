@@ -15,10 +15,10 @@ from ingest.logs.importer import LogImport
 from ingest.logs.rejects import Rejects
 from ingest.packing.outbox import KafkaOutbox
 from ingest.reading.sites import Sites
-from ingest.reloadable import read_ring
 from runtime.config import Config
 from runtime.errors import UserError
 from runtime.kafka_access import find_access
+from runtime.keyring import read_ring
 from runtime.secrets import Secrets
 from runtime.settings import PlatformSettings
 from schemas.ring import Ring, RingError

@@ -17,7 +17,7 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 
 from ingest.packing.spool_files import adopt_spools
-from ingest.reloadable import read_ring
+from runtime.keyring import read_ring
 from schemas.event import Event
 from schemas.pack import RawPack, decode_raw_pack
 from schemas.ring import DAY_MS, Key

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from ingest.direct.inbox import GROUP
-from ingest.reloadable import read_ring
+from runtime.keyring import read_ring
 from schemas.dead_letter import DeadLetter
 from schemas.direct import encode_direct_event, open_dead_letter
 from schemas.event import Event, Flag

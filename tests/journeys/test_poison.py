@@ -13,10 +13,10 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
+from runtime.keyring import read_ring
 from schemas import topics
 from schemas.pack import encode_raw_pack
 from schemas.seal import Accepted, seal_pack
-from streams.keyring import read_ring
 from tests.journeys.test_first_event import fresh_id, row_of
 from tests.platform import Platform, await_that
 

@@ -15,8 +15,8 @@ import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from ingest.serving.sockets import raise_file_limit
+from runtime.keyring import keep_ring
 from schemas import topics
-from streams.keyring import keep_ring
 from tests.platform import Platform, await_that
 from tests.speed.machine import cpu_seconds, http_load, measure_cpu, nginx, program, ready, resident_bytes
 from tests.speed.traffic import sealed_packs

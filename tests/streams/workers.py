@@ -19,6 +19,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from runtime.kafka_access import KafkaAccess
+from runtime.keyring import keep_ring
 from schemas.clean_pack import CleanPack, decode_clean_pack
 from schemas.dead_letter import DeadLetter
 from schemas.event import Event
@@ -26,7 +27,6 @@ from schemas.identity import partition_of
 from schemas.links import accept
 from schemas.ring import Key
 from schemas.topics import CLEAN, DEAD, RAW
-from streams.keyring import keep_ring
 from streams.partition.log_reader import KafkaLogReader
 from tests.processes import REPO, await_that, free_port
 from tests.streams.make import page_view, sealed

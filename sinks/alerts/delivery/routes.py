@@ -7,6 +7,7 @@ from pathlib import Path
 from queue import Empty, Queue
 
 from runtime.config import ConfigError, parse_config
+from runtime.live_file import ReloadableFile
 from sinks.alerts.delivery.message import body_of
 from sinks.alerts.delivery.pager import Delivery, Outcome, Webhook, route_name
 from sinks.alerts.rules import Transition
@@ -18,30 +19,18 @@ class Webhooks:
     """All routes of now; what `loop.Pager` asks for."""
 
     def __init__(self, config_path: Path, warehouse_url: str, warn: Callable[..., None]) -> None:
-        self._path, self._warehouse_url, self._warn = config_path, warehouse_url, warn
+        self._warehouse_url, self._warn = warehouse_url, warn
         self._done: Queue[Delivery] = Queue()
         self._hooks: dict[str, Webhook] = {}
-        self._seen: tuple[int, int] | None = None
+        self._urls: ReloadableFile[tuple[str, ...]] = ReloadableFile(
+            lambda: [config_path], lambda: read_urls(config_path), self._refuse, first=()
+        )
 
     def refresh(self) -> None:
         """Read the file again if it changed."""
-        try:
-            about = self._path.stat()
-            seen = (about.st_mtime_ns, about.st_size)
-            if seen == self._seen:
-                return
-            urls = parse_config(self._path.read_text("utf-8")).alerts.webhook
-        except FileNotFoundError:
-            seen, urls = (0, 0), ()
-        except (OSError, UnicodeDecodeError) as error:
-            self._warn("config_unreadable", reason=type(error).__name__)
+        if not self._urls.look():
             return
-        except ConfigError as error:
-            self._seen = seen
-            self._warn("config_refused", reason=str(error))
-            return
-        self._seen = seen
-        wanted = {route_name(url): url for url in urls}
+        wanted = {route_name(url): url for url in self._urls.value}
         for name in self._hooks.keys() - wanted.keys():
             self._hooks.pop(name).stop(0)
         for name in wanted.keys() - self._hooks.keys():
@@ -79,3 +68,17 @@ class Webhooks:
         """End what is under way; what was taken meanwhile still comes out of `deliveries`."""
         for hook in self._hooks.values():
             hook.stop(STOP_SECONDS_MAX)
+
+    def _refuse(self, error: Exception) -> None:
+        if isinstance(error, ConfigError):
+            self._warn("config_refused", reason=str(error))
+        else:
+            self._warn("config_unreadable", reason=type(error).__name__)
+
+
+def read_urls(config_path: Path) -> tuple[str, ...]:
+    """The webhooks of the file; none without one. Raises ConfigError, UnicodeDecodeError or OSError."""
+    try:
+        return parse_config(config_path.read_text("utf-8")).alerts.webhook
+    except FileNotFoundError:
+        return ()

@@ -1,4 +1,4 @@
-"""The key ring's folder: the one place where keys are made and destroyed (seam: files, time and chance come in)."""
+"""The key ring's folder: keys are read, made and destroyed here alone; time and chance come in (seam: files)."""
 
 from __future__ import annotations
 
