@@ -4,7 +4,7 @@
 -- changes nothing anywhere. Minutes are those of receipt, except in rollup_minute: there of occurrence.
 
 -- The landing table keeps nothing; its columns are the fields of schemas/avro/clean_pack.v1.avsc. An empty array
--- stands for a column of defaults. Plain strings here: read into dictionaries at this endpoint the same pack takes
+-- stands for a column of defaults. Plain strings here: read into dictionaries at this door the same pack takes
 -- 3.6 µs an event instead of 1.0.
 CREATE TABLE packs
 (
@@ -89,10 +89,10 @@ CREATE TABLE packs
 ENGINE = Null
 COMMENT 'Where clean packs arrive; keeps nothing itself';
 
--- The same endpoint with nothing behind it: the loader tries packs here when a block cannot be read.
+-- The same door with nothing behind it: the loader tries packs here when a block cannot be read.
 CREATE TABLE packs_trial AS packs ENGINE = Null COMMENT 'Reads packs and keeps nothing; for finding an unreadable one';
 
--- Behind the endpoint: packs whose columns fit together. All that keeps anything hangs here, so that a pack that does not
+-- Behind the door: packs whose columns fit together. All that keeps anything hangs here, so that a pack that does not
 -- fit refuses its block before the first row is written. (A CONSTRAINT would say it better; chdb 26.9 does not check any.)
 CREATE TABLE packs_even AS packs ENGINE = Null COMMENT 'Packs that fit together; keeps nothing itself';
 
