@@ -11,7 +11,7 @@ from typing import Protocol
 from runtime.logs import get_logger
 from schemas.avro_codec import PackError
 from schemas.clean_pack import SIGHTING_COLUMNS, SOURCE_CODE, CleanHead, CleanPack, encode_clean_pack
-from schemas.drops import DeadReason, DropReason
+from schemas.drops import DeadReason
 from schemas.links import Origin, Position
 from schemas.pack import RawPack, decode_raw_pack
 from schemas.ring import Ring
@@ -69,7 +69,7 @@ def decide(
     run: Callable[[CleanBatch, tuple[Step, ...]], CleanBatch] = clean,
     size_max: int = SIZE_MAX,
 ) -> Decided:
-    """Decide one raw message; raises only BrokenMeans.
+    """Decide one raw message; raises only BrokenDependency.
 
     A repeat gives an empty pack that says so. So does a message nobody can read, also one that decodes to something no
     step knows what to do with: it waits among the dead letters for a better program, and those behind it go on.
@@ -118,14 +118,15 @@ def _decide_events(
 ) -> Decided:
     if has_pack(head.pack_id):
         return _empty(replace(head, repeat=True, accepted=()), rules)
-    *steps, drop_copies = build_pipeline(rules, look_up)
-    cleaned = run(CleanBatch.of(raw.batch), tuple(steps))
+    pipeline = build_pipeline(rules, look_up)
+    cleaned = run(CleanBatch.of(raw.batch), pipeline.clean)
     while True:
-        final = run(cleaned, (drop_copies,))
+        final = run(cleaned, (pipeline.drop_duplicates,))
         decided = _finish(head, raw, final, rules)
-        if len(decided.value) <= size_max or not len(cleaned):
+        excess = len(decided.value) - size_max
+        if excess <= 0 or not len(cleaned):
             return decided
-        cleaned = drop_largest(cleaned, len(decided.value) - size_max)
+        cleaned = pipeline.drop_oversize(cleaned, excess)
 
 
 def check(raw: RawPack) -> None:
@@ -137,18 +138,6 @@ def check(raw: RawPack) -> None:
         not 0 <= min(batch.flags, default=0) <= max(batch.flags, default=0) < 2**31
     ):  # fastavro reads beyond an int
         raise PackError(DeadReason.UNREADABLE, "flags")
-
-
-def drop_largest(batch: CleanBatch, excess: int) -> CleanBatch:
-    """Drop the largest events as oversize until about `excess` bytes are gone, one at least."""
-    sizes = [sum(map(len, texts)) for texts in zip(batch.properties, batch.path, batch.event_id, strict=True)]
-    reasons: list[DropReason | None] = [None] * len(batch)
-    for i in sorted(range(len(batch)), key=sizes.__getitem__, reverse=True):
-        reasons[i] = DropReason.OVERSIZE
-        excess -= max(sizes[i], 1)
-        if excess <= 0:
-            break
-    return batch.drop(reasons)
 
 
 def _finish(head: CleanHead, raw: RawPack, batch: CleanBatch, rules: Rules) -> Decided:

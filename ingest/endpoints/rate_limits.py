@@ -37,7 +37,7 @@ class RateLimiter:
             self._networks.charge(network, count, now)
 
     def wait_of_keys(self, bucket: str, per_second_max: int, now: float) -> float:
-        """Take one event of the keys that share a bucket (see `Sender`): 0.0 where they may, else the seconds to wait.
+        """Take one event of the keys that share a bucket (see `Credential`): 0.0, or the seconds to wait.
 
         per_second_max: 0 for no limit.
         """

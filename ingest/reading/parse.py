@@ -67,7 +67,7 @@ def parse_event(
     """One event: a JSON object, or what a converter made of one (a Rejection stands).
 
     client: of the request; its address and agent count for public keys only, as a backend's are not a person's.
-    sent_at: of the request, ms, 0 for none; made_id: the id to use where the client sent none.
+    sent_at: of the request, ms, 0 for none; generated_id: the id to use where the client sent none.
     """
     try:
         if type(item) is dict:

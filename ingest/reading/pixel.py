@@ -73,7 +73,7 @@ def parse_pixel(
 ) -> Row | Rejection:
     """One pixel as one event.
 
-    made_id: the id to use where the client sent none.
+    generated_id: the id to use where the client sent none.
     """
     get = params.get
     try:

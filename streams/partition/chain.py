@@ -57,7 +57,7 @@ class Chain(Generic[Item]):
         self.next_raw = head.origin.offset + 1
 
     def confirm(self, clean_offset: int) -> Sent[Item]:
-        """The oldest pack under way lies at this offset. Raises ForeignWrite; the chain must not be used after that."""
+        """The oldest pack under way lies at this offset. Raises Fenced; the chain must not be used after that."""
         if clean_offset != self.next_clean:
             raise Fenced(f"expected offset {self.next_clean}, found {clean_offset}")
         self.next_clean += 1

@@ -20,7 +20,7 @@ class Deduplication:
         self._packs: set[str] = set()
 
     def look_up(self, keys: Sequence[bytes], now_ms: int) -> Sequence[Known | None]:
-        """What is stored of each key within the window; `now_ms` by the broker's clock. Raises BrokenMeans."""
+        """What is stored of each key within the window; `now_ms` by the broker's clock. Raises BrokenDependency."""
         try:
             found = self.store.look_up(keys, now_ms)
         except Exception as error:  # rocksdict raises Exception itself
@@ -34,7 +34,7 @@ class Deduplication:
         ]
 
     def has_pack(self, pack_id: str, now_ms: int) -> bool:
-        """True when a pack with this id became a clean pack before. Raises BrokenMeans."""
+        """True when a pack with this id became a clean pack before. Raises BrokenDependency."""
         if pack_id in self._packs:
             return True
         try:

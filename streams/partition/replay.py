@@ -20,7 +20,7 @@ from streams.partition.store import PACK_WINDOW_MS
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A message of the dead letter topic; `letter` is None when it is none of ours."""
+    """A message of the dead letter topic; `dead_letter` is None when it is none of ours."""
 
     partition: int
     offset: int

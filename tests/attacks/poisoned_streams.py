@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import runpy
+from dataclasses import replace
 
 import streams.decide
 from streams.columns.batch import CleanBatch
-from streams.pipeline import Step, build_pipeline
+from streams.pipeline import Pipeline, build_pipeline
 from streams.rules import Rules
 from streams.steps.duplicates import LookUp
 
@@ -23,9 +24,10 @@ def meet_the_bug(batch: CleanBatch) -> CleanBatch:
     return batch
 
 
-def build_broken(rules: Rules, look_up: LookUp) -> tuple[Step, ...]:
+def build_broken(rules: Rules, look_up: LookUp) -> Pipeline:
     """The pipeline with that step."""
-    return (meet_the_bug, *build_pipeline(rules, look_up))
+    sound = build_pipeline(rules, look_up)
+    return replace(sound, clean=(meet_the_bug, *sound.clean))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class MemoryLogs:
 
 
 class InMemoryStore:
-    """What `Seen` promises, without a disk."""
+    """What `DeduplicationStore` promises, without a disk."""
 
     def __init__(self, window_ms: int) -> None:
         self.mark: Mark | None = None

@@ -11,8 +11,8 @@ from schemas.links import Origin, Position
 from schemas.ring import Key
 from schemas.seal import Accepted
 from streams.columns.batch import CleanBatch
-from streams.decide import drop_largest
 from streams.fault import BrokenDependency
+from streams.steps.oversize import drop_oversize
 from tests.streams.make import KEY, NOW, batch_of, cleaned, decided, page_view, purchase, sealed
 
 
@@ -117,7 +117,7 @@ def test_an_oversize_event_hides_no_smaller_copy() -> None:
 
 def test_at_least_one_event_goes_when_a_pack_is_too_large() -> None:
     batch = cleaned(page_view(), page_view(event_id="e2"))
-    assert len(drop_largest(batch, 0)) == 1
+    assert len(drop_oversize(batch, 1)) == 1
 
 
 def test_nobody_can_be_read_off_the_bytes_of_a_pack_without_consent() -> None:

@@ -93,8 +93,8 @@ def test_what_a_killed_worker_wrote_is_kept(tmp_path: Path) -> None:
     code = (
         "import sys, time; sys.path.insert(0, '.')\n"
         "from tests.streams.test_seen import *\n"
-        f"seen = Seen.open(Path({str(tmp_path)!r}), LIMITS)\n"
-        "seen.remember([(head(A), NOW)], mark())\n"
+        f"store = DeduplicationStore.open(Path({str(tmp_path)!r}), LIMITS)\n"
+        "store.remember([(head(A), NOW)], mark())\n"
         "print('written', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=REPO, stdout=subprocess.PIPE)
