@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from time import perf_counter
 
@@ -59,14 +60,46 @@ class Dependencies:
         return self.folder.with_name(f"{self.folder.name}-attempts") / str(partition)
 
 
+class State(Enum):
+    """Where a processor stands between the assignment of its partition and its revocation."""
+
+    RECOVERING = auto()  # reads what was decided before; messages wait
+    DECIDING = auto()  # decides and sends; reports of the broker confirm
+    FENCED = auto()  # somebody else wrote: waits until each pack sent is reported, then recovers
+    CLOSING = auto()  # decides no more; reports still confirm, for a moment
+    CLOSED = auto()
+
+
+# What may follow a state, and when.
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.RECOVERING: frozenset(
+        {State.DECIDING, State.CLOSED}
+    ),  # the log is read; the partition is taken away
+    State.DECIDING: frozenset(
+        {State.FENCED, State.CLOSING}
+    ),  # a foreign offset is reported; it is taken away
+    State.FENCED: frozenset({State.RECOVERING, State.CLOSED}),  # the last report is in; it is taken away
+    State.CLOSING: frozenset({State.CLOSED}),  # all is confirmed, or somebody else wrote, or the time is over
+    State.CLOSED: frozenset(),
+}
+
+
 class _Closed(Exception):
-    """The partition was taken away while its tail was read."""
+    """The partition was taken away while its log was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class _InFlightItem:
     message: RawMessage
     made: Decided
+
+
+@dataclass(slots=True)
+class _Stranded:
+    """After somebody else wrote: what was sent and is not known to be accepted."""
+
+    messages: list[RawMessage]
+    reports_due: int  # and how many of these the broker has not reported yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,34 +121,30 @@ class PartitionProcessor:
         self.partition = partition
         self._before = before  # the closing of the partition processor this partition had here before
         self.dependencies = dependencies
-        self.progress = (
-            0  # grows with all that gets done, also while the tail is read; the watchdog looks at it
-        )
-        self._opened: _Opened | None = None
+        # Grows with all that gets done, also while the log is read; the watchdog looks at it.
+        self.progress = 0
+        self._state = State.RECOVERING
+        self._opened: _Opened | None = None  # from DECIDING on, until it is forgotten
+        self._stranded = _Stranded([], 0)  # in FENCED
         self._store: DeduplicationStore | None = None
-        self._closed = False
-        self._stranded: list[RawMessage] | None = (
-            None  # after being fenced: sent, and not known to be accepted
-        )
-        self._reports_due = 0  # and how many of these the broker has not reported yet
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> bool:
-        """True when the tail is read and decisions are made."""
-        return self._opened is not None and self._stranded is None
+        """True when the log is read and decisions are made."""
+        return self._state is State.DECIDING
 
     @property
     def next_raw(self) -> int:
-        """Raw offsets below this one are decided and kept; 0 before the tail is read."""
+        """Raw offsets below this one are decided and kept; 0 before the log is read."""
         return self._opened.chain.confirmed_raw if self._opened else 0
 
     async def open(self) -> None:
-        """Read the tail, so that the first message need not wait for it."""
+        """Read the log, so that the first message need not wait for it."""
         async with self._turn:
-            if self._opened is None:
+            if self._state is State.RECOVERING:
                 await self._open()
 
     async def take(self, message: RawMessage) -> None:
@@ -125,25 +154,31 @@ class PartitionProcessor:
 
     async def close(self) -> None:
         """Wait a moment for what is under way, then give the deduplication store back."""
-        self._closed = True
+        self._enter(State.CLOSING if self._state is State.DECIDING else State.CLOSED)
         self._moved.set()
         async with self._turn:
-            with suppress(
-                TimeoutError
-            ):  # a report that comes later finds nothing; the clean log tells the next worker
+            # A report that comes after the time finds nothing; the clean log tells the next worker.
+            with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS_MAX):
-                    while self._opened and self._opened.chain.under_way and self._stranded is None:
+                    while self._state is State.CLOSING and self._opened and self._opened.chain.under_way:
                         await self._wait()
+            self._enter(State.CLOSED)
             self._forget()
             if self._store:
                 self._store.close()
                 self._store = None
 
+    def _enter(self, state: State) -> None:
+        if state is not self._state and state not in TRANSITIONS[self._state]:
+            raise RuntimeError(f"a partition processor cannot go from {self._state.name} to {state.name}")
+        self._state = state
+
     async def _open(self) -> None:
+        """From RECOVERING to DECIDING, unless the partition is taken away meanwhile."""
         loop = asyncio.get_running_loop()
         if self._before:
             await asyncio.wait([self._before])
-        while not self._closed:
+        while self._state is State.RECOVERING:
             try:
                 recovered = await loop.run_in_executor(None, self._read)
             except _Closed:
@@ -152,7 +187,7 @@ class PartitionProcessor:
                 get_logger().warning("tail_unreadable", partition=self.partition, reason=error.name)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            if self._closed or self._store is None:
+            if self._state is not State.RECOVERING or self._store is None:
                 return
             writer = secrets.token_hex(8)
             chain = Chain[_InFlightItem](
@@ -165,6 +200,7 @@ class PartitionProcessor:
             )
             attempts = Attempts(self.dependencies.attempts(self.partition), recovered.topic_id)
             self._opened = _Opened(recovered, chain, Deduplication(self._store), attempts)
+            self._enter(State.DECIDING)
             get_logger().info(
                 "partition_opened",
                 partition=self.partition,
@@ -199,8 +235,8 @@ class PartitionProcessor:
             self._store = None
 
     async def _take(self, message: RawMessage) -> None:
-        while not self._closed:
-            if self._stranded is not None:
+        while self._state not in (State.CLOSING, State.CLOSED):
+            if self._state is State.FENCED:
                 await self._begin_again()
             elif self._opened is None:
                 await self._open()
@@ -227,7 +263,7 @@ class PartitionProcessor:
             await self._send_dead_letter(
                 opened, DeadLetter(DeadReason(head.dead), RAW, place.origin, message.value)
             )
-            if self._closed or self._stranded is not None:
+            if self._state is not State.DECIDING:
                 return False
         opened.deduplication.hold(head, made.entries)
         opened.chain.sent(head, _InFlightItem(message, made))
@@ -305,15 +341,23 @@ class PartitionProcessor:
         self._moved.set()
         if opened is not self._opened:
             return
-        if self._stranded is not None:
-            self._reports_due -= 1
-            return
+        if self._state is State.FENCED:
+            self._stranded.reports_due -= 1
+        elif self._state in (State.DECIDING, State.CLOSING):
+            self._confirm(opened, result)
+
+    def _confirm(self, opened: _Opened, result: Delivered) -> None:
+        """The oldest pack under way is in the log: acknowledge its message, or find out that somebody else wrote."""
         try:
             item = opened.chain.confirm(result.offset).item
         except Fenced as error:
-            get_logger().warning("foreign_write", partition=self.partition, reason=str(error))
-            self._stranded = [sent.item.message for sent in opened.chain.under_way]
-            self._reports_due = len(self._stranded) - 1
+            get_logger().warning("fenced", partition=self.partition, reason=str(error))
+            if self._state is State.CLOSING:
+                self._enter(State.CLOSED)
+                return
+            messages = [sent.item.message for sent in opened.chain.under_way]
+            self._stranded = _Stranded(messages, len(messages) - 1)
+            self._enter(State.FENCED)
             self._recovery = asyncio.get_running_loop().create_task(self._recover())
             return
         head = item.made.pack.head
@@ -325,17 +369,19 @@ class PartitionProcessor:
     async def _recover(self) -> None:
         """Begin again also when no further message comes."""
         async with self._turn:
-            if self._stranded is not None and not self._closed:
+            if self._state is State.FENCED:
                 await self._begin_again()
 
     async def _begin_again(self) -> None:
-        """Under a new writer's name: all that was sent has landed, so the tail tells what of it was accepted."""
-        while self._reports_due and not self._closed:
+        """Under a new writer's name: all that was sent has landed, so the log tells what of it was accepted."""
+        while self._stranded.reports_due and self._state is State.FENCED:
             await self._wait()
-        stranded, self._stranded = self._stranded or [], None
+        if self._state is not State.FENCED:
+            return
+        self._enter(State.RECOVERING)
         self._forget()
         await self._open()
-        for message in stranded:  # those accepted lie before next_raw and are passed over
+        for message in self._stranded.messages:  # those accepted lie before next_raw and are passed over
             await self._take(message)
 
     async def _fill_gap(self, start: int, end: int) -> None:
@@ -377,7 +423,7 @@ class PartitionProcessor:
 
     def _progress_or_stop(self) -> None:
         self._progress()
-        if self._closed:
+        if self._state is not State.RECOVERING:
             raise _Closed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,7 +18,14 @@ from schemas.links import accept
 from schemas.topics import CLEAN, DEAD, RAW
 from streams.decide import open_with
 from streams.partition.outbox import Delivered, DeliveryError, OnDelivery
-from streams.partition.processor import Dependencies, PartitionProcessor, RawMessage
+from streams.partition.processor import (
+    CLOSE_SECONDS_MAX,
+    TRANSITIONS,
+    Dependencies,
+    PartitionProcessor,
+    RawMessage,
+    State,
+)
 from streams.partition.store import StoreLimits
 from tests.streams.make import RING, page_view, rules, sealed
 from tests.streams.memory_log import MemoryLogs
@@ -173,7 +181,7 @@ def test_a_failed_send_is_the_end_of_the_worker(tmp_path: Path) -> None:
         office.outbox.fail()
         await settle()
         assert office.gave_up == ["a clean pack was not delivered: _MSG_TIMED_OUT"]
-        office.processor._stranded = []  # the process would be gone; let the test end
+        office.processor._state = State.CLOSED  # the process would be gone; let the test end
 
     assert "acknowledged 0" not in work(tmp_path, story).outbox.effects
 
@@ -196,6 +204,47 @@ def test_after_a_foreign_write_the_tail_is_read_again_and_nothing_is_lost(tmp_pa
     assert [one for one in office.outbox.effects if one.startswith("ack")] == [
         f"acknowledged {n}" for n in range(4)
     ]
+
+
+@pytest.mark.parametrize("when", ["before the close", "during the close"])
+def test_a_partition_taken_away_when_somebody_else_wrote_closes_at_once_and_acknowledges_nothing_more(
+    tmp_path: Path, when: str
+) -> None:
+    async def story(office: Office) -> None:
+        await office.processor.take(office.arrive(pack(1)))
+        await settle()
+        office.outbox.at_once = False
+        for number in (2, 3):
+            await office.processor.take(office.arrive(pack(number)))
+        office.logs.append(CLEAN, office.logs.logs[CLEAN, 0][0].value)  # a late writer's repeat
+        if when == "during the close":
+            closing = asyncio.create_task(office.processor.close())
+            await asyncio.sleep(0)
+        office.outbox.deliver()
+        if when == "before the close":
+            await settle()
+            closing = asyncio.create_task(office.processor.close())
+        started = time.monotonic()
+        await closing
+        assert time.monotonic() - started < CLOSE_SECONDS_MAX / 2
+        office.outbox.deliver()
+        await settle()
+        assert not office.processor.ready
+
+    office = work(tmp_path, story)
+    assert [one for one in office.outbox.effects if one.startswith("ack")] == ["acknowledged 0"]
+
+
+def test_a_state_follows_only_where_the_table_says_so() -> None:
+    for state in State:
+        for following in State:
+            processor = PartitionProcessor(0, None)  # type: ignore[arg-type]
+            processor._state = state
+            if following is state or following in TRANSITIONS[state]:
+                processor._enter(following)
+            else:
+                with pytest.raises(RuntimeError, match=f"from {state.name} to {following.name}"):
+                    processor._enter(following)
 
 
 def test_another_worker_that_took_over_is_believed(tmp_path: Path) -> None:
