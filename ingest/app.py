@@ -19,10 +19,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.config import STARTUP_FAILURE
 
+from ingest.clickhouse import ClickHouse
 from ingest.counts import Counts, EdgeMetrics, render
 from ingest.direct.endpoint import Direct
 from ingest.direct.inbox import KafkaInbox
-from ingest.endpoints.clickhouse import ClickHouse
 from ingest.endpoints.intake import Intake, id_maker
 from ingest.endpoints.mail import mail_endpoints
 from ingest.endpoints.page_paths import page_endpoints

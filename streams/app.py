@@ -5,32 +5,28 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import ssl
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import faust
-from rocksdict import Cache
-
-from runtime.kafka_access import KafkaAccess, find_access
+from runtime.kafka_access import find_access
 from runtime.logs import get_logger
 from runtime.settings import PlatformSettings
 from schemas.topics import RAW
 from streams import measures
-from streams.consumer_lag import KafkaConsumerLag
 from streams.fault import end_process, where
 from streams.health import serve_health
-from streams.kafka_ready import wait_for_kafka
-from streams.partition.log_reader import KafkaLogReader
-from streams.partition.outbox import KafkaOutbox
+from streams.kafka.consumer_lag import KafkaConsumerLag
+from streams.kafka.faust_app import build_app, end_if_crashed
+from streams.kafka.log_reader import KafkaLogReader
+from streams.kafka.outbox import KafkaOutbox
+from streams.kafka.ready import wait_for_kafka
 from streams.partition.processor import CLOSE_SECONDS_MAX, Dependencies, PartitionProcessor, RawMessage
 from streams.partition.store import StoreLimits
 from streams.policy import Policy
 from streams.settings import StreamsSettings
 from streams.watchdog import Watchdog
 
-GROUP = "fairpixel-streams"
 CONFIG_EVERY_SECONDS = 1.0
 RING_EVERY_SECONDS = 3_600.0
 MB = 1_000_000
@@ -97,68 +93,6 @@ class Worker:
             self._dependencies.give_up(f"a partition cannot be opened: {where(error)}")
 
 
-def build_app(
-    settings: PlatformSettings,
-    kafka: KafkaAccess,
-    streams: StreamsSettings,
-    worker: Worker,
-    dependencies: Dependencies,
-) -> faust.App:
-    """The Faust application: one agent instance a partition, no tables, no web server, offsets acknowledged by us."""
-    app = faust.App(
-        GROUP,
-        broker=[f"kafka://{one.strip()}" for one in kafka.bootstrap.split(",")],
-        broker_credentials=credentials(kafka),
-        value_serializer="raw",
-        key_serializer="raw",
-        store="memory://",
-        datadir=str(settings.data / "streams"),
-        web_enabled=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,  # `fairpixel up` makes the topics
-        consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=streams.instance or None,
-        broker_session_timeout=6.0,
-        broker_heartbeat_interval=1.0,
-        broker_commit_interval=1.0,
-        broker_max_poll_interval=300.0,
-        stream_buffer_maxsize=streams.flight_packs_max * 2,  # packs of at most 1.1 MB
-        stream_wait_empty=False,  # the clean log knows what is decided; nobody need wait
-        worker_redirect_stdouts=False,
-    )
-    raw = app.topic(RAW, value_type=bytes, key_type=bytes)
-
-    async def decide_packs(stream: Any) -> None:
-        try:
-            async for event in stream.noack().events():
-                await worker.take(event)
-        except Exception as error:  # Faust would start the agent again and lose the message
-            dependencies.give_up(where(error))
-
-    app.agent(raw, name="decide_packs", isolated_partitions=True)(decide_packs)
-
-    async def assigned(_app: Any, partitions: Any, *_: Any, **__: Any) -> None:
-        await worker.assign({one.partition for one in partitions if one.topic == RAW})
-
-    async def revoked(_app: Any, *_: Any, **__: Any) -> None:
-        await worker.revoke()
-
-    signals: Any = app  # Faust's signals are typed for functions that are called without an event loop
-    signals.on_partitions_assigned.connect(assigned)
-    signals.on_partitions_revoked.connect(revoked)
-    return app
-
-
-def credentials(kafka: KafkaAccess) -> faust.SASLCredentials | faust.SSLCredentials | None:
-    """The same access, in Faust's words."""
-    context = ssl.create_default_context(cafile=kafka.ca or None) if kafka.is_encrypted else None
-    if kafka.has_login:
-        return faust.SASLCredentials(
-            username=kafka.user, password=kafka.password, mechanism=kafka.mechanism, ssl_context=context
-        )
-    return faust.SSLCredentials(context) if context else None
-
-
 async def run(settings: PlatformSettings, streams: StreamsSettings, identity_secret: bytes) -> None:
     """Work until SIGTERM or SIGINT."""
     (settings.data / "streams").mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -171,14 +105,12 @@ async def run(settings: PlatformSettings, streams: StreamsSettings, identity_sec
         outbox=outbox,
         policy=policy,
         folder=settings.data / "streams" / "seen",
-        limits=StoreLimits(
-            streams.window_ms, streams.store_buffer_mb * MB, Cache(streams.store_cache_mb * MB)
-        ),
+        limits=StoreLimits.of(streams.window_ms, streams.store_buffer_mb * MB, streams.store_cache_mb * MB),
         flight_packs_max=streams.flight_packs_max,
         give_up=end_process,
     )
     worker = Worker(dependencies)
-    app = build_app(settings, kafka, streams, worker, dependencies)
+    app = build_app(settings, kafka, streams, worker, end_process)
     watchdog = Watchdog(
         KafkaConsumerLag(kafka), worker, streams.stuck_seconds_max, end_process, measures.CONSUMER_LAG.set
     )
@@ -195,7 +127,7 @@ async def run(settings: PlatformSettings, streams: StreamsSettings, identity_sec
     duties = [
         asyncio.create_task(_every(CONFIG_EVERY_SECONDS, policy.refresh_config)),
         asyncio.create_task(_every(RING_EVERY_SECONDS, policy.refresh_ring)),
-        asyncio.create_task(_every(CONFIG_EVERY_SECONDS, partial(_check, app))),
+        asyncio.create_task(_every(CONFIG_EVERY_SECONDS, partial(end_if_crashed, app, end_process))),
     ]
     await stopping.wait()
     get_logger().info("worker_stopping")
@@ -204,11 +136,6 @@ async def run(settings: PlatformSettings, streams: StreamsSettings, identity_sec
     await worker.revoke()
     outbox.close(5.0)
     await app.stop()
-
-
-def _check(app: faust.App) -> None:
-    if app.crashed:
-        end_process(f"Faust ended: {type(app.crash_reason).__name__}")
 
 
 async def _every(seconds: float, duty: Any) -> None:

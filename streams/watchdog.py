@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streams.health import Health
-from streams.partition.log_reader import KafkaUnavailable
+from streams.kafka.unavailable import KafkaUnavailable
 from streams.partition.refusals import REFUSALS
 
 LOOK_EVERY_SECONDS = 1.0

@@ -68,7 +68,7 @@ def send(
     """Write one message and wait for the brokers' word. Raises UserError, KafkaUnavailable."""
     from confluent_kafka import KafkaError, Message, Producer
 
-    from streams.partition.log_reader import kafka_errors_as_ours
+    from streams.kafka.unavailable import kafka_errors_as_ours
 
     failed: list[str] = []
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runtime.kafka_access import KafkaAccess
     from schemas.dead_letter import DeadLetter
     from schemas.ring import Ring
-    from streams.partition.log_reader import LogReader
+    from streams.kafka.log_reader import LogReader
     from streams.partition.replay import Found
 
 
@@ -36,7 +36,8 @@ def run(
     from deploy.local import Platform
     from runtime.kafka_access import find_access
     from runtime.keyring import read_ring
-    from streams.partition.log_reader import KafkaLogReader, KafkaUnavailable
+    from streams.kafka.log_reader import KafkaLogReader
+    from streams.kafka.unavailable import KafkaUnavailable
     from streams.partition.replay import find_dead_letters
 
     one = partition is not None and offset is not None

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from ingest.endpoints.clickhouse import ClickHouseAway
+from ingest.clickhouse import ClickHouseAway
 from ingest.reading.fields import Rejection
 from ingest.reading.sites import SECRET, Credential
 from runtime.logs import get_logger

@@ -18,11 +18,12 @@ from schemas.topics import CLEAN, DEAD, RAW
 from streams import measures
 from streams.decide import Decided, Place, decide, refuse
 from streams.fault import where
+from streams.kafka.log_reader import LogReader
+from streams.kafka.outbox import Delivered, DeliveryError, Outbox
+from streams.kafka.unavailable import KafkaUnavailable
 from streams.partition.attempts import ATTEMPTS_MAX, Attempts
 from streams.partition.chain import Chain, Fenced
 from streams.partition.deduplication import Deduplication
-from streams.partition.log_reader import KafkaUnavailable, LogReader
-from streams.partition.outbox import Delivered, DeliveryError, Outbox
 from streams.partition.recovery import RecoveredLog, recover_log
 from streams.partition.store import DeduplicationStore, Mark, StoreLimits
 from streams.policy import Policy

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from schemas.bounds import RawEnds, RawMessage
 from schemas.topics import RAW
-from streams.partition.log_reader import LogReader, Record
+from streams.kafka.log_reader import LogReader, Record
 
 CHUNKS_PASSED_MAX = 4  # read over on the way to a later message; what is farther is looked up
 

@@ -13,8 +13,8 @@ from schemas.clean_pack import CleanHead, read_clean_head
 from schemas.dead_letter import DeadLetter
 from schemas.links import Origin, Position, Verdict, find_anchor
 from schemas.topics import CLEAN, DEAD, RAW
+from streams.kafka.log_reader import LogReader, Record
 from streams.partition.chain import next_raw_after
-from streams.partition.log_reader import LogReader, Record
 from streams.partition.raw_view import RawView
 from streams.partition.refusals import REFUSALS, Refused
 from streams.partition.store import PACK_WINDOW_MS, DeduplicationStore, Mark

@@ -14,7 +14,7 @@ from schemas.ring import Ring
 from schemas.seal import open_seal, read_envelope
 from schemas.topics import CLEAN, DEAD, RAW
 from streams.decide import check
-from streams.partition.log_reader import LogReader
+from streams.kafka.log_reader import LogReader
 from streams.partition.store import PACK_WINDOW_MS
 
 

@@ -55,6 +55,11 @@ class StoreLimits:
     buffer_bytes: int  # RocksDB holds at most two such buffers a partition
     cache: Cache  # shared by all partitions: blocks, indexes and bloom filters
 
+    @classmethod
+    def of(cls, window_ms: int, buffer_bytes: int, cache_bytes: int) -> StoreLimits:
+        """With a cache of its own."""
+        return cls(window_ms, buffer_bytes, Cache(cache_bytes))
+
     @property
     def ttl_s(self) -> int:
         """After this time RocksDB may forget an entry: the longer of the two windows and an hour for clocks."""

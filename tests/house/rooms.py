@@ -11,11 +11,35 @@ ORDER: dict[str, tuple[str, ...]] = {
     ),
     "ingest": (
         "reading", "visitors", "operation", "settings", "counts", "serving", "packing", "protocols", "mail",
-        "reloadable", "logs", "tag", "endpoints", "direct", "openapi", "native", "app", "__main__",
+        "reloadable", "logs", "tag", "clickhouse", "endpoints", "direct", "openapi", "native", "app", "__main__",
     ),
     "streams": (
         "fault", "columns", "rules", "steps", "pipeline", "measures", "decide", "settings", "policy",
-        "partition", "health", "kafka_ready", "consumer_lag", "watchdog", "app", "__main__",
+        "kafka", "partition", "health", "watchdog", "app", "__main__",
     ),
     "sinks": ("settings", "warehouse", "loader", "pages", "alerts", "app", "__main__"),
+}  # fmt: skip
+
+# Who imports the clients of the outside world, by the client's top-level package; nobody else may, nor in a function.
+ADAPTERS: dict[str, tuple[str, ...]] = {
+    "aiohttp": (),
+    "aiokafka": (),
+    "chdb": ("deploy.embedded.clickhouse.engine",),
+    "clickhouse_connect": (),
+    "confluent_kafka": (
+        "ingest.packing.outbox", "ingest.direct.inbox", "ingest.direct.skip",
+        "streams.kafka.unavailable", "streams.kafka.log_reader", "streams.kafka.outbox", "streams.kafka.consumer_lag",
+        "streams.kafka.ready",
+        "sinks.loader.kafka.inbox", "sinks.loader.kafka.dead_letters", "sinks.loader.kafka.raw_log",
+        "sinks.loader.kafka.topic_ends", "sinks.alerts.outside",
+        "deploy.topics", "deploy.kafka_access", "deploy.embedded.kafka_login", "deploy.commands.tail",
+        "deploy.commands._replay_direct",
+    ),
+    "faust": ("streams.kafka.faust_app",),
+    "httptools": ("ingest.serving.connection",),
+    "httpx2": (),
+    "httpx": ("deploy.commands.send",),
+    "requests": ("deploy.embedded.kafka_jars",),
+    "rocksdict": ("streams.partition.store",),
+    "urllib3": ("ingest.clickhouse", "sinks.warehouse.client", "sinks.alerts.outside", "sinks.alerts.delivery.pager"),
 }  # fmt: skip

@@ -8,18 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.modules import ROOT, modules_of
 from tests.house.rooms import FILES_MAX, ORDER
-
-ROOT = Path(__file__).parents[2]
-
-
-def modules_of(program: str) -> dict[str, Path]:
-    """Module name -> file."""
-    found = {}
-    for path in (ROOT / program).rglob("*.py"):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
 
 
 def imported(path: Path, known: dict[str, Path]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from schemas.clean_pack import CleanHead
 from schemas.topics import CLEAN, DEAD, RAW
-from streams.partition.log_reader import Record
+from streams.kafka.log_reader import Record
 from streams.partition.store import PACK_WINDOW_MS, Mark
 from streams.steps.duplicates import Known
 

@@ -17,7 +17,7 @@ from schemas.dead_letter import DeadLetter, Headers
 from schemas.links import accept
 from schemas.topics import CLEAN, DEAD, RAW
 from streams.decide import open_with
-from streams.partition.outbox import Delivered, DeliveryError, OnDelivery
+from streams.kafka.outbox import Delivered, DeliveryError, OnDelivery
 from streams.partition.processor import (
     CLOSE_SECONDS_MAX,
     TRANSITIONS,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.kafka_access import KafkaAccess
-from streams.consumer_lag import KafkaConsumerLag
+from streams.kafka.consumer_lag import KafkaConsumerLag
 from streams.watchdog import UNSEEN_SECONDS_MAX, Patience, Watchdog
 from tests.broker import make_topics_anew
 from tests.processes import await_that

@@ -27,7 +27,7 @@ from schemas.identity import partition_of
 from schemas.links import accept
 from schemas.ring import Key
 from schemas.topics import CLEAN, DEAD, RAW
-from streams.partition.log_reader import KafkaLogReader
+from streams.kafka.log_reader import KafkaLogReader
 from tests.processes import REPO, await_that, free_port
 from tests.streams.make import page_view, sealed
 

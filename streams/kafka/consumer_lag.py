@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from runtime.kafka_access import KafkaAccess
 from schemas.topics import CLEAN, RAW
-from streams.partition.log_reader import kafka_errors_as_ours
+from streams.kafka.unavailable import kafka_errors_as_ours
 
 ANSWER_SECONDS_MAX = 3.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from confluent_kafka import (
@@ -19,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from runtime.kafka_access import KafkaAccess
 from schemas.topics import DEAD
+from streams.kafka.unavailable import kafka_errors_as_ours
 
 REQUEST_SECONDS_MAX = 10.0
 CHUNK_MESSAGES_MAX = 64  # clean packs of 150 kB as a rule, 4 MB at the most
@@ -34,25 +34,6 @@ class Record(NamedTuple):
     time_ms: int
     value: bytes
     headers: tuple[tuple[str, bytes | None], ...] = ()
-
-
-class KafkaUnavailable(Exception):
-    """Kafka does not answer in time, or answers with an error. Its text is the client's sentence about that."""
-
-    def __init__(self, name: str, text: str = "") -> None:
-        super().__init__(text or name)
-        # librdkafka's name of the error, such as _TIMED_OUT
-        self.name = name
-
-
-@contextmanager
-def kafka_errors_as_ours() -> Iterator[None]:
-    """For adapters: what the client raises inside leaves as KafkaUnavailable."""
-    try:
-        yield
-    except KafkaException as error:
-        found = error.args[0]
-        raise KafkaUnavailable(found.name(), found.str()) from error
 
 
 class LogReader(Protocol):

@@ -1,0 +1,1 @@
+"""Clients of Kafka: the only files of streams that know confluent-kafka and Faust."""
