@@ -41,9 +41,8 @@ class Measurement(StrEnum):
 
 UNDECODED_SIGNALS = ("gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy", "gcs", "gcd", "categories")
 SIGNALS = ("consent", *UNDECODED_SIGNALS)
-REMEMBERED_LENGTH_MAX = (
-    200  # characters; a longer text is one person's own, and whoever sends it chose its length
-)
+# Characters; a longer text is one person's own, and whoever sends it chose its length.
+REMEMBERED_LENGTH_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,8 @@ class Flag(IntFlag):
     ID_COLLISION = 128  # same id, other content: kept under its own id
     ID_GENERATED = 256  # the client sent no id; the edge made one
     MAIL_SCANNER = 512  # software that checks the links of mails
-    MASKED_WHOLE = (
-        1024  # a text took more work to scrub than an event may: it is masked or left out as a whole
-    )
+    # A text took more work to scrub than an event may: it is masked or left out as a whole.
+    MASKED_WHOLE = 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ KEY_ID_BYTES = 8
 KEY_BYTES = 32  # AES-256
 DAY_MS = 86_400_000
 DAYS_AHEAD = 2  # keys are made this long before they are used, so an edge never lacks one
-KEY_LIFETIME_DAYS = (
-    12  # 1 in use + 1 spool + 2 raw retention + 8 dead letters; then nothing under it can be read
-)
+# 1 in use + 1 spool + 2 raw retention + 8 dead letters; then nothing under it can be read.
+KEY_LIFETIME_DAYS = 12
 
 
 class RingError(ValueError):

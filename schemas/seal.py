@@ -24,9 +24,8 @@ else:
 ENVELOPE = load_schema("raw_envelope.v1")
 ENVELOPE_VERSIONS = {ENVELOPE.header: ENVELOPE}
 COMPRESS_ABOVE = 2_000  # bytes; below it zstd costs more time than the bytes are worth
-OPENED_SIZE_MAX = (
-    2_000_000  # bytes; a pack has at most 900 kB before compression: few bytes must not fill the memory
-)
+# Bytes; a pack has at most 900 kB before compression: few bytes must not fill the memory.
+OPENED_SIZE_MAX = 2_000_000
 ACCEPTED_MAX = 1_000  # (minute, site) pairs of one pack, which has 500 events at most
 ACCEPTED_COUNT_MAX = 10_000  # events of one pair
 SITE_LENGTH_MAX = 200  # characters

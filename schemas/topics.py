@@ -20,9 +20,8 @@ RAW_SIZE_MAX = 1_100_000  # bytes; a pack holds at most 900 kB of events before 
 CLEAN_SIZE_MAX = 4_000_000  # bytes
 DIRECT_SIZE_MAX = 200_000  # bytes; one event, properties and all
 DIRECT_RETENTION_BYTES = 2 * 1024**3  # of a partition: whoever may write here may not fill the disk
-DIRECT_BATCH_SIZE_MAX = (
-    1_100_000  # bytes; the broker's limit counts a producer's whole batch, by default 1 MB
-)
+# Bytes; the broker's limit counts a producer's whole batch, by default 1 MB.
+DIRECT_BATCH_SIZE_MAX = 1_100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ from deploy.embedded.kafka_config import FREE_BYTES_MIN
 from runtime.errors import UserError
 
 FILES_FREE_MIN = 2_000  # a start makes some ten for each partition, and others make files meanwhile
-PROBE_FILES = (
-    200  # as many as a start makes here; tried, as a quota is not seen otherwise. 200 x 50 µs = 10 ms
-)
+# As many as a start makes here; tried, as a quota is not seen otherwise. 200 x 50 µs = 10 ms.
+PROBE_FILES = 200
 PROBE_BYTES = 4096
 
 

@@ -25,9 +25,8 @@ class Program:
     command: tuple[str, ...]
     rank: int
     stop_s_max: int  # after that it is killed, which loses nothing
-    health_url: str = (
-        ""  # 200 when alive and making progress; kafka://host:port: asked for its metadata; "": not asked
-    )
+    # 200 when alive and making progress; kafka://host:port: asked for its metadata; "": not asked.
+    health_url: str = ""
     ready_url: str = ""
     once: bool = False  # runs to its end, and again only when it failed
     environment: tuple[tuple[str, str], ...] = ()

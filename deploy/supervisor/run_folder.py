@@ -14,9 +14,8 @@ from typing import IO
 
 from runtime.errors import UserError
 
-SOCKET_PATH_MAX = (
-    90  # bytes; the system allows 103 to 107, and supervisord adds its pid while it makes the socket
-)
+# Bytes; the system allows 103 to 107, and supervisord adds its pid while it makes the socket.
+SOCKET_PATH_MAX = 90
 SUPERVISOR = "supervisord"
 PID_WIDTH = 10  # digits a pid takes in a lock file
 MARK = "_FAIRPIXEL_PROGRAM"  # environment variable of every process started here: `<run folder>:<program>`

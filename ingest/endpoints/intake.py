@@ -29,9 +29,8 @@ from schemas.drops import RefusalReason
 
 MakeId = Callable[[], str]
 
-CHARGED_BYTES = (
-    4_000  # of a body, inflated, for which its network gives a request: about as dear to read as one
-)
+# Of a body, inflated, for which its network gives a request: about as dear to read as one.
+CHARGED_BYTES = 4_000
 
 
 class Intake:

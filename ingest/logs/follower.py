@@ -54,9 +54,8 @@ class LogFollow:
         self._reader: LineReader | None = None
         self._ids = LineIds(dependencies.secret)
         self._pending_sent = False
-        self._left_ns: int | None = (
-            None  # when the last generation that was read to its end was last written to
-        )
+        # When the last generation that was read to its end was last written to.
+        self._left_ns: int | None = None
         self._left: deque[Mark] = deque(maxlen=1_000)  # the last generations that were read to their end
         self.total = Imported()
 

@@ -30,9 +30,8 @@ NAMES = {"o": "mail_open", "c": "mail_click"}
 AT_ONCE_MS = 5_000  # after the link was made, before a mail server can have delivered it to a person
 PRELOAD_MS = 600_000  # "the first seconds-to-minutes burst" of Apple's preload
 BURST_MS = 10_000
-BURST_LINKS = (
-    3  # different links of one mail within BURST_MS: the pixel and one click are a person, three are not
-)
+# Different links of one mail within BURST_MS: the pixel and one click are a person, three are not.
+BURST_LINKS = 3
 LINKS_REMEMBERED_MAX = 20  # of a mail: with BURST_LINKS of them the verdict is clear
 HEAD_MS = 60_000  # who asked by HEAD a moment ago fetches next
 MAILS_REMEMBERED_MAX = 20_000  # 20,000 x about 600 bytes = 12 MB; the oldest is forgotten first

@@ -34,9 +34,8 @@ from ingest.reading.sites import SECRET, Credential
 from schemas.consent import encode_signals
 from schemas.event import TEXT_LENGTH_MAX
 
-SIGNED_MS_MAX = (
-    86_400_000  # a day, as long as copies are recognised: a recorded request played again stays a duplicate
-)
+# A day, as long as copies are recognised: a recorded request played again stays a duplicate.
+SIGNED_MS_MAX = 86_400_000
 SIGNED_AHEAD_MS_MAX = 300_000
 WORD_LENGTH_MAX = 200  # characters of a campaign, a category, a reason
 WORDS_MAX = 20  # categories or tags of an event

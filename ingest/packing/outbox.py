@@ -17,9 +17,8 @@ from schemas.topics import RAW, RAW_SIZE_MAX
 OnDelivery = Callable[
     [bool], None
 ]  # True: all in-sync replicas have the pack; False: it may or may not arrive
-QUEUE_KBYTES_MAX = (
-    131_072  # packs the producer holds; beyond it a send fails at once and the pack goes to the spool
-)
+# Packs the producer holds; beyond it a send fails at once and the pack goes to the spool.
+QUEUE_KBYTES_MAX = 131_072
 FATAL_S = 0.5  # between two producers that are broken for good
 GIVE_UP_MS = 10_000  # after it the producer drops a pack; by then it has long been in the spool
 

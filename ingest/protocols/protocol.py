@@ -73,12 +73,10 @@ class Route:
     busy_status: int = 429  # for "too many"; 503 where the client would lose the event on a 429
     bare: bool = True  # also without the prefix
     is_pixel: bool = False  # its GET is a picture
-    oversize_status: int = (
-        413  # for a body that is too large; another where the client would send on 413 for ever
-    )
-    refuse: Refuse | None = (
-        None  # answers a request that `read` never saw; None: the error as JSON, the GIF on a GET
-    )
+    # For a body that is too large; another where the client would send on 413 for ever.
+    oversize_status: int = 413
+    # Answers a request that `read` never saw; None: the error as JSON, the GIF on a GET.
+    refuse: Refuse | None = None
 
 
 def json_answer(content: Any, status: int = 200, headers: HeaderList | None = None) -> Answer:

@@ -19,12 +19,10 @@ from ingest.reading.fields import Rejection, Unacceptable, parse_time
 
 BODY_BYTES_MAX = 5_000_000  # as sent; beyond it 413
 INFLATED_BYTES_MAX = 10_000_000  # after decompression; nothing more is ever inflated
-EVENT_COUNT_MAX = (
-    5_000  # events of one request: 5,000 x 12 µs = 60 ms during which no other request is answered
-)
-LINES_MAX = (
-    200_000  # of a body, empty ones included: more would cost 100 MB before they are counted as events
-)
+# Events of one request: 5,000 x 12 µs = 60 ms during which no other request is answered.
+EVENT_COUNT_MAX = 5_000
+# Of a body, empty ones included: more would cost 100 MB before they are counted as events.
+LINES_MAX = 200_000
 # Commas, colons and opening brackets of a JSON text, those in texts too: a call that nothing else can interrupt makes
 # at most so many values. 200,000 names and their values take 50 ms, 5,000 events may have 40 of them each.
 MARKS_MAX = 400_000
@@ -33,9 +31,8 @@ SCAN_BYTES_MAX = 2_000_000
 SCAN_TOKENS_MAX = 300_000  # 300,000 x 0.2 µs = 60 ms
 
 GZIP_MAGIC = b"\x1f\x8b"
-MEMBERS_MAX = (
-    100  # of a gzip file or of zstd: behind each the rest is copied, 100 x 5 MB = 160 ms beside the loop
-)
+# Of a gzip file or of zstd: behind each the rest is copied, 100 x 5 MB = 160 ms beside the loop.
+MEMBERS_MAX = 100
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_WINDOW_LOG_MAX = 23  # 8 MB, as RFC 8878 recommends: a frame may ask for more memory than its content has
 UNREADABLE = Rejection(

@@ -19,14 +19,12 @@ from ingest.reading.fields import Unacceptable
 
 SMALL_BYTES_MAX = 16_000  # 800 events of 20 bytes x 20 µs = 16 ms
 SMALL_BRACES_MAX = 200  # objects: what a batch says once is repeated in each, 200 x 8 kB
-FLAT_BYTES_MAX = (
-    256_000  # at an endpoint where events share nothing, with at most so many objects: 500 x 12 µs = 6 ms
-)
+# At an endpoint where events share nothing, with at most so many objects: 500 x 12 µs = 6 ms.
+FLAT_BYTES_MAX = 256_000
 FLAT_BRACES_MAX = 500
 PAUSE_EVENTS = 500  # after so many rows others have their turn before the next are put into packs: 500 x 5 µs
-HELD_BYTES_MAX = (
-    100_000_000  # of a network's that wait for their turn; beyond it its next is answered with 503
-)
+# Of a network's that wait for their turn; beyond it its next is answered with 503.
+HELD_BYTES_MAX = 100_000_000
 
 CROWDED = Unacceptable(
     "unavailable",

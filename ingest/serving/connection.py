@@ -375,9 +375,8 @@ class Connection(HttpToolsProtocol):
             return
         if len(self.pipeline) >= PIPELINED_MAX:
             self.cycle.keep_alive = False
-            self._problem = (
-                None  # nothing is wrong: all so far are answered, and the last answer says `close`
-            )
+            # Nothing is wrong: all so far are answered, and the last answer says `close`.
+            self._problem = None
             raise ValueError("pipelined")  # ends the parser
         self._in_message = self._in_head = True
         self._head_bytes = self._head_count = 0

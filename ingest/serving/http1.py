@@ -16,9 +16,8 @@ from ingest.serving.answers import GIF_HEADERS, RETRY, SPOOL_FULL, GifAnswer, He
 HEAD_BYTES_MAX = 131_072  # of a request's line and headers; beyond it 431
 ADDRESS_BYTES_MAX = 65_535  # of the address in that line, which httptools can take apart; the same
 HEADERS_MAX = 100  # the same
-KEPT_HEAD_BYTES_MAX = (
-    4_000  # a head is remembered up to this, and what was read from it: 16,384 x 8 kB = 128 MB
-)
+# A head is remembered up to this, and what was read from it: 16,384 x 8 kB = 128 MB.
+KEPT_HEAD_BYTES_MAX = 4_000
 
 # Header lines and the empty one (RFC 9112, section 5; obsolete folding does not match): all of a request without body.
 _HEAD = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n")

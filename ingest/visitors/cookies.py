@@ -34,9 +34,8 @@ _VALUE = re.compile(
     r"([0-9a-f]{32})\.([0-9a-f]{1,9})\.([0-9a-f]{1,9})\.([nmpa]{1,4})(?:\.([A-Za-z0-9_-]{22}))?"
 )
 VALUE_LENGTH_MAX = 100  # characters; ours have at most 81
-SAME_NAME_MAX = (
-    5  # cookies of one name that are looked at: other hosts of a domain may have set one before ours
-)
+# Cookies of one name that are looked at: other hosts of a domain may have set one before ours.
+SAME_NAME_MAX = 5
 # Visitors named later than this have a signature: unsigned cookies end by themselves, 13 months later.
 UNSIGNED_SINCE_S_MAX = 1_798_761_600  # 2027-01-01
 SIGNATURE_BYTES = 16

@@ -30,9 +30,8 @@ class UsedLinks:
         """Call `forget` before the first use."""
         self._folder = folder
         self._used_max = used_max
-        self._count = (
-            0  # as of the last look, with our own since; the other workers' are known at the next look
-        )
+        # As of the last look, with our own since; the other workers' are known at the next look.
+        self._count = 0
         self._told_at = 0
         self._is_ours = True
 

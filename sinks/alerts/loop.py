@@ -36,13 +36,11 @@ from sinks.alerts.traffic import (
 )
 
 SETTLE_MS = 1_000  # from the last pack seen loaded to the query: one insert feeds several tables, in turn
-CATCH_UP_MINUTES_MAX = (
-    60  # minutes missed while the watcher was down are judged up to here; earlier ones never
-)
+# Minutes missed while the watcher was down are judged up to here; earlier ones never.
+CATCH_UP_MINUTES_MAX = 60
 LATE_MS = 600_000  # a minute still open this long after its end is reported
-SEASON_LOOKS_MAX = (
-    50  # findings a minute that are compared with earlier days; the rest wait for the next minute
-)
+# Findings a minute that are compared with earlier days; the rest wait for the next minute.
+SEASON_LOOKS_MAX = 50
 
 
 class RawTopic(Protocol):

@@ -37,9 +37,8 @@ from sinks.warehouse.client import (
     WarehouseError,
 )
 
-INTENT_AGE_S_MAX: Final = (
-    30.0  # an insert begins within this time of its intent, or the intent is written again
-)
+# An insert begins within this time of its intent, or the intent is written again.
+INTENT_AGE_S_MAX: Final = 30.0
 LINK_OPEN_S_MAX: Final = 60.0
 IDLE_COMMIT_S: Final = 1.0
 PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)  # between tries while something is away; the last one repeats

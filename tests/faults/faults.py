@@ -18,9 +18,8 @@ from tests.platform import Platform, await_that, free_ports
 from tests.processes import edge_workers
 
 Fault = Callable[[Platform, Load, Random], None]
-SESSION_SECONDS_MAX = (
-    40  # a frozen member's partitions are given to another after 6 s; the rest is this machine's load
-)
+# A frozen member's partitions are given to another after 6 s; the rest is this machine's load.
+SESSION_SECONDS_MAX = 40
 
 
 def moment(load: Load, rng: Random) -> None:

@@ -21,9 +21,8 @@ class Limits:
     slot_wait_s_max: float = 5.0  # a query waits so long for a slot before it is told that there is none
     grace_s: float = 5.0  # a reader's statement that outlives its time is given up after so much more
     writer_seconds_max: float = 3600.0
-    lost_s_max: float = (
-        30.0  # a slot that the engine keeps so long after its end is lost: the process restarts
-    )
+    # A slot that the engine keeps so long after its end is lost: the process restarts.
+    lost_s_max: float = 30.0
     connection_count_max: int = 256  # one more takes the place of the one that was silent longest
     head_s_max: float = 10.0  # a request's head comes whole within this time
     idle_s_max: float = 60.0  # a connection may be silent so long between requests
