@@ -19,7 +19,7 @@ from ingest.endpoints.intake import Intake
 from ingest.reading.client import Client
 from ingest.reading.fields import Rejection
 from ingest.reading.parse import parse_event
-from ingest.reading.row import Row
+from ingest.reading.row import SOURCE, Row, with_text
 from ingest.reading.sites import SECRET, Credential, Sites
 from runtime.logs import get_logger
 from schemas.avro_codec import PackError
@@ -34,8 +34,6 @@ PAUSE_S = 0.2  # between two tries while there is no room
 STOP_S_MAX = 3.0  # for the batch in hand
 RESTART_S = 1.0  # after something unforeseen
 ENDPOINT = "direct"
-SOURCE = "direct"
-_SOURCE_AT = 4  # in a row
 
 T = TypeVar("T")
 log = get_logger()
@@ -66,8 +64,7 @@ def read_direct(message: DirectMessage, sites: Sites, now_ms: int) -> Row | Dead
     parsed = parse_event(item, Credential(site, SECRET), Client(), received_at, 0, generated_id)
     if isinstance(parsed, Rejection):
         return Dead(DeadReason.NOT_AN_EVENT, parsed, site)
-    row: Row = (*parsed.row[:_SOURCE_AT], SOURCE, *parsed.row[_SOURCE_AT + 1 :])  # type: ignore[assignment]
-    return row
+    return with_text(parsed.row, SOURCE, "direct")
 
 
 class Direct:

@@ -21,12 +21,12 @@ from ingest.reading.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE
 from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_time
 from ingest.reading.heavy import FLAT_BRACES_MAX, FLAT_BYTES_MAX, PAUSE_EVENTS
 from ingest.reading.parse import parse_event
-from ingest.reading.row import EVENT_ID, Row
+from ingest.reading.row import CONSENT, EVENT_ID, Row
 from ingest.reading.sites import PUBLIC
 from ingest.serving import answers
 from ingest.serving.answers import HeaderList
 from ingest.visitors.crossdomain import Uses
-from ingest.visitors.rules import CONSENT, name_visitor, settle
+from ingest.visitors.rules import name_visitor, settle
 
 CHOICES_MAX = 20  # different ones in a beacon: each is judged, and may set the cookie
 

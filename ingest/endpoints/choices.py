@@ -7,7 +7,7 @@ keyed hash of the visitor and the purposes, as a controller must be able to show
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Any
 
 from ingest.endpoints.intake import Intake
 from ingest.endpoints.linked import arrival
@@ -22,7 +22,7 @@ from ingest.reading.fields import (
     parse_text,
 )
 from ingest.reading.parse import parse_event
-from ingest.reading.row import Row
+from ingest.reading.row import KIND, Row, with_text
 from ingest.reading.sites import PUBLIC
 from ingest.serving import answers
 from ingest.serving.answers import HeaderList
@@ -31,7 +31,6 @@ from ingest.visitors.rules import Settled, decide_choice, host_of, name_visitor,
 from schemas.consent import SIGNALS, Basis, Purpose
 from schemas.event import CONSENT_CHOICE, SYSTEM, Flag
 
-KIND: Literal[3] = 3  # its place in a row
 FORWARDED = ("url", "ts", "sent_at", "visitor_id", "user_id", *SIGNALS)  # into the event as they are
 OPTED_OUT = int(Flag.GPC | Flag.DNT)
 
@@ -110,7 +109,7 @@ class ChoiceEndpoint(PageEndpoint):
         parsed = parse_event(event, request.credential, request.client, request.now_ms, 0, proof)
         if isinstance(parsed, Rejection):
             raise Unacceptable(*parsed)
-        row: Row = (*parsed.row[:KIND], SYSTEM, *parsed.row[KIND + 1 :])  # type: ignore[assignment]  # as long as before
+        row = with_text(parsed.row, KIND, SYSTEM)
         visit = request.rules.read_visit(request.cookies, request.now_ms // 1000)
         return name_visitor(row, settled.visitor or (visit.visitor if visit else ""))
 

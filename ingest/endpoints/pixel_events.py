@@ -23,6 +23,7 @@ from ingest.reading.fields import Rejection, Unacceptable
 from ingest.reading.heavy import PAUSE_EVENTS, Turn
 from ingest.reading.parse import Parsed, parse_event
 from ingest.reading.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
+from ingest.reading.row import EVENT_ID
 from ingest.reading.signature import HEADER as SIGNATURE
 from ingest.reading.signature import generated_id
 from ingest.reading.sites import Credential
@@ -234,7 +235,7 @@ class EventsEndpoint:
                 if foreign
                 else intake.packer.add(row, patient=post.patient)
             )
-            result = {"id": row[0], "status": "accepted"}
+            result = {"id": row[EVENT_ID], "status": "accepted"}
             if warning:
                 result["detail"] = warning
             results.append(result)

@@ -13,9 +13,9 @@ from hashlib import blake2b
 from typing import Final, Protocol, TypeAlias
 
 from ingest.reading.fields import LANGUAGE_LENGTH_MAX, TRUSTED_AHEAD_MS_MAX, TRUSTED_TIME_MS_MIN
-from ingest.reading.row import Row
+from ingest.reading.row import PROTOCOL, Row, build_row, with_text
 from ingest.reading.sites import SECRET
-from schemas.event import EVENT_FIELDS, EVENT_ID_LENGTH_MAX, TEXT_LENGTH_MAX
+from schemas.event import EVENT_ID_LENGTH_MAX, TEXT_LENGTH_MAX
 
 NAME = "request"
 SOURCE = "log"
@@ -34,7 +34,6 @@ _VHOST = re.compile(r"([^\s:]+)(?::(\d{1,5}))? ")  # what stands before a line o
 _MONTHS = dict(Jan=1, Feb=2, Mar=3, Apr=4, May=5, Jun=6, Jul=7, Aug=8, Sep=9, Oct=10, Nov=11, Dec=12)  # noqa: C408
 _TIME = re.compile(r"(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})", re.ASCII)
 _PAGE_ENDINGS = frozenset({"html", "htm", "xhtml", "shtml", "php", "asp", "aspx", "jsp", "cfm"})
-_PROTOCOL = EVENT_FIELDS.index("protocol")
 _USUAL_PORTS = ("", "80", "443")
 _HOSTS_MAX = 10_000  # virtual hosts whose readers are kept
 _MINUTES_MAX = 20_000  # remembered minutes: two weeks of a log, about 2 MB
@@ -112,7 +111,7 @@ def request_row(
     """
     if not TRUSTED_TIME_MS_MIN <= occurred_at <= now_ms + TRUSTED_AHEAD_MS_MAX:
         return None
-    return (
+    return build_row(
         event_id,
         site,
         NAME,
@@ -121,24 +120,24 @@ def request_row(
         protocol,
         SECRET,
         occurred_at,
-        0,
+        0,  # sent_at
         now_ms,
         ip[:EVENT_ID_LENGTH_MAX],
         user_agent[:TEXT_LENGTH_MAX],
         language[:LANGUAGE_LENGTH_MAX],
         url[:TEXT_LENGTH_MAX],
         referrer[:TEXT_LENGTH_MAX],
-        "",
-        "",
+        "",  # title
+        "",  # visitor_id
         user_id[:EVENT_ID_LENGTH_MAX],
-        "",
-        "",
+        "",  # session_id
+        "",  # consent
         flags,
-        "",
-        "",
-        "",
-        0,
-        "",
+        "",  # screen
+        "",  # viewport
+        "",  # timezone
+        0,  # value_e4
+        "",  # currency
         _properties(status, method, size),
     )
 
@@ -167,7 +166,7 @@ class CombinedFormat:
             return None
         if method is None:
             method, path = split_request(request)
-        return (
+        return build_row(
             event_id,
             self._site,
             NAME,
@@ -176,24 +175,24 @@ class CombinedFormat:
             "combined",
             SECRET,  # an operator's own file: its times and addresses are taken as they are
             occurred_at,
-            0,
+            0,  # sent_at
             self.now_ms,
             "" if ip == "-" else ip[:EVENT_ID_LENGTH_MAX],
             "" if agent == "-" else agent[:TEXT_LENGTH_MAX],
-            "",
+            "",  # language
             (self.prefix + path)[:TEXT_LENGTH_MAX] if path else "",
             "" if referrer == "-" else referrer[:TEXT_LENGTH_MAX],
-            "",
-            "",
+            "",  # title
+            "",  # visitor_id
             "" if user == "-" else user[:EVENT_ID_LENGTH_MAX],
-            "",
-            "",
-            0,
-            "",
-            "",
-            "",
-            0,
-            "",
+            "",  # session_id
+            "",  # consent
+            0,  # flags
+            "",  # screen
+            "",  # viewport
+            "",  # timezone
+            0,  # value_e4
+            "",  # currency
             _properties(status, method, size),
         )
 
@@ -260,7 +259,7 @@ class VhostFormat:
         if found is None:
             return None
         row = self._reader(found[1], found[2] or "")(rest, event_id)
-        return None if row is None else (*row[:_PROTOCOL], "vhost_combined", *row[_PROTOCOL + 1 :])  # type: ignore[return-value]
+        return None if row is None else with_text(row, PROTOCOL, "vhost_combined")
 
     def _reader(self, host: str, port: str) -> CombinedFormat:
         scheme = "http" if port in ("80", "8080") else "https"

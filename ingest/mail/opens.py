@@ -19,7 +19,7 @@ from ua_parser_rs import UserAgentExtractor
 
 from ingest.mail.links import CLICK, MailLink
 from ingest.reading.fields import parse_signals
-from ingest.reading.row import Row
+from ingest.reading.row import Row, build_row
 from runtime.config import Config
 from runtime.secrets import Secrets
 from schemas.event import Flag
@@ -145,34 +145,22 @@ def make_mail_row(
     """
     payload = [link.kind, link.site, link.message, link.recipient, str(link.sent_at), target, *judgement]
     properties = {"message": link.message, "verdict": judgement.verdict, "reason": judgement.reason}
-    return (
-        content_id(key, [one.encode() for one in payload]),
-        link.site,
-        NAMES[link.kind],
-        KIND,
-        SOURCE,
-        "native",
-        trust,
-        0,
-        0,
-        now_ms,
-        "",
-        "",
-        "",
-        target,
-        "",
-        "",
-        "",
-        link.recipient,
-        "",
-        parse_signals({"consent": link.consent}),
-        flags | verdict_flags(judgement.verdict),
-        "",
-        "",
-        "",
-        0,
-        "",
-        orjson.dumps(properties).decode(),
+    return build_row(
+        event_id=content_id(key, [one.encode() for one in payload]),
+        site=link.site,
+        name=NAMES[link.kind],
+        kind=KIND,
+        source=SOURCE,
+        protocol="native",
+        trust=trust,
+        occurred_at=0,
+        sent_at=0,
+        received_at=now_ms,
+        url=target,
+        user_id=link.recipient,
+        consent=parse_signals({"consent": link.consent}),
+        flags=flags | verdict_flags(judgement.verdict),
+        properties=orjson.dumps(properties).decode(),
     )
 
 

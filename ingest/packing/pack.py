@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from ingest.reading.row import RECEIVED_AT, SITE, Row
-from schemas.event import EVENT_FIELDS
+from ingest.reading.row import RECEIVED_AT, SITE, Row, to_columns
 from schemas.pack import Refusal, encode_raw_pack
 from schemas.ring import Key
 from schemas.seal import Accepted, seal_pack
@@ -38,8 +37,7 @@ def close_pack(
     """Encode and seal. Medians of 301: 0.86 ms for 500 events of mixed traffic, 1.7 µs each, and 0.10 ms for 30;
     pixels of one page, with most columns of one value, 0.46 ms for 500 and 0.08 ms for 30.
     """
-    columns = dict(zip(EVENT_FIELDS, zip(*rows, strict=True), strict=True)) if rows else {}
-    body = encode_raw_pack(edge, columns, len(rows), refusals)
+    body = encode_raw_pack(edge, to_columns(rows), len(rows), refusals)
     message = seal_pack(body, key, pack_id=pack_id, nonce=nonce, accepted=count_accepted(rows))
     return Pack(pack_id, partition, len(rows), message)
 

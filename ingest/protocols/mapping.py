@@ -23,7 +23,7 @@ from ingest.reading.fields import (
     parse_value,
     refuse_fingerprinting,
 )
-from ingest.reading.row import Row, check_properties_size
+from ingest.reading.row import Row, build_row, check_properties_size
 from ingest.reading.sites import SECRET, Credential
 from schemas.event import PROPERTIES_SIZE_MAX, TEXT_LENGTH_MAX, Flag
 
@@ -76,7 +76,7 @@ def make_row(
     if secret and claimed:
         check_trusted_time(claimed, ask.now_ms, "timestamp")
     agent = parse_text(user_agent, "user_agent", TEXT_LENGTH_MAX)
-    return (
+    return build_row(
         row_id,
         credential.site,
         event_name,

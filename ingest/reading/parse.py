@@ -26,7 +26,7 @@ from ingest.reading.fields import (
     parse_value,
     refuse_fingerprinting,
 )
-from ingest.reading.row import Row, check_properties_size
+from ingest.reading.row import Row, build_row, check_properties_size
 from ingest.reading.sites import SECRET, Credential
 from schemas.consent import UNDECODED_SIGNALS
 from schemas.event import PROPERTIES_SIZE_MAX, TEXT_LENGTH_MAX, Flag
@@ -136,7 +136,7 @@ def _parse(
         language = ""
     if context:
         language = parse_text(context.get("language"), "context.language", LANGUAGE_LENGTH_MAX) or language
-    row = (
+    row = build_row(
         event_id,
         credential.site,
         name,

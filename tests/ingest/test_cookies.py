@@ -1,12 +1,10 @@
 """The first-party cookie and who gets one: with a person's own choice, and with nothing less."""
 
-from typing import get_args
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.reading.row import Row
+from ingest.reading.row import VISITOR_ID
 from ingest.visitors import rules as visitors
 from ingest.visitors.cookies import (
     COOKIE_SECONDS_MAX,
@@ -18,8 +16,6 @@ from ingest.visitors.cookies import (
     set_cookie,
 )
 from ingest.visitors.rules import (
-    CONSENT,
-    VISITOR,
     cookies_of,
     host_of,
     resolve_visitor,
@@ -28,7 +24,6 @@ from ingest.visitors.rules import (
 )
 from runtime.config import parse_config
 from schemas.consent import Purpose
-from schemas.event import EVENT_FIELDS
 from tests.ingest.builders import row
 
 NOW_S = 1_763_800_000
@@ -145,18 +140,16 @@ def test_a_site_for_children_names_nobody_whatever_was_said() -> None:
 
 
 def test_a_endpoint_that_makes_no_visitors_reads_the_cookie_and_ends_it() -> None:
-    assert (EVENT_FIELDS.index("visitor_id"), EVENT_FIELDS.index("consent")) == (VISITOR, CONSENT)
-    assert get_args(Row)[VISITOR] is str
     named, headers = resolve_visitor(DEMO, row(consent="consent=all"), sent_back(), NOW_MS)
-    assert (named[VISITOR], headers) == (VISIT.visitor, [])
-    assert resolve_visitor(DEMO, row(consent="consent=all"), b"", NOW_MS)[0][VISITOR] == ""
+    assert (named[VISITOR_ID], headers) == (VISIT.visitor, [])
+    assert resolve_visitor(DEMO, row(consent="consent=all"), b"", NOW_MS)[0][VISITOR_ID] == ""
     own = row(consent="consent=all", visitor_id="own")
-    assert resolve_visitor(DEMO, own, sent_back(), NOW_MS)[0][VISITOR] == "own"
+    assert resolve_visitor(DEMO, own, sent_back(), NOW_MS)[0][VISITOR_ID] == "own"
     assert resolve_visitor(DEMO, row(consent="consent=none", visitor_id="own"), sent_back(), NOW_MS)[1] == [
         (b"set-cookie", delete_cookie(sent_back(), "demo"))
     ]
     denied, headers = resolve_visitor(DEMO, row(consent="consent=none"), sent_back(), NOW_MS)
-    assert (denied[VISITOR], headers) == ("", [(b"set-cookie", delete_cookie(sent_back(), "demo"))])
+    assert (denied[VISITOR_ID], headers) == ("", [(b"set-cookie", delete_cookie(sent_back(), "demo"))])
 
 
 def test_only_short_choices_are_remembered() -> None:
