@@ -418,7 +418,7 @@ AMBIGUOUS = {  # header lines, body -> what the refusal names
 }
 
 
-@pytest.mark.parametrize("short_way", [True, False])
+@pytest.mark.parametrize("fast_path", [True, False])
 @pytest.mark.parametrize("name", AMBIGUOUS)
 def test_a_head_that_says_two_things_is_refused_by_the_header_it_says_them_in(
     name: str, fast_path: bool
@@ -439,7 +439,7 @@ def test_a_head_that_says_two_things_is_refused_by_the_header_it_says_them_in(
     run(journey)
 
 
-@pytest.mark.parametrize("short_way", [True, False])
+@pytest.mark.parametrize("fast_path", [True, False])
 @pytest.mark.parametrize(
     "header",
     [

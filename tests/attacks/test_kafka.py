@@ -175,11 +175,11 @@ def test_a_rule_that_is_not_on_the_list_goes_with_the_next_start(broker: Alone) 
 
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd", "snappy"])
-@pytest.mark.parametrize("letter", [b"a", b"\0"])
+@pytest.mark.parametrize("filler", [b"a", b"\0"])
 def test_a_message_that_is_small_only_while_compressed_is_refused(
-    broker: Alone, codec: str, dead_letter: bytes
+    broker: Alone, codec: str, filler: bytes
 ) -> None:
-    bomb = dead_letter * (60_000_000 if codec != "snappy" else 10_000_000)
+    bomb = filler * (60_000_000 if codec != "snappy" else 10_000_000)
     options = {
         "compression.type": codec,
         "message.max.bytes": 100_000_000,

@@ -171,7 +171,7 @@ def test_a_signal_nobody_decodes_yet_never_gives_more(name: str, value: object) 
 
 
 @pytest.mark.parametrize(
-    "said",
+    "payload",
     [
         {"consent": {"x" * 2_000_000: True}},
         {"consent": {str(n): True for n in range(100_000)}},

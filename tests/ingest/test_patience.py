@@ -27,7 +27,7 @@ async def rows_in_packs(stage: Stage, count: int) -> None:
 
 
 @pytest.mark.parametrize("request_bytes", [HIT, POSTED], ids=["pixel", "event"])
-@pytest.mark.parametrize("short_way", [True, False])
+@pytest.mark.parametrize("fast_path", [True, False])
 def test_the_first_request_of_a_connection_may_wait_and_one_right_after_an_answer_may_not(
     request_bytes: bytes, fast_path: bool
 ) -> None:

@@ -123,7 +123,7 @@ def test_no_name_of_a_site_is_the_bucket_of_another_ones_secret_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "proxies", "ip"),
+    ("payload", "proxies", "ip"),
     [
         ("for=198.51.100.1", 1, "198.51.100.1"),
         ('for=1.1.1.1, For="[2001:db8::7]:4711";proto=https', 1, "2001:db8::7"),

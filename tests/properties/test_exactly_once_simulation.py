@@ -23,7 +23,7 @@ from schemas.topics import CLEAN, RAW
 from streams.partition import chain as chain_module
 from streams.partition import recovery as recovery_module
 from streams.partition.chain import Chain, Fenced
-from streams.partition.deduplication import Memory
+from streams.partition.deduplication import Deduplication
 from streams.partition.raw_view import RawView
 from streams.partition.recovery import Watch, recover_log
 from streams.partition.store import Mark
@@ -155,7 +155,7 @@ class Writer:
     producer: deque[CleanHead] = field(default_factory=deque)  # handed over, not yet in the log
     reports: deque[int] = field(default_factory=deque)  # clean offsets the worker has not heard of yet
     chain: Chain[None] | None = None
-    memory: Memory | None = None
+    memory: Deduplication | None = None
 
     def open(self) -> None:
         """Read the tail under a new name, once all that was sent has landed or is lost."""
@@ -181,7 +181,7 @@ class Writer:
             recovered.next_raw,
             recovered.next_clean,
         )
-        self.memory = Memory(seen)
+        self.memory = Deduplication(seen)
 
     def decide(self) -> None:
         """Decide the next raw pack with the choices and rules of this moment."""
@@ -210,7 +210,7 @@ class Writer:
         self.producer.append(head)
         return None
 
-    def _outcomes(self, memory: Memory, message: Message, now_ms: int) -> Outcomes:
+    def _outcomes(self, memory: Deduplication, message: Message, now_ms: int) -> Outcomes:
         stored = memory.look_up(message.keys, now_ms)
         own: set[bytes] = set()
         outcomes = []
@@ -380,7 +380,7 @@ def _confirm_anything(self: Chain[Any], clean_offset: int) -> Any:
         (Bounds, "_first_behind", lambda self, follows, offset, seen_at: offset),
         (Chain, "confirm", _confirm_anything),
         (recovery_module, "next_raw_after", lambda *of: max(0, chain_module.next_raw_after(*of) - 1)),
-        (Memory, "hold", lambda self, head, entries: self._entries.update(entries)),
+        (Deduplication, "hold", lambda self, head, entries: self._entries.update(entries)),
         (InMemoryStore, "look_up", lambda self, keys, now_ms: [None] * len(keys)),
         (Writer, "lose_sends", lambda self: self.producer.clear()),
     ],
