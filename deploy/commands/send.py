@@ -56,7 +56,7 @@ def _properties(pairs: list[str]) -> dict[str, str]:
 
 
 def _post(event: dict[str, Any], site: str, public: bool) -> dict[str, Any]:
-    import httpx
+    import httpx2
 
     from runtime.config import ConfigError, parse_config
     from runtime.secrets import SecretsError, parse_secrets
@@ -84,14 +84,14 @@ def _post(event: dict[str, Any], site: str, public: bool) -> dict[str, Any]:
             f"The site {site} has no secret key.", "Send with --public, or give it one in secrets.toml."
         )
     try:
-        answer = httpx.post(
+        answer = httpx2.post(
             f"{settings.edge_url}/v1/events",
             json=event,
             headers={"Authorization": f"Bearer {key}"},
             timeout=ANSWER_S_MAX,
             verify=False,  # the certificate names the site's host, and this is the edge on this machine
         )
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise UserError(
             f"The edge does not answer on {settings.edge_url} ({type(error).__name__}).",
             "Start the platform: fairpixel up",

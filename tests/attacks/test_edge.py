@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 import psutil
 import pytest
@@ -249,7 +249,7 @@ def test_another_machine_sees_no_numbers_but_at_the_port_of_their_own(
 ) -> None:
     edge, own = with_own_port
     bare = {"status": "ready"}
-    with httpx.Client(transport=httpx.HTTPTransport(local_address=_own_address())) as elsewhere:
+    with httpx2.Client(transport=httpx2.HTTPTransport(local_address=_own_address())) as elsewhere:
         here = f"http://127.0.0.1:{edge.port}"
         assert elsewhere.get(f"{here}/metrics").status_code == 403
         assert elsewhere.get(f"{here}/readyz").json() == elsewhere.get(f"{here}/sink-health").json() == bare

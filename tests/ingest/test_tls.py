@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -70,14 +70,14 @@ def test_the_edge_serves_https_and_no_version_below_the_lowest(tmp_path: Path) -
     edge = SecureEdge(tmp_path, f"127.0.0.1:{free_port()}", env=env)
     trusting = ssl.create_default_context(cafile=str(cert))
     with edge:
-        answer = httpx.get(f"https://localhost:{edge.port}/p.gif?k=demo", verify=trusting)
+        answer = httpx2.get(f"https://localhost:{edge.port}/p.gif?k=demo", verify=trusting)
         assert (answer.status_code, len(answer.content)) == (200, 43)
         trusting.maximum_version = ssl.TLSVersion.TLSv1_2
         with pytest.raises(ssl.SSLError), socket.create_connection(("127.0.0.1", edge.port)) as one:
             trusting.wrap_socket(one, server_hostname="localhost")
         silent = socket.create_connection(("127.0.0.1", edge.port))  # never begins its handshake
         trusting.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
-        assert httpx.get(f"https://localhost:{edge.port}/healthz", verify=trusting).status_code == 200
+        assert httpx2.get(f"https://localhost:{edge.port}/healthz", verify=trusting).status_code == 200
         silent.settimeout(20)
         assert silent.recv(1) == b"", "and is cut off within the time a header may take"
         silent.close()
