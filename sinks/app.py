@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from runtime.health_server import Answer, serve_health
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.logs import get_logger
 from runtime.secrets import parse_secrets
@@ -32,7 +33,6 @@ from sinks.loader.kafka.raw_log import KafkaRaw
 from sinks.loader.kafka.topic_ends import KafkaTopicEnds
 from sinks.loader.loader import LINK_OPEN_S_MAX, Loader
 from sinks.loader.watchdog import Watchdog
-from sinks.pages import Answer, serve_pages
 from sinks.settings import SinksSettings
 from sinks.warehouse.client import HttpWarehouse, WarehouseError
 from sinks.warehouse.migrate import migrate, read_migrations
@@ -47,7 +47,7 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
     warehouse = connect_warehouse(platform)
     kafka = find_access(platform, "sinks")
     health = Health()
-    server = serve_pages(platform.sinks_port, health.healthz, health.readyz, health.render_metrics)
+    server = serve_health(platform.sinks_port, health.healthz, health.readyz, health.render_metrics)
     inbox: KafkaInbox | None = None
     folder = platform.data / "sinks" / "attempts"
     starts = Attempts(folder / "starts", settings.group)

@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from prometheus_client import generate_latest
+
+from runtime.health_server import serve_health
 from runtime.kafka_access import find_access
 from runtime.logs import get_logger
 from runtime.settings import PlatformSettings
 from schemas.topics import RAW
 from streams import measures
 from streams.fault import end_process, where
-from streams.health import serve_health
 from streams.kafka.consumer_lag import KafkaConsumerLag
 from streams.kafka.faust_app import build_app, end_if_crashed
 from streams.kafka.log_reader import KafkaLogReader
@@ -114,7 +116,12 @@ async def run(settings: PlatformSettings, streams: StreamsSettings, identity_sec
     watchdog = Watchdog(
         KafkaConsumerLag(kafka), worker, streams.stuck_seconds_max, end_process, measures.CONSUMER_LAG.set
     )
-    serve_health(settings.streams_port, watchdog.health)
+    serve_health(
+        settings.streams_port,
+        lambda: watchdog.health().healthz(),
+        lambda: watchdog.health().readyz(),
+        generate_latest,
+    )
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

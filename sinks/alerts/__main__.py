@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any
 
+from runtime.health_server import serve_health
 from runtime.kafka_access import find_access
 from runtime.logs import configure_logs, get_logger
 from runtime.secrets import SecretsError, parse_secrets
@@ -18,7 +19,6 @@ from sinks.alerts.health import Health
 from sinks.alerts.loop import Watcher
 from sinks.alerts.outside import HttpEdge, KafkaRawTopic
 from sinks.alerts.store import Store
-from sinks.pages import serve_pages
 from sinks.warehouse.client import HttpWarehouse, WarehouseError
 
 PAUSE_SECONDS = 0.3
@@ -51,7 +51,7 @@ def main() -> int:
     store = Store(HttpWarehouse(settings.warehouse_url, settings.clickhouse_user, password))
     watcher = Watcher(store, topic, HttpEdge(settings.edge_url), hooks, tell)
     try:
-        server = serve_pages(settings.alerts_port, health.healthz, health.readyz, health.render_metrics)
+        server = serve_health(settings.alerts_port, health.healthz, health.readyz, health.render_metrics)
     except OSError:
         log.error("port_taken", port=settings.alerts_port, setting="FAIRPIXEL_ALERTS_PORT")
         return 2

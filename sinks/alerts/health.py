@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from runtime.health_server import Answer
 from schemas.metrics import ALERTS_JUDGED_AGE, ALERTS_OPEN, ALERTS_SENT
 from sinks.alerts.loop import Standing
 from sinks.alerts.rules import MINUTE
-from sinks.pages import Answer
 
 STUCK_MS = 90_000  # a loop that came round no more for this long is unhealthy, and is restarted
 

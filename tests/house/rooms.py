@@ -7,7 +7,8 @@ FILES_MAX = 14  # of a room, golden data aside
 # A room may import those before it. A name is a folder, or a file in the program's own folder.
 ORDER: dict[str, tuple[str, ...]] = {
     "runtime": (
-        "errors", "settings", "config", "secrets", "logs", "live_file", "keyring", "kafka_access", "trace",
+        "errors", "settings", "config", "secrets", "logs", "live_file", "keyring", "health_server",
+        "kafka_access", "trace",
     ),
     "ingest": (
         "reading", "visitors", "operation", "settings", "counts", "serving", "packing", "protocols", "mail",
@@ -17,7 +18,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "fault", "columns", "rules", "steps", "pipeline", "measures", "decide", "settings", "policy",
         "kafka", "partition", "health", "watchdog", "app", "__main__",
     ),
-    "sinks": ("settings", "warehouse", "loader", "pages", "alerts", "app", "__main__"),
+    "sinks": ("settings", "warehouse", "loader", "alerts", "app", "__main__"),
 }  # fmt: skip
 
 # Who imports the clients of the outside world, by the client's top-level package; nobody else may, nor in a function.
