@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
+import sys
 import tomllib
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ import yaml
 from jsonschema.validators import validator_for
 
 from tests.house.tables import ROOT
+from tests.house.test_imports import PACKAGES, imports
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SCHEMAS = {".github/workflows/ci.yml": "github-workflows", ".github/dependabot.yml": "dependabot"}
@@ -27,6 +32,39 @@ def test_every_package_carries_its_types() -> None:
     for package in PROJECT["tool"]["mypy"]["packages"]:
         assert (ROOT / package / "py.typed").is_file(), f"{package} has no py.typed"
     assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"]["*"]
+
+
+def canonical(requirement: str) -> str:
+    """The name of a distribution, without its extras, marker or version, as indexes compare it."""
+    name = re.match(r"[\w.-]+", requirement)
+    assert name is not None
+    return re.sub(r"[-_.]+", "-", name[0]).lower()
+
+
+def distributions_imported(paths: Iterable[Path]) -> set[str]:
+    """What has to be installed for all imports of these files, at any depth of their code."""
+    names = {name for path in paths for name in imports(path)} - set(PACKAGES) - sys.stdlib_module_names
+    owners = packages_distributions()
+    # chdb-core, which chdb installs, owns the package of the same name too.
+    return {canonical(owner) for name in names for owner in owners.get(name, [])} - {"chdb-core"}
+
+
+def test_what_programs_import_is_declared_and_nothing_else_is() -> None:
+    declared = {canonical(one) for one in PROJECT["project"]["dependencies"]}
+    if sys.version_info >= (3, 14):
+        declared.remove("backports-zstd")  # part of Python from there on
+    paths = [path for package in set(PACKAGES) - {"tests"} for path in (ROOT / package).rglob("*.py")]
+    assert distributions_imported(paths) == declared
+
+
+def test_what_tests_import_is_declared() -> None:
+    project = PROJECT["project"]
+    declared = {
+        canonical(one) for one in [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    }
+    # Drivers of other systems' clients run with what they install themselves.
+    paths = [path for path in (ROOT / "tests").rglob("*.py") if path.parent.name != "drivers"]
+    assert distributions_imported(paths) - declared == set()
 
 
 def test_the_license_is_the_one_the_project_names() -> None:
