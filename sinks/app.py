@@ -17,6 +17,7 @@ from runtime.kafka_access import KafkaAccess, find_access
 from runtime.logs import get_logger
 from runtime.secrets import parse_secrets
 from runtime.settings import PlatformSettings
+from runtime.watchdog import end_process
 from schemas.metrics import (
     SINKS_BLOCKS,
     SINKS_CONSUMER_LAG,
@@ -68,7 +69,7 @@ def run(platform: PlatformSettings, settings: SinksSettings, stop: threading.Eve
         watchdog = Watchdog(loader, KafkaTopicEnds(kafka, CLEAN), inbox.topic_id, _end_process)
         health.watch(loader, inbox, watchdog)
         inbox.subscribe(loader)
-        threading.Thread(target=watchdog.run, name="watchdog", args=(stop,), daemon=True).start()
+        watchdog.start(stop)
         log.info("loader_started", group=settings.group)
         started = time.monotonic()
         starts.begin(0)
@@ -99,8 +100,7 @@ def _is_unlucky(starts: Attempts) -> bool:
 
 
 def _end_process(reason: str) -> None:
-    log.error("loader_ends_itself", reason=reason)
-    os._exit(1)
+    end_process("loader_ends_itself", reason=reason)
 
 
 def connect_warehouse(platform: PlatformSettings) -> HttpWarehouse:

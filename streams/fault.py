@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import traceback
 from pathlib import Path
 
-from runtime.logs import get_logger
+from runtime import watchdog
 
 
 class BrokenDependency(Exception):
@@ -23,6 +21,4 @@ def where(error: BaseException) -> str:
 
 def end_process(reason: str) -> None:
     """Broken infrastructure ends the worker at once: nothing unfinished may be acknowledged on the way out."""
-    get_logger().error("worker_ends", reason=reason, advice="the supervisor starts it again")
-    sys.stderr.flush()
-    os._exit(1)
+    watchdog.end_process("worker_ends", reason=reason, advice="the supervisor starts it again")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from runtime.watchdog import Standstill, WatchThread
 from streams.health import Health
 from streams.kafka.unavailable import KafkaUnavailable
 from streams.partition.refusals import REFUSALS
 
 LOOK_EVERY_SECONDS = 1.0
-UNSEEN_SECONDS_MAX = 60.0  # librdkafka does not keep every time limit: a look may never end
 
 
 class Work(Protocol):
@@ -48,23 +47,22 @@ class ConsumerLag(Protocol):
         ...
 
 
-@dataclass(slots=True)
 class Patience:
-    """How long nothing has happened while something should have (pure; times in seconds)."""
+    """How long nothing was decided while packs waited (pure; times in seconds)."""
 
-    stuck_seconds_max: float
-    since: float
-    progress: int = -1
+    def __init__(self, stuck_seconds_max: float, since: float) -> None:
+        self._standstill = Standstill(stuck_seconds_max, since)
+        self._progress = -1
 
     def is_over(self, now: float, progress: int, consumer_lag: int | None) -> bool:
         """consumer_lag: packs that wait; None: Kafka does not answer, which nobody here can help."""
-        if progress != self.progress or not consumer_lag:
-            self.progress, self.since = progress, now
-        return now - self.since > self.stuck_seconds_max
+        moved = progress != self._progress or not consumer_lag
+        self._progress = progress
+        return self._standstill.is_over(now, moved)
 
 
 class Watchdog:
-    """A thread that measures the consumer lag, keeps the health page true and gives up on a silent worker."""
+    """Measures the consumer lag, keeps the health page true and gives up on a silent worker."""
 
     def __init__(
         self, kafka: ConsumerLag, work: Work, stuck_seconds_max: float, give_up: Callable[[str], None],
@@ -72,17 +70,17 @@ class Watchdog:
     ) -> None:  # fmt: skip
         self._kafka = kafka
         self._work = work
-        self._give_up = give_up
+        self._stuck_seconds_max = stuck_seconds_max
         self._on_consumer_lag = on_consumer_lag
         self._patience = Patience(stuck_seconds_max, time.monotonic())
         self._health = Health("starting", 0, False)
-        self._looked_at = time.monotonic()
         self._clean_end = -1
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        self._thread = WatchThread(self._look, give_up, LOOK_EVERY_SECONDS)
+        self._thread.start(threading.Event())  # it looks until the process ends
 
     def health(self) -> Health:
         """How the worker was at the last look, about a second ago; stuck when the watchdog itself looks no more."""
-        if time.monotonic() - self._looked_at > UNSEEN_SECONDS_MAX:
+        if self._thread.is_blind:
             return self._health._replace(status="stuck", ready=False)
         told = REFUSALS.told
         if told:
@@ -90,29 +88,18 @@ class Watchdog:
             return self._health._replace(status=status, detail=told)
         return self._health
 
-    def _watch(self) -> None:
-        while True:
-            started = self._looked_at = time.monotonic()
-            consumer_lag = self._consumer_lag()
-            over = self._patience.is_over(time.monotonic(), self._work.progress(), consumer_lag)
-            ready = self._work.ready()
-            status = (
-                "stuck"
-                if over
-                else "waiting_for_kafka"
-                if consumer_lag is None
-                else "ok"
-                if ready
-                else "starting"
-            )
-            consumer_lag_now = self._health.consumer_lag if consumer_lag is None else consumer_lag
-            self._health = Health(status, consumer_lag_now, ready, len(self._work.next_raw()))
-            self._on_consumer_lag(self._health.consumer_lag)
-            if over:
-                self._give_up(
-                    f"nothing decided for {self._patience.stuck_seconds_max:.0f} s with {consumer_lag} packs waiting"
-                )
-            time.sleep(max(0.0, LOOK_EVERY_SECONDS - (time.monotonic() - started)))
+    def _look(self) -> str:
+        """The reason to end the worker, or nothing."""
+        consumer_lag = self._consumer_lag()
+        over = self._patience.is_over(time.monotonic(), self._work.progress(), consumer_lag)
+        ready = self._work.ready()
+        status = _status(over, consumer_lag, ready)
+        consumer_lag_now = self._health.consumer_lag if consumer_lag is None else consumer_lag
+        self._health = Health(status, consumer_lag_now, ready, len(self._work.next_raw()))
+        self._on_consumer_lag(consumer_lag_now)
+        if over:
+            return f"nothing decided for {self._stuck_seconds_max:.0f} s with {consumer_lag} packs waiting"
+        return ""
 
     def _consumer_lag(self) -> int | None:
         """Packs waiting on our partitions; None: Kafka does not answer."""
@@ -129,3 +116,11 @@ class Watchdog:
         end = self._kafka.clean_end()
         moved, self._clean_end = end != self._clean_end, end
         return 0 if moved else self._kafka.behind_group()
+
+
+def _status(over: bool, consumer_lag: int | None, ready: bool) -> str:
+    if over:
+        return "stuck"
+    if consumer_lag is None:
+        return "waiting_for_kafka"
+    return "ok" if ready else "starting"

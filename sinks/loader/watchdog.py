@@ -8,18 +8,16 @@ client would hang as well.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from runtime.watchdog import Standstill, WatchThread
 from sinks.loader.kafka.inbox import InboxAway
 
 LOOK_EVERY_S = 2.0
 STALL_S_MAX = 20.0  # packs wait and none is loaded, though nothing is waited for
 CALL_S_MAX = 60.0  # the loader's longest calls are `committed`, 50 s, and an insert with its position, 46 s
 TOPIC_LOOKS = 15  # every so many looks: is it still the same topic?
-UNSEEN_S_MAX = 60.0  # a watchdog that looked no more for so long hangs itself
 
 
 class Look(NamedTuple):
@@ -31,26 +29,27 @@ class Look(NamedTuple):
     consumer_lag: int | None  # clean packs that wait on our partitions; None: Kafka does not answer
 
 
-@dataclass(slots=True)
 class Patience:
     """How long nothing has moved (pure). Looks are counted, not seconds: a process that was frozen stood not still."""
 
-    hung: int = 0  # looks since the last turn
-    still: int = 0  # looks since a pack was loaded or nothing had to be
-    _turns: int = -1
-    _offsets: dict[int, int] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._counted_s = 0.0
+        self._hung = Standstill(CALL_S_MAX)  # since the last turn
+        self._still = Standstill(STALL_S_MAX)  # since a pack was loaded or nothing had to be
+        self._turns = -1
+        self._offsets: dict[int, int] = {}
 
     def judge(self, look: Look) -> str:
         """The reason to end the process, or nothing."""
-        self.hung = self.hung + 1 if look.turns == self._turns else 0
-        moved = look.offsets != self._offsets or not look.offsets
+        self._counted_s += LOOK_EVERY_S
+        turned = look.turns != self._turns
+        loaded = look.offsets != self._offsets or not look.offsets
         self._turns, self._offsets = look.turns, dict(look.offsets)
-        self.still = 0 if moved or look.waits or not look.consumer_lag else self.still + 1
-        if self.hung * LOOK_EVERY_S >= CALL_S_MAX:
+        hung = self._hung.is_over(self._counted_s, turned)
+        still = self._still.is_over(self._counted_s, loaded or look.waits or not look.consumer_lag)
+        if hung:
             return f"a call has not returned for {CALL_S_MAX:.0f} s"
-        if self.still * LOOK_EVERY_S >= STALL_S_MAX:
-            return "packs wait and none is loaded"
-        return ""
+        return "packs wait and none is loaded" if still else ""
 
 
 class Work(Protocol):
@@ -83,27 +82,28 @@ class Watchdog:
         self._work = work
         self._kafka = kafka
         self._topic_id = topic_id
-        self._give_up = give_up
         self._patience = Patience()
-        self._looked_at = time.monotonic()
+        self._looks = 0
+        self._thread = WatchThread(self._look, give_up, LOOK_EVERY_S, first_s=LOOK_EVERY_S)
         self.highs: Mapping[int, int] = {}  # partition -> end offset at the last look
 
     @property
     def is_blind(self) -> bool:
         """True when the watchdog itself hangs: then only a new process sees again."""
-        return time.monotonic() - self._looked_at > UNSEEN_S_MAX
+        return self._thread.is_blind
+
+    def start(self, stop: threading.Event) -> None:
+        """Look every LOOK_EVERY_S from a thread of its own, until `stop`."""
+        self._thread.start(stop)
 
     def run(self, stop: threading.Event) -> None:
         """Look every LOOK_EVERY_S until `stop`."""
-        looks = 0
-        while not stop.wait(LOOK_EVERY_S):
-            looks += 1
-            reason = self._look(ask_topic=looks % TOPIC_LOOKS == 0)
-            self._looked_at = time.monotonic()
-            if reason and not stop.is_set():
-                self._give_up(reason)
+        self._thread.run(stop)
 
-    def _look(self, *, ask_topic: bool) -> str:
+    def _look(self) -> str:
+        """The reason to end the loader, or nothing."""
+        self._looks += 1
+        ask_topic = self._looks % TOPIC_LOOKS == 0
         offsets, waits, consumer_lag = self._work.next_offsets, self._work.waits, None
         try:
             if ask_topic and self._kafka.topic_id() != self._topic_id:

@@ -8,7 +8,7 @@ FILES_MAX = 14  # of a room, golden data aside
 ORDER: dict[str, tuple[str, ...]] = {
     "runtime": (
         "errors", "settings", "config", "secrets", "logs", "live_file", "keyring", "health_server",
-        "kafka_access", "trace",
+        "watchdog", "kafka_access", "trace",
     ),
     "ingest": (
         "reading", "visitors", "operation", "settings", "counts", "serving", "packing", "protocols", "mail",

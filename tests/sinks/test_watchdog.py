@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 import pytest
 
+from runtime.watchdog import UNSEEN_S_MAX
 from sinks.loader.kafka.inbox import InboxAway
 from sinks.loader.watchdog import (
     CALL_S_MAX,
     LOOK_EVERY_S,
     STALL_S_MAX,
-    UNSEEN_S_MAX,
     Look,
     Patience,
     TopicEnds,

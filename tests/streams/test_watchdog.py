@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from runtime.kafka_access import KafkaAccess
+from runtime.watchdog import UNSEEN_S_MAX
 from streams.kafka.consumer_lag import KafkaConsumerLag
-from streams.watchdog import UNSEEN_SECONDS_MAX, Patience, Watchdog
+from streams.watchdog import Patience, Watchdog
 from tests.broker import make_topics_anew
 from tests.processes import await_that
 from tests.streams.workers import Workers
@@ -132,7 +133,7 @@ def test_a_watchdog_that_hangs_in_a_call_is_no_health(monkeypatch: pytest.Monkey
     watchdog = Watchdog(KafkaConsumerLag(AWAY), Silent(), 1, lambda reason: None, lambda consumer_lag: None)
     assert hanging.wait(20)
     assert watchdog.health().alive
-    later = time.monotonic() + UNSEEN_SECONDS_MAX + 1
+    later = time.monotonic() + UNSEEN_S_MAX + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert not watchdog.health().alive
     forever.set()
