@@ -43,7 +43,7 @@ def test_without_kafka_and_clickhouse_it_waits_says_so_and_stops_on_sigterm(tmp_
     try:
         await_that(lambda: b"does not answer" in ask(port, "/healthz")[1], 20, "it says what it waits for")
         status, body = ask(port, "/healthz")
-        assert (status, json.loads(body)["consumer_lag"]) == (200, 0)
+        assert (status, json.loads(body)["minutes_not_judged"]) == (200, 0)
         assert ask(port, "/readyz")[0] == 503
         metrics = ask(port, "/metrics")[1]
         assert b"fairpixel_alerts_open 0.0" in metrics
@@ -83,6 +83,6 @@ def test_health_tells_a_stuck_loop_from_a_waiting_one() -> None:
     assert (health.healthz()[0], health.readyz()[0]) == (200, 503)
     health.came_round(Standing(judged=800))
     assert (health.healthz()[0], health.readyz()[0]) == (200, 200)
-    assert health.healthz()[1]["consumer_lag"] == 2, "minutes that ended and are not judged"
+    assert health.healthz()[1]["minutes_not_judged"] == 2, "minutes that ended and are not judged"
     now[0] += STUCK_MS + 1
     assert (health.healthz()[0], health.readyz()[0]) == (503, 503)
