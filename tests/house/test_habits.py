@@ -34,6 +34,19 @@ def test_every_package_carries_its_types() -> None:
     assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"]["*"]
 
 
+def test_every_file_that_programs_read_travels_with_the_packages() -> None:
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["*"]
+    files = [
+        path
+        for package in set(PACKAGES) - {"tests"}
+        for path in (ROOT / package).rglob("*.*")
+        if path.is_file()
+    ]
+    read = [path for path in files if path.suffix not in (".py", ".pyc", ".md")]
+    assert len(read) > 20
+    assert [path for path in read if not any(path.match(pattern) for pattern in patterns)] == []
+
+
 def canonical(requirement: str) -> str:
     """The name of a distribution, without its extras, marker or version, as indexes compare it."""
     name = re.match(r"[\w.-]+", requirement)
