@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from deploy.embedded import kafka as embedded_kafka
 from deploy.embedded.kafka_probe import Broker, probe
 from tests.broker import make_topics
+from tests.ingest.edges import SITES, Edge, StartEdge
 from tests.processes import REPO, await_that, free_port
 
 # A busy machine is no finding: nothing here is timed.
@@ -159,3 +161,21 @@ def kafka(kafka_installed: embedded_kafka.Broker, tmp_path_factory: pytest.TempP
             broker.kill()
             broker.wait()
         shutil.rmtree(data, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def start_edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartEdge]:
+    """Starts edges for the tests of a module; see tests/ingest/edges.py."""
+    with ExitStack() as running:
+
+        def start(env: Mapping[str, str] | None = None, *, sites: str = SITES, secrets: str = "") -> Edge:
+            folder = tmp_path_factory.mktemp("edge")
+            return running.enter_context(Edge(folder, kafka, dict(env or {}), sites=sites, secrets=secrets))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def edge(start_edge: StartEdge) -> Edge:
+    """An edge with nothing special about it; a module that needs another has a fixture of this name."""
+    return start_edge()

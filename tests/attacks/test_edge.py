@@ -10,7 +10,7 @@ import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from runtime.errors import UserError
 from tests.attacks.bodies import EMPTY, PUBLIC, Hostile, hostile_requests, many
 from tests.attacks.endpoints import Endpoints
 from tests.ingest.builders import run
-from tests.ingest.edges import Edge, ends
+from tests.ingest.edges import Edge, StartEdge, ends
 from tests.ingest.stage import PIXEL, Stage
 from tests.processes import free_port
 
@@ -52,11 +52,8 @@ linked_domains = ["shop.example", "blog.example"]
 
 
 @pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    one = Edge(tmp_path_factory.mktemp("edge"), kafka)
-    (one.data / "fairpixel.toml").write_text(SITES)
-    with one:
-        yield one
+def edge(start_edge: StartEdge) -> Edge:
+    return start_edge(sites=SITES)
 
 
 def ask(
@@ -218,11 +215,10 @@ def test_a_link_is_made_between_two_domains_of_the_site_for_its_pages_alone(edge
 
 
 @pytest.fixture(scope="module")
-def with_own_port(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edge, int]]:
+def with_own_port(start_edge: StartEdge) -> tuple[Edge, int]:
     port = free_port()
     env = {"FAIRPIXEL_EDGE_HOST": "0.0.0.0", "FAIRPIXEL_INGEST_METRICS_LISTEN": f"0.0.0.0:{port}"}
-    with Edge(tmp_path_factory.mktemp("open"), kafka, env=env) as one:
-        yield one, port
+    return start_edge(env), port
 
 
 PAGES = ("/metrics", "/metrics/", "/readyz", "/sink-health", "/healthz", "/health")

@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -27,6 +27,7 @@ from tests.processes import REPO, await_that, edge_workers, free_port
 
 SECRET_KEY = "sk-of-a-test"
 IDENTITY_SECRET = "ab" * 32
+SITES = '[sites.demo]\n[sites.shop]\norigins = ["https://shop.example"]\n'
 
 
 @dataclass
@@ -38,15 +39,15 @@ class Edge:
     env: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    sites: str = SITES
+    secrets: str = ""
 
     def __post_init__(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
         self.keys.mkdir(exist_ok=True)
-        (self.data / "fairpixel.toml").write_text(
-            '[sites.demo]\n[sites.shop]\norigins = ["https://shop.example"]\n'
-        )
+        (self.data / "fairpixel.toml").write_text(self.sites)
         secrets = f'identity_secret = "{IDENTITY_SECRET}"\n[sites.demo]\nsecret_key = "{SECRET_KEY}"\n'
-        (self.data / "secrets.toml").write_text(secrets)
+        (self.data / "secrets.toml").write_text(secrets + self.secrets)
         self.add_key()
 
     @property
@@ -185,6 +186,15 @@ class Edge:
                 spool.release()
             spool.close()
         return found
+
+
+class StartEdge(Protocol):
+    """Starts an edge of its own on the broker of the run; tests/conftest.py ends it behind the module's last test."""
+
+    def __call__(
+        self, env: Mapping[str, str] | None = None, *, sites: str = SITES, secrets: str = ""
+    ) -> Edge:
+        """env: settings of its own. sites: its fairpixel.toml. secrets: tables behind those of every secrets.toml."""
 
 
 def _runs(pid: int) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.ingest.edges import SECRET_KEY, Edge, ends
+from tests.ingest.edges import SECRET_KEY, Edge, StartEdge, ends
 
 SHOP, BLOG = "https://shop.example", "https://blog.example"
 SITES = f"""
@@ -22,11 +21,8 @@ child_directed = true
 
 
 @pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    one = Edge(tmp_path_factory.mktemp("edge"), kafka)
-    (one.data / "fairpixel.toml").write_text(SITES)
-    with one:
-        yield one
+def edge(start_edge: StartEdge) -> Edge:
+    return start_edge(sites=SITES)
 
 
 def ask(

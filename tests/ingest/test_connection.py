@@ -7,7 +7,7 @@ import gzip
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -453,12 +453,6 @@ def test_requests_on_surplus_connections_are_503_and_the_others_go_on(
         assert [row[0] for row in stage.rows] == ["a"]
 
     run(journey)
-
-
-@pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with Edge(tmp_path_factory.mktemp("connections"), kafka) as started:
-        yield started
 
 
 def talk(port: int, sent: bytes, count: int) -> list[bytes]:

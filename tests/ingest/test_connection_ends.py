@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pytest
 from ingest.serving import connection as connection_module
 from ingest.serving.connection import PIPELINED_MAX
 from tests.ingest.builders import Sent, packer, row, run
-from tests.ingest.edges import Edge, ends
+from tests.ingest.edges import Edge, StartEdge, ends
 from tests.ingest.stage import PIXEL, Stage, Wire, split_answers, statuses
 from tests.ingest.test_tls import SecureEdge, make_certificate
 from tests.processes import await_that, free_port
@@ -334,10 +334,9 @@ def test_trouble_at_one_answer_is_not_that_of_its_neighbours_in_the_pack() -> No
 
 
 @pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+def edge(start_edge: StartEdge) -> Edge:
     limits = {"FAIRPIXEL_INGEST_HEADER_SECONDS_MAX": "1", "FAIRPIXEL_INGEST_BODY_SECONDS_MAX": "1"}
-    with Edge(tmp_path_factory.mktemp("ends"), kafka, env=limits) as started:
-        yield started
+    return start_edge(limits)
 
 
 def hear(one: socket.socket, count: int | None = None) -> bytes:

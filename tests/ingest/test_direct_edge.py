@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -16,16 +15,15 @@ from schemas.dead_letter import DeadLetter
 from schemas.direct import encode_direct_event, open_dead_letter
 from schemas.event import Event, Flag
 from schemas.topics import DEAD, DIRECT, PARTITIONS_EMBEDDED
-from tests.ingest.edges import Edge, ends
+from tests.ingest.edges import Edge, StartEdge, ends
 from tests.processes import await_that
 
 
 @pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+def edge(kafka: str, start_edge: StartEdge) -> Edge:
     """The only edge of this broker meanwhile: edges share the messages. What other tests wrote is not read again."""
     pass_over_all(kafka)
-    with Edge(tmp_path_factory.mktemp("edge"), kafka) as started:
-        yield started
+    return start_edge()
 
 
 def pass_over_all(bootstrap: str) -> None:

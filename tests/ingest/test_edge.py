@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,6 @@ import pytest
 from schemas.event import Flag
 from tests.ingest.edges import SECRET_KEY, Edge, ends
 from tests.processes import await_that, free_port
-
-
-@pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with Edge(tmp_path_factory.mktemp("edge"), kafka) as started:
-        yield started
 
 
 def test_a_pixel_is_in_the_topic_when_it_is_answered(edge: Edge) -> None:

@@ -7,7 +7,7 @@ import gzip
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 
 from ingest.mail.links import CLICK, OPEN, MailLink, encode_link, link_key
 from ingest.reading.signature import sign
-from tests.ingest.edges import SECRET_KEY, Edge, ends
+from tests.ingest.edges import SECRET_KEY, SITES, Edge, StartEdge, ends
 from tests.processes import await_that
 
 Asked = tuple[str, str, Any, dict[str, str]]  # method, path, content, headers
@@ -87,22 +87,16 @@ def ask(edge: Edge, asked: Asked) -> tuple[int, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+def edge(start_edge: StartEdge) -> Edge:
     env = {
         "FAIRPIXEL_INGEST_NETWORK_RATE_MAX": "5",
         "FAIRPIXEL_INGEST_RATE_BURST_SECONDS": "2",
         "FAIRPIXEL_TRUSTED_PROXIES": "1",
     }
-    guarded = Edge(tmp_path_factory.mktemp("guarded"), kafka, env=env)
-    config = guarded.data / "fairpixel.toml"
     tight = [f"[sites.{site}]\nsecret_events_per_second_max = 1\n" for site in (*ENDPOINTS, "forged")]
     tight += ["events_per_second_max = 1\n", "[sites.tight]\nevents_per_second_max = 2\n"]
-    config.write_text(config.read_text() + "".join(tight))
-    secrets = guarded.data / "secrets.toml"
     keys = [f'[sites.{site}]\nsecret_key = "sk-{site}"\n' for site in (*ENDPOINTS, "forged")]
-    secrets.write_text(secrets.read_text() + "".join(keys))
-    with guarded as started:
-        yield started
+    return start_edge(env, sites=SITES + "".join(tight), secrets="".join(keys))
 
 
 _networks = iter(range(1, 250))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from ingest.mail.links import CLICK, OPEN, MailLink, encode_link, link_key
-from tests.ingest.edges import Edge, ends
+from tests.ingest.edges import Edge, StartEdge, ends
 from tests.ingest.test_mail_webhooks import OPENED as SENDGRID_OPENED
 from tests.ingest.test_mail_webhooks import PRIVATE_KEY, PUBLIC_KEY
 from tests.processes import free_port
@@ -25,16 +24,9 @@ FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/201001
 TARGET = "https://anywhere.example/sale?a=1"
 
 
-def prepared(folder: Path, bootstrap: str, **env: str) -> Edge:
-    edge = Edge(folder, bootstrap, env=env)
-    (edge.data / "fairpixel.toml").write_text(CONFIG)
-    return edge
-
-
 @pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with prepared(tmp_path_factory.mktemp("edge"), kafka) as started:
-        yield started
+def edge(start_edge: StartEdge) -> Edge:
+    return start_edge(sites=CONFIG)
 
 
 def refused(edge: Edge, reason: str) -> int:
@@ -121,10 +113,8 @@ def test_a_look_by_head_makes_no_event_and_marks_what_follows(edge: Edge) -> Non
 
 
 def test_without_any_room_a_person_still_gets_to_the_page(tmp_path: Path) -> None:
-    edge = prepared(
-        tmp_path, f"127.0.0.1:{free_port()}", FAIRPIXEL_INGEST_WAITING_EVENTS_MAX="0"
-    )  # fmt: skip
-    with edge:
+    env = {"FAIRPIXEL_INGEST_WAITING_EVENTS_MAX": "0"}
+    with Edge(tmp_path, f"127.0.0.1:{free_port()}", env, sites=CONFIG) as edge:
         status, _, headers = edge.get(f"/c/{token(CLICK, 'edge-7', TARGET)}", **FIREFOX)
         assert (status, headers["location"]) == (302, TARGET)
         assert refused(edge, "click_lost") == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ingest.openapi.document import build_openapi
 from tests.ingest.clickhouse import FakeClickHouse
-from tests.ingest.edges import SECRET_KEY, Edge, ends
+from tests.ingest.edges import SECRET_KEY, Edge, StartEdge, ends
 
 SITES = """
 [sites.demo]
@@ -22,9 +22,7 @@ origins = ["https://shop.example"]
 [sites.slow]
 events_per_second_max = 1
 """
-SECRETS = (
-    'identity_secret = "{}"\n[sites.demo]\nsecret_key = "{}"\n[sites.shop]\nsecret_key = "sk-of-the-shop"\n'
-)
+SECRETS = '[sites.shop]\nsecret_key = "sk-of-the-shop"\n'
 GIF_BYTES = 43
 
 
@@ -35,12 +33,8 @@ def clickhouse() -> Iterator[FakeClickHouse]:
 
 
 @pytest.fixture(scope="module")
-def edge(kafka: str, clickhouse: FakeClickHouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    one = Edge(tmp_path_factory.mktemp("edge"), kafka, {"FAIRPIXEL_CLICKHOUSE_URL": clickhouse.url})
-    (one.data / "fairpixel.toml").write_text(SITES)
-    (one.data / "secrets.toml").write_text(SECRETS.format("ab" * 32, SECRET_KEY))
-    with one as started:
-        yield started
+def edge(start_edge: StartEdge, clickhouse: FakeClickHouse) -> Edge:
+    return start_edge({"FAIRPIXEL_CLICKHOUSE_URL": clickhouse.url}, sites=SITES, secrets=SECRETS)
 
 
 def native(edge: Edge, body: bytes, key: str = "demo", **headers: str) -> tuple[int, Any, dict[str, str]]:

@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.checks import ignored_auth, negative_data_reject
 
 from ingest.openapi.document import build_openapi
 from tests.ingest.clickhouse import FakeClickHouse
-from tests.ingest.edges import SECRET_KEY, Edge
+from tests.ingest.edges import SECRET_KEY, Edge, StartEdge
 
 # schemathesis gives many tests one name: of such, only one would run side by side (tests/conftest.py).
 pytestmark = pytest.mark.alone
@@ -29,11 +29,9 @@ EXCLUDED = [
 
 
 @pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+def edge(start_edge: StartEdge) -> Iterator[Edge]:
     with FakeClickHouse() as clickhouse:
-        env = {"FAIRPIXEL_CLICKHOUSE_URL": clickhouse.url}
-        with Edge(tmp_path_factory.mktemp("edge"), kafka, env) as started:
-            yield started
+        yield start_edge({"FAIRPIXEL_CLICKHOUSE_URL": clickhouse.url})
 
 
 @schema.exclude(tag="compatible").exclude(path="/v1/events").parametrize()

@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
 from statistics import median
 
 import pytest
 
-from tests.ingest.edges import Edge
+from tests.ingest.edges import Edge, StartEdge
 from tests.processes import await_that
 
 POST = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo\r\nContent-Length: %d\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+def edge(start_edge: StartEdge) -> Edge:
     limits = {
         "FAIRPIXEL_INGEST_HEADER_SECONDS_MAX": "1",
         "FAIRPIXEL_INGEST_BODY_SECONDS_MAX": "1",
         "FAIRPIXEL_INGEST_ANSWER_SECONDS_MAX": "1",
     }
-    with Edge(tmp_path_factory.mktemp("slow"), kafka, env=limits) as started:
-        yield started
+    return start_edge(limits)
 
 
 def connect(edge: Edge, first: bytes) -> socket.socket:

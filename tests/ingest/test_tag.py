@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,12 +15,6 @@ from tests.ingest.edges import SECRET_KEY, Edge, ends
 
 ORIGIN = "https://shop.example"
 PAGE = "https://shop.example/shoes"
-
-
-@pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with Edge(tmp_path_factory.mktemp("edge"), kafka) as one:
-        yield one
 
 
 def beacon(edge: Edge, *events: dict[str, Any], cookie: str = "", **payload: Any) -> tuple[int, Any, str]:

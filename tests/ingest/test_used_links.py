@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from ingest.visitors.rules import visitor_rules
 from ingest.visitors.used_links import TELL_MS_MIN, UsedLinks
 from runtime.config import parse_config
 from schemas.consent import Purpose
-from tests.ingest.edges import IDENTITY_SECRET, Edge, ends
+from tests.ingest.edges import IDENTITY_SECRET, Edge, StartEdge, ends
 from tests.processes import await_that
 
 NOW_MS = 1_763_800_000_000
@@ -103,14 +102,11 @@ def test_a_damaged_use_is_one_by_nobody_known(links: UsedLinks, tmp_path: Path, 
 
 
 @pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    one = Edge(tmp_path_factory.mktemp("edge"), kafka, env={"FAIRPIXEL_INGEST_WORKERS": "2"})
+def edge(start_edge: StartEdge) -> Edge:
     site = (
         f'[sites.shop]\norigins = ["{BLOG}", "{SHOP}"]\nlinked_domains = ["shop.example", "blog.example"]\n'
     )
-    (one.data / "fairpixel.toml").write_text(site)
-    with one:
-        yield one
+    return start_edge({"FAIRPIXEL_INGEST_WORKERS": "2"}, sites=site)
 
 
 def make_token(edge: Edge, visitor: str) -> str:

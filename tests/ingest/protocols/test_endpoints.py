@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,12 +13,6 @@ MOZILLA = {"User-Agent": "Mozilla/5.0"}
 TP2 = "/com.snowplowanalytics.snowplow/tp2"
 SCHEMA = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"
 GA4 = f"measurement_id=demo&api_secret={SECRET_KEY}"
-
-
-@pytest.fixture(scope="module")
-def edge(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with Edge(tmp_path_factory.mktemp("compatible"), kafka) as started:
-        yield started
 
 
 def test_each_client_has_its_own_answer_and_its_events_are_in_the_topic(edge: Edge) -> None:
