@@ -12,10 +12,10 @@ from typing import Any
 from ingest.counts import Counts
 from ingest.endpoints.rate_limits import RateLimiter
 from ingest.packing.packer import Packer
-from ingest.reading.body import INFLATED_BYTES_MAX, TOO_LARGE, UNREADABLE
+from ingest.reading.body import INFLATED_BYTES_MAX, TOO_LARGE, UNREADABLE, is_compressed
 from ingest.reading.client import Client, Headers, RequestContext, client_ip, read_client
 from ingest.reading.fields import Rejection, Unacceptable
-from ingest.reading.heavy import Heavy, Turn
+from ingest.reading.heavy import TINY_BYTES_MAX, Heavy, Turn
 from ingest.reading.signature import HEADER as SIGNATURE
 from ingest.reading.signature import REJECTIONS as SIGNATURE_REJECTIONS
 from ingest.reading.signature import check_signature
@@ -29,6 +29,7 @@ from schemas.drops import RefusalReason
 
 MakeId = Callable[[], str]
 
+ENCODING = b"content-encoding"
 # Of a body, inflated, for which its network gives a request: about as dear to read as one.
 CHARGED_BYTES = 4_000
 
@@ -101,10 +102,11 @@ class Intake:
         query: of an address that may hold events; flat: see `Turn.open`. End the turn in any case.
         """
         turn, size = Turn(self.heavy, client.network), len(body)
+        if size <= TINY_BYTES_MAX and not query and not is_compressed(body, "") and ENCODING not in headers:
+            turn.content = body  # too small for a charge or a wait
+            return turn
         try:
-            await turn.open(
-                body, headers.get(b"content-encoding", b"").decode("latin-1"), len(query), flat=flat
-            )
+            await turn.open(body, headers.get(ENCODING, b"").decode("latin-1"), len(query), flat=flat)
             size = len(turn.content)
         except BaseException as problem:
             turn.end()

@@ -17,11 +17,12 @@ def arrival(uses: Uses, request: PageRequest, page: str) -> Callable[[], Visit |
     page: names the page view; it may say its token again.
     """
 
+    token = request.payload.get("link")
+    if not isinstance(token, str):  # nearly always
+        return _nobody
+
     @cache
     def arrived() -> Visit | None:
-        token = request.payload.get("link")
-        if not isinstance(token, str):
-            return None
         host = host_of(request.origin)
         if host not in request.rules.linked_domains:
             return None
@@ -32,3 +33,7 @@ def arrival(uses: Uses, request: PageRequest, page: str) -> Callable[[], Visit |
         return found[0]
 
     return arrived
+
+
+def _nobody() -> Visit | None:
+    return None

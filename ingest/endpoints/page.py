@@ -19,7 +19,7 @@ from ingest.reading.fields import Unacceptable
 from ingest.reading.heavy import Turn
 from ingest.reading.sites import Credential
 from ingest.serving import answers
-from ingest.serving.answers import PATIENT, HeaderList, Receive, Scope, Send
+from ingest.serving.answers import BODY, PATIENT, HeaderList, Receive, Scope, Send
 from ingest.serving.arrival import read_body
 from ingest.visitors.rules import VisitorRules, cookies_of
 
@@ -79,7 +79,9 @@ class PageEndpoint(ABC):
         request = turn = None
         try:
             client = intake.client(scope, headers)
-            body = b"" if method == "GET" else await read_body(receive, intake.arrivals, client.network)
+            body = b""
+            if method != "GET":
+                body = await read_body(receive, intake.arrivals, client.network, scope.get(BODY))
             if wait_s := intake.wait_of(client, None):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)
             turn = await intake.open_body(headers, body, client, flat=True)

@@ -173,7 +173,7 @@ class EventsEndpoint:
         cors = self._intake.cors(credential, headers.get(b"origin"))
         turn = None
         try:
-            body = await read_body(receive, self._intake.arrivals, client.network)
+            body = await read_body(receive, self._intake.arrivals, client.network, scope.get(answers.BODY))
             known = None if SIGNATURE in headers else credential  # a signed body counts for who signed it
             if wait_s := self._intake.wait_of(client, known):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)

@@ -77,8 +77,7 @@ class Body:
 
 def is_compressed(body: bytes, encoding: str) -> bool:
     """Whether `inflate` has to do anything."""
-    is_named = encoding.strip().lower() == "deflate"
-    return is_named or body[:2] == GZIP_MAGIC or body[:4] == ZSTD_MAGIC
+    return body.startswith((GZIP_MAGIC, ZSTD_MAGIC)) or encoding.strip().lower() == "deflate"
 
 
 def inflate(body: bytes, encoding: str, bytes_max: int = INFLATED_BYTES_MAX) -> bytes:

@@ -17,6 +17,7 @@ from typing import TypeVar
 from ingest.reading.body import INFLATED_BYTES_MAX, TOO_LARGE, inflate, is_compressed
 from ingest.reading.fields import Unacceptable
 
+TINY_BYTES_MAX = 2_000  # nearly every beacon: nobody has to count what is in it
 SMALL_BYTES_MAX = 16_000  # 800 events of 20 bytes x 20 µs = 16 ms
 SMALL_BRACES_MAX = 200  # objects: what a batch says once is repeated in each, 200 x 8 kB
 # At an endpoint where events share nothing, with at most so many objects: 500 x 12 µs = 6 ms.
@@ -147,4 +148,4 @@ def is_small(content: bytes, flat: bool) -> bool:
     size = len(content)
     if flat:
         return size <= SMALL_BYTES_MAX or (size <= FLAT_BYTES_MAX and content.count(b"{") <= FLAT_BRACES_MAX)
-    return size <= SMALL_BYTES_MAX and (size <= 2_000 or content.count(b"{") <= SMALL_BRACES_MAX)
+    return size <= SMALL_BYTES_MAX and (size <= TINY_BYTES_MAX or content.count(b"{") <= SMALL_BRACES_MAX)

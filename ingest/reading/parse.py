@@ -134,8 +134,8 @@ def _parse(
         ip = parse_address(context.get("ip"))
         user_agent = parse_text(context.get("user_agent"), "context.user_agent", TEXT_LENGTH_MAX)
         language = ""
-    if context:
-        language = parse_text(context.get("language"), "context.language", LANGUAGE_LENGTH_MAX) or language
+    if "language" in context:
+        language = parse_text(context["language"], "context.language", LANGUAGE_LENGTH_MAX) or language
     row = build_row(
         event_id,
         credential.site,
@@ -154,18 +154,22 @@ def _parse(
         parse_text(item["url"], "url", TEXT_LENGTH_MAX) if "url" in item else "",
         parse_text(item["referrer"], "referrer", TEXT_LENGTH_MAX) if "referrer" in item else "",
         parse_text(get("title") or context.get("title"), "title", TEXT_LENGTH_MAX)
-        if "title" in item or context
+        if "title" in item or "title" in context
         else "",
         parse_id(item["visitor_id"], "visitor_id") if "visitor_id" in item else "",
         parse_id(item["user_id"], "user_id") if "user_id" in item else "",
         parse_id(get("session_id") or context.get("session_id"), "session_id")
-        if "session_id" in item or context
+        if "session_id" in item or "session_id" in context
         else "",
         parse_signals(item),
         flags,
-        parse_text(context.get("screen"), "context.screen", SHORT_LENGTH_MAX) if context else "",
-        parse_text(context.get("viewport"), "context.viewport", SHORT_LENGTH_MAX) if context else "",
-        parse_text(context.get("timezone"), "context.timezone", SHORT_LENGTH_MAX) if context else "",
+        parse_text(context["screen"], "context.screen", SHORT_LENGTH_MAX) if "screen" in context else "",
+        parse_text(context["viewport"], "context.viewport", SHORT_LENGTH_MAX)
+        if "viewport" in context
+        else "",
+        parse_text(context["timezone"], "context.timezone", SHORT_LENGTH_MAX)
+        if "timezone" in context
+        else "",
         parse_value(item["value"], "value") if "value" in item else 0,
         parse_currency(item["currency"], "currency") if "currency" in item else "",
         _properties(item["properties"]) if "properties" in item else "",
@@ -182,7 +186,7 @@ def _check_context(context: object, trusted: bool, warnings: list[str]) -> int:
         warnings.append(
             "unknown keys ignored: " + _names(f"context.{key}" for key in context if key not in CONTEXT_KEYS)
         )
-    if not trusted and any(context.get(key) for key in PERSON_KEYS):
+    if not trusted and (context.get("ip") or context.get("user_agent")):
         warnings.append("context.ip and context.user_agent ignored: they need the secret key")
     if trusted and context.get("ip") and not parse_address(context["ip"]):
         warnings.append("context.ip ignored: expected an IP address")

@@ -19,7 +19,9 @@ Send = Callable[[Message], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
 
 RETRY: HeaderList = [(b"retry-after", b"5")]
-PATIENT = "fairpixel.patient"  # in a scope: nobody is known to wait for the answer
+# In a scope of the fast path:
+PATIENT = "fairpixel.patient"  # nobody is known to wait for the answer
+BODY = "fairpixel.body"  # all of it, as it came with the head
 NEVER_CACHED = (b"cache-control", b"no-store, no-cache, must-revalidate, private, max-age=0")
 GIF_HEADERS: HeaderList = [
     (b"content-type", b"image/gif"),

@@ -24,6 +24,7 @@ from ingest.reading.fields import Rejection
 from ingest.reading.network import network_of
 from ingest.reading.pixel import QUERY_LENGTH_MAX
 from ingest.serving.answers import (
+    BODY,
     KEPT,
     PATIENT,
     RETRY,
@@ -287,14 +288,15 @@ class Connection(HttpToolsProtocol):
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST",
             "scheme": self.scheme, "path": path, "raw_path": line[1], "query_string": line[2] or b"", "root_path": "",
             "headers": headers, "client": self.client, "server": self.server, PATIENT: self._is_patient,
+            BODY: data[end:],
         }  # fmt: skip
-        task = self.loop.create_task(self._serve(endpoint, scope, data[end:]))
+        task = self.loop.create_task(self._serve(endpoint, scope))
         self.tasks.add(task)  # uvicorn waits for them when it stops
         task.add_done_callback(self.tasks.discard)
         return True
 
-    async def _serve(self, endpoint: Endpoint, scope: Scope, body: bytes) -> None:
-        asked = Asked(body)
+    async def _serve(self, endpoint: Endpoint, scope: Scope) -> None:
+        asked = Asked(scope[BODY])
         try:
             await endpoint(scope, asked.receive, asked.send)
             answer = asked.answer(self.server_state.default_headers)

@@ -63,7 +63,7 @@ class Asked:
         if self._content is None or not self._start:
             raise RuntimeError("an endpoint returned without an answer")
         status, headers = self._start["status"], [*defaults, *self._start["headers"]]
-        if status != 204 and not any(name == b"content-length" for name, _ in headers):
+        if status != 204 and b"content-length" not in dict(headers):
             headers.append((b"content-length", b"%d" % len(self._content)))
         return write_answer(status, headers, self._content)
 

@@ -104,7 +104,7 @@ def settle(
     same = kept is not None and (kept.visitor, kept.purposes) == (visit.visitor, decision.purposes)
     if same or not seed:  # an endpoint that makes no visitors changes no cookie but to end it
         return Settled(visit.visitor)
-    keep = visit._replace(chosen_at=now_s, purposes=decision.purposes)
+    keep = Visit(visit.visitor, visit.since, now_s, decision.purposes, visit.is_signed)
     return Settled(visit.visitor, set_cookie(rules.site, keep, rules.cookie_key, now_s))
 
 
