@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from runtime.kafka import KafkaUnavailable
 from runtime.watchdog import Standstill, WatchThread
 from streams.health import Health
-from streams.kafka.unavailable import KafkaUnavailable
 from streams.partition.refusals import REFUSALS
 
 LOOK_EVERY_SECONDS = 1.0

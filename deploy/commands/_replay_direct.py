@@ -66,25 +66,16 @@ def send(
     kafka: KafkaAccess, topic: str, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
 ) -> None:
     """Write one message and wait for the brokers' word. Raises UserError, KafkaUnavailable."""
-    from confluent_kafka import KafkaError, Message, Producer
+    from confluent_kafka import Producer
 
-    from streams.kafka.unavailable import kafka_errors_as_ours
-
-    failed: list[str] = []
-
-    def report(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            failed.append(error.str())
+    from runtime.kafka import KafkaUnavailable, Outgoing, deliver, kafka_errors_as_ours
 
     with kafka_errors_as_ours():
         producer = Producer({**kafka.client(), "enable.idempotence": True, "log_level": 0})
-        producer.produce(topic, value, partition=partition, headers=list(headers), on_delivery=report)
-        left = producer.flush(SEND_S_MAX)
-    if left or failed:
-        raise UserError(
-            f"Kafka did not take the message: {failed[0] if failed else 'no answer'}.",
-            "See fairpixel status.",
-        )
+    try:
+        deliver(producer, [Outgoing(topic, value, tuple(headers), partition)], SEND_S_MAX)
+    except KafkaUnavailable as error:
+        raise UserError(f"Kafka did not take the message: {error}.", "See fairpixel status.") from None
 
 
 def _why_refused(value: bytes) -> str:

@@ -34,10 +34,10 @@ def run(
     A pack that became rows before stores nothing again, however often it is replayed.
     """
     from deploy.local import Platform
+    from runtime.kafka import KafkaUnavailable
     from runtime.kafka_access import find_access
     from runtime.keyring import read_ring
     from streams.kafka.log_reader import KafkaLogReader
-    from streams.kafka.unavailable import KafkaUnavailable
     from streams.partition.replay import find_dead_letters
 
     one = partition is not None and offset is not None

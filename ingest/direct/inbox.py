@@ -11,16 +11,22 @@ from typing import NamedTuple, Protocol
 
 from confluent_kafka import (
     Consumer,
-    KafkaError,
     KafkaException,
     Message,
     Producer,
-    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
 
-from ingest.direct.skip import BATCH_OPTIONS, find_batch_end, is_too_large
+from runtime.kafka import (
+    KafkaUnavailable,
+    Outgoing,
+    ask_topic_id,
+    deliver,
+    find_batch_end,
+    is_too_large,
+    kafka_errors_as_ours,
+)
 from runtime.kafka_access import KafkaAccess
 from runtime.logs import get_logger
 from schemas.dead_letter import DeadLetter
@@ -31,6 +37,12 @@ GROUP = "fairpixel-direct"
 SESSION_MS = 6_000  # after it the partitions of a killed worker go to the others; the least brokers allow
 ASK_S_MAX = 2.0
 DEAD_LETTER_SEND_S_MAX = 4.0
+# Bytes a batch unpacks to at most; the client reads no further. 300 times what a batch may have packed in 200 kB.
+UNPACKED_SIZE_MAX = 64_000_000
+BATCH_OPTIONS: dict[str, str | int | float | bool] = {
+    "receive.message.max.bytes": UNPACKED_SIZE_MAX,
+    "fetch.max.bytes": 8_000_000,
+}
 COMPLAIN_S = 60.0  # between two log lines about the same trouble
 FETCH_BYTES_MAX = 8_000_000  # of one fetch; the message that reaches it is the last
 QUEUE_KBYTES_MAX = 8_192  # fetched ahead, all partitions together
@@ -124,25 +136,17 @@ class KafkaInbox:
 
     def send_dead_letters(self, dead_letters: Iterable[DeadLetter]) -> bool:
         """See DirectInbox."""
-        failed: list[str] = []
-
-        def report(error: KafkaError | None, _: Message) -> None:
-            if error is not None:
-                failed.append(error.name())
-
         producer = self._producer = self._producer or self._build_producer()
+        outgoing = (
+            Outgoing(DEAD, one.value, tuple(one.headers())) for one in map(DeadLetter.shortened, dead_letters)
+        )
         try:
-            for dead_letter in map(DeadLetter.shortened, dead_letters):
-                producer.produce(
-                    DEAD, dead_letter.value, headers=list(dead_letter.headers()), on_delivery=report
-                )
-        except (BufferError, KafkaException):
-            failed.append("not sent")
-        if producer.flush(DEAD_LETTER_SEND_S_MAX) or failed:
+            deliver(producer, outgoing, DEAD_LETTER_SEND_S_MAX)
+        except KafkaUnavailable as error:
             producer.purge(blocking=False)
             producer.flush(1.0)
             self._producer = None
-            self._complain("dead_letter_not_delivered", failed[0] if failed else "no answer")
+            self._complain("dead_letter_not_delivered", error.name)
             return False
         return True
 
@@ -241,20 +245,20 @@ class KafkaInbox:
         """Go on behind a batch that is not unpacked; an empty message in its last place stands for all of it."""
         partition, at = int(message.partition() or 0), int(message.offset() or 0)
         try:
-            end = find_batch_end(self._kafka, self._group, DIRECT, partition, at)
-            self._consumer.seek(TopicPartition(DIRECT, partition, end))
-        except KafkaException as error:
-            self._complain("direct_not_skipped", error.args[0].name())
+            end = find_batch_end(self._kafka, self._group, DIRECT, partition, at, BATCH_OPTIONS)
+            with kafka_errors_as_ours():
+                self._consumer.seek(TopicPartition(DIRECT, partition, end))
+        except KafkaUnavailable as error:
+            self._complain("direct_not_skipped", error.name)
             return
         self._skipped.append((partition, end - 1, int(time.time() * 1000)))
         self._complain("direct_batch_too_large", f"partition {partition}, offsets {at} to {end - 1}")
 
     def _ask_topic_id(self) -> bool:
         try:
-            found = self._admin.describe_topics(TopicCollection([DIRECT]), request_timeout=ASK_S_MAX)
-            self._topic_id = str(found[DIRECT].result(ASK_S_MAX).topic_id)
-        except (KafkaException, TimeoutError) as error:
-            self._complain("direct_topic_not_described", type(error).__name__)
+            self._topic_id = ask_topic_id(self._admin, DIRECT, ASK_S_MAX)
+        except KafkaUnavailable as error:
+            self._complain("direct_topic_not_described", error.name)
         return bool(self._topic_id)
 
     def _read(self, message: Message) -> DirectMessage:

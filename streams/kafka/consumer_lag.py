@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from confluent_kafka import Consumer, TopicPartition
 
+from runtime.kafka import kafka_errors_as_ours
 from runtime.kafka_access import KafkaAccess
 from schemas.topics import CLEAN, RAW
-from streams.kafka.unavailable import kafka_errors_as_ours
 
 ANSWER_SECONDS_MAX = 3.0
 

@@ -11,14 +11,13 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
 
+from runtime.kafka import ask_topic_id, kafka_errors_as_ours
 from runtime.kafka_access import KafkaAccess
 from schemas.topics import DEAD
-from streams.kafka.unavailable import kafka_errors_as_ours
 
 REQUEST_SECONDS_MAX = 10.0
 CHUNK_MESSAGES_MAX = 64  # clean packs of 150 kB as a rule, 4 MB at the most
@@ -75,11 +74,9 @@ class KafkaLogReader:
             "log_level": 0,
         }
 
-    @kafka_errors_as_ours()
     def topic_id(self, topic: str) -> str:
         admin = AdminClient({**self._kafka.client(), "log_level": 0})
-        found = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_SECONDS_MAX)
-        return str(found[topic].result(REQUEST_SECONDS_MAX).topic_id)
+        return ask_topic_id(admin, topic, REQUEST_SECONDS_MAX)
 
     @kafka_errors_as_ours()
     def partition_count(self, topic: str = DEAD) -> int:

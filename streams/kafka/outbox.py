@@ -8,10 +8,10 @@ from typing import NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from runtime.kafka import kafka_errors_as_ours
 from runtime.kafka_access import KafkaAccess
 from schemas.dead_letter import Headers
 from schemas.topics import CLEAN_SIZE_MAX
-from streams.kafka.unavailable import kafka_errors_as_ours
 
 DELIVERY_MS_MAX = 120_000  # a broker that is away for a minute costs time, not the worker
 

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from pathlib import Path
 from time import perf_counter
 
+from runtime.kafka import KafkaUnavailable
 from runtime.logs import get_logger
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
@@ -20,7 +21,6 @@ from streams.decide import Decided, Place, decide, refuse
 from streams.fault import where
 from streams.kafka.log_reader import LogReader
 from streams.kafka.outbox import Delivered, DeliveryError, Outbox
-from streams.kafka.unavailable import KafkaUnavailable
 from streams.partition.attempts import ATTEMPTS_MAX, Attempts
 from streams.partition.chain import Chain, Fenced
 from streams.partition.deduplication import Deduplication

@@ -8,7 +8,7 @@ FILES_MAX = 14  # of a room, golden data aside
 ORDER: dict[str, tuple[str, ...]] = {
     "runtime": (
         "errors", "settings", "config", "secrets", "logs", "live_file", "keyring", "health_server",
-        "watchdog", "kafka_access", "trace",
+        "watchdog", "kafka_access", "kafka", "trace",
     ),
     "ingest": (
         "reading", "visitors", "operation", "settings", "counts", "serving", "packing", "protocols", "mail",
@@ -28,8 +28,9 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
     "chdb": ("deploy.embedded.clickhouse.engine",),
     "clickhouse_connect": (),
     "confluent_kafka": (
-        "ingest.packing.outbox", "ingest.direct.inbox", "ingest.direct.skip",
-        "streams.kafka.unavailable", "streams.kafka.log_reader", "streams.kafka.outbox", "streams.kafka.consumer_lag",
+        "runtime.kafka",
+        "ingest.packing.outbox", "ingest.direct.inbox",
+        "streams.kafka.log_reader", "streams.kafka.outbox", "streams.kafka.consumer_lag",
         "streams.kafka.ready",
         "sinks.loader.kafka.inbox", "sinks.loader.kafka.dead_letters", "sinks.loader.kafka.raw_log",
         "sinks.loader.kafka.topic_ends", "sinks.alerts.outside",

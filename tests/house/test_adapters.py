@@ -87,5 +87,5 @@ def test_an_import_is_found_however_it_is_written(code: str) -> None:
 
 
 def test_names_alone_are_no_imports() -> None:
-    code = "from streams.kafka.unavailable import KafkaUnavailable\nimport rocksdict_like, schemas.urllib3\nurllib3 = 1"
+    code = "from runtime.kafka import KafkaUnavailable\nimport rocksdict_like, schemas.urllib3\nurllib3 = 1"
     assert users_of_clients({"streams.rules": ast.parse(code)}) == set()

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from runtime.kafka import KafkaUnavailable
 from runtime.kafka_access import KafkaAccess
 from schemas.topics import CLEAN, CLEAN_SIZE_MAX, RAW
 from streams.kafka import consumer_lag, log_reader
 from streams.kafka.consumer_lag import KafkaConsumerLag
 from streams.kafka.log_reader import KafkaLogReader
 from streams.kafka.outbox import KafkaOutbox
-from streams.kafka.unavailable import KafkaUnavailable
 
 NOWHERE = KafkaAccess("127.0.0.1:9")
 

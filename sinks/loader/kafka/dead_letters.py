@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from runtime.kafka import KafkaUnavailable, Outgoing, deliver
 from runtime.kafka_access import KafkaAccess
 from schemas.dead_letter import DeadLetter
 from schemas.links import Origin
@@ -34,7 +35,6 @@ class KafkaDeadLetters:
         self._topic = topic
 
     def send(self, dead_letter: DeadLetter) -> None:
-        failed: list[str] = []
         producer = Producer({
             **self._kafka.client(),
             "enable.idempotence": True,
@@ -43,19 +43,13 @@ class KafkaDeadLetters:
             "message.timeout.ms": int(SEND_S_MAX * 1_000),
             "log_level": 0,
         })  # fmt: skip
+        outgoing = Outgoing(
+            self._topic, dead_letter.value, tuple(dead_letter.headers()), dead_letter.origin.partition
+        )
         try:
-            producer.produce(
-                self._topic,
-                dead_letter.value,
-                partition=dead_letter.origin.partition,
-                headers=list(dead_letter.headers()),
-                on_delivery=lambda error, _: failed.append(error.name()) if error else None,
-            )
-            left = producer.flush(SEND_S_MAX + 1)
-        except (KafkaException, BufferError) as raised:
-            raise InboxAway(f"a dead letter cannot be sent: {type(raised).__name__}") from None
-        if failed or left:
-            raise InboxAway(f"a dead letter cannot be sent: {failed[0] if failed else 'no answer'}")
+            deliver(producer, [outgoing], SEND_S_MAX + 1)
+        except KafkaUnavailable as error:
+            raise InboxAway(f"a dead letter cannot be sent: {error.name}") from None
 
     def has(self, origin: Origin, since_ms: int) -> bool:
         consumer = Consumer({

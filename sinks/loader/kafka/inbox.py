@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from runtime.kafka import KafkaUnavailable, ask_topic_id, find_batch_end, is_too_large
 from runtime.kafka_access import KafkaAccess
 from sinks.loader.block import Message
 
@@ -155,7 +156,7 @@ class KafkaInbox:
                 messages.append(_message(one))
             elif error.fatal():
                 raise InboxBroken(error.name())
-            elif error.code() == KafkaError._BAD_COMPRESSION:
+            elif is_too_large(one):
                 self._pass_over(int(one.partition() or 0), int(one.offset() or 0))
         if self._given is not None:
             self._begin(self._given)
@@ -169,7 +170,7 @@ class KafkaInbox:
         if partition not in self._ours:
             return
         try:
-            end = find_batch_end(self._kafka, self._topic, partition, offset)
+            end = _batch_end(self._kafka, self._topic, partition, offset)
             self._consumer.seek(TopicPartition(self._topic, partition, end))
         except (KafkaException, InboxAway):
             return  # the client says it again
@@ -309,8 +310,8 @@ def read_range(
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
                     return
-                if error.code() == KafkaError._BAD_COMPRESSION:
-                    at = find_batch_end(kafka, topic, partition, int(one.offset() or 0))
+                if is_too_large(one):
+                    at = _batch_end(kafka, topic, partition, int(one.offset() or 0))
                     consumer.assign([TopicPartition(topic, partition, at)])
                     continue
                 raise InboxAway(error.name())
@@ -322,54 +323,20 @@ def read_range(
         consumer.close()
 
 
-def find_batch_end(kafka: KafkaAccess, topic: str, partition: int, at: int) -> int:
-    """The first offset behind the batch that begins at `at` and cannot be unpacked. Raises InboxAway, KafkaException.
-
-    Brokers give whole batches, whichever of their offsets is asked for: the error then names the batch's beginning.
-    """
-    consumer = Consumer({
-        **kafka.client(),
-        **CAREFULLY,
-        "group.id": "fairpixel-reader",  # required by the client; nothing is ever committed
-        "enable.auto.commit": False,
-        "log_level": 2,
-    })  # fmt: skip
+def _batch_end(kafka: KafkaAccess, topic: str, partition: int, at: int) -> int:
+    """The first offset behind the batch that begins at `at` and cannot be unpacked. Raises InboxAway."""
     try:
-        inside, behind = (
-            at,
-            consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ASK_S_MAX)[1],
-        )
-        while behind - inside > 1:
-            middle = (inside + behind) // 2
-            consumer.assign([TopicPartition(topic, partition, middle)])
-            one = consumer.poll(ASK_S_MAX)
-            if one is None:
-                raise InboxAway("no answer while looking for the end of a batch")
-            error = one.error()
-            if (
-                error is not None
-                and error.code() == KafkaError._BAD_COMPRESSION
-                and int(one.offset() or 0) <= at
-            ):
-                inside = middle
-            else:
-                behind = middle
-        return behind
-    finally:
-        consumer.close()
+        return find_batch_end(kafka, "fairpixel-reader", topic, partition, at, {**CAREFULLY, "log_level": 2})
+    except KafkaUnavailable as error:
+        raise InboxAway(str(error)) from None
 
 
 def find_topic_id(kafka: KafkaAccess, topic: str) -> str:
     """The id Kafka gave the topic. Raises InboxAway."""
-    admin = AdminClient({**kafka.client(), "log_level": 0})
     try:
-        asked: Any = admin.describe_topics(TopicCollection([topic]), request_timeout=ASK_S_MAX)[topic]
-        return str(asked.result(ASK_S_MAX).topic_id)
-    except (KafkaException, TimeoutError) as raised:
-        admin.poll(0)  # says so where the login is refused
-        raise InboxAway(
-            f"the topic {topic} cannot be found: {raised.args[0] if raised.args else 'no answer'}"
-        ) from None
+        return ask_topic_id(AdminClient({**kafka.client(), "log_level": 0}), topic, ASK_S_MAX)
+    except KafkaUnavailable as error:
+        raise InboxAway(f"the topic {topic} cannot be found: {error}") from None
 
 
 def _message(one: Any) -> Message:
