@@ -105,7 +105,7 @@ def test_a_letter_is_buried_with_its_origin(kafka: str) -> None:
 
 
 def test_without_kafka_every_call_returns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.direct.inbox.BURY_S_MAX", 0.2)
+    monkeypatch.setattr("ingest.direct.inbox.DEAD_LETTER_SEND_S_MAX", 0.2)
     inbox = KafkaInbox(KafkaAccess(f"127.0.0.1:{free_port()}"))
     began = time.monotonic()
     dead_letter = DeadLetter(DeadReason.NOT_AN_EVENT, DIRECT, Origin("t", 0, 0), b"sealed")
