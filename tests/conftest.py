@@ -27,6 +27,8 @@ settings.load_profile("ours")
 # Faults whose recovery is timed, and browsers that send again by themselves: a neighbour would add faults of its own.
 ALONE = {"faults", "sdks", "browser"}
 FIRST = "journeys"  # the longest folder: started last, it would be waited for
+# Folders that share nothing with their neighbours and so need not be in one process with them.
+APART = {"ingest/protocols", "embedded/clickhouse", "embedded/kafka"}
 LEFT_OUT = "left out, as this machine has no "
 
 
@@ -57,19 +59,34 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"{len(val)} bytes" if isinstance(val, bytes) and not val.isascii() else None
 
 
+def group_of(path: Path) -> str:
+    """The tests that stay together: those of one folder below tests/, with the rooms inside it."""
+    folders = path.relative_to(Path(__file__).parent).parent.parts
+    whole = "/".join(folders[:2])
+    return whole if whole in APART else folders[0]
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """A folder stays in one of the processes that test side by side; what a busy machine would change is alone."""
-    folder = item.path.parent.name
-    item.add_marker(pytest.mark.xdist_group(folder))
-    if folder in ALONE:
+    """A group stays in one of the processes that test side by side; what a busy machine would change is alone."""
+    group = group_of(item.path)
+    item.add_marker(pytest.mark.xdist_group(group))
+    if group in ALONE:
         item.add_marker(pytest.mark.alone)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Folders in one piece, whatever the random order: a platform that a folder shares starts once, not once a file."""
-    place = {folder: n for n, folder in enumerate(dict.fromkeys(item.path.parent for item in items))}
-    items.sort(key=lambda item: (item.path.parent.name != FIRST, place[item.path.parent]))
+    """Groups in one piece, whatever the random order: a platform that a group shares starts once, not once a file."""
+    groups = [group_of(item.path) for item in items]
+    place = {group: n for n, group in enumerate(dict.fromkeys(groups))}
+    inside = {folder: n for n, folder in enumerate(dict.fromkeys(item.path.parent for item in items))}
+    items.sort(
+        key=lambda item: (
+            (group := group_of(item.path)) != FIRST,
+            place[group],
+            inside[item.path.parent],
+        )
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.attacks.growth import grows_faster
 from tests.attacks.patterns import Found, find_patterns, worst_texts
-from tests.streams.plain_scrub import TOKEN
+from tests.streams.steps.plain_scrub import TOKEN
 
 PATTERNS = find_patterns()
 

@@ -43,6 +43,15 @@ def test_rooms_import_only_those_below_them(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", ORDER)
+def test_tests_stand_in_folders_like_the_rooms(program: str) -> None:
+    rooms = {str(folder.relative_to(ROOT)) for folder in (ROOT / program).rglob("*/")}
+    tests = {
+        str(path.parent.relative_to(ROOT / "tests")) for path in (ROOT / "tests" / program).rglob("test_*.py")
+    }
+    assert tests - {program} <= rooms
+
+
+@pytest.mark.parametrize("program", ORDER)
 def test_no_room_is_crowded(program: str) -> None:
     for folder in [ROOT / program, *(ROOT / program).rglob("*/")]:
         files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]

@@ -245,7 +245,7 @@ def test_a_frozen_loader_that_wakes_after_a_takeover_does_no_harm(stage: Stage) 
 def test_a_loader_whose_kafka_client_hangs_ends_itself_and_the_next_one_loads_the_rest(stage: Stage) -> None:
     chain = Chain()
     publish(stage.bootstrap, [chain.pack(20) for _ in range(20)])
-    hanging = stage.start("tests.sinks.hanging_loader", "2")
+    hanging = stage.start("tests.sinks.loader.hanging_loader", "2")
     stage.await_rows(20)
     publish(stage.bootstrap, [chain.pack(20) for _ in range(20)])
     assert hanging.wait(60) == 1, "the watchdog asks with a client of its own"

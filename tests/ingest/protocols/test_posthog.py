@@ -20,7 +20,7 @@ from ingest.reading.body import GZIP_MAGIC, INFLATED_BYTES_MAX, ZSTD_MAGIC, infl
 from ingest.reading.fields import Unacceptable
 from ingest.serving.answers import SPOOL_FULL, Limited
 from tests.ingest.protocols.calls import SECRET, codes, events, objects, post, values
-from tests.ingest.test_pixel import assert_survives_a_pack
+from tests.ingest.reading.test_pixel import assert_survives_a_pack
 
 V1 = "/i/v1/analytics/events"
 BEARER = {"Authorization": f"Bearer {SECRET}"}

@@ -1,0 +1,1 @@
+"""Tests of opens, clicks and webhooks."""

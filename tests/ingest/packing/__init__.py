@@ -1,0 +1,1 @@
+"""Tests of rows become packs that are kept."""

@@ -1,0 +1,1 @@
+"""Tests of cookies and links between domains."""

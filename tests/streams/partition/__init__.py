@@ -1,0 +1,1 @@
+"""Tests of one partition's processor."""
