@@ -175,7 +175,7 @@ def test_a_steady_lag_does_not_keep_minutes_open_for_ever() -> None:
     assert world.watcher.standing.judged >= NOON + MINUTE
 
 
-@pytest.mark.parametrize("part", ["keeper", "topic"])
+@pytest.mark.parametrize("part", ["store", "topic"])
 def test_a_part_that_is_away_for_minutes_raises_nothing(part: str) -> None:
     world = world_with_history()
     world.live(NOON)
