@@ -195,14 +195,14 @@ def _private_files(platform: Platform) -> Finding:
 
 
 def _configuration(platform: Platform) -> Finding:
-    from runtime.config import ConfigError, parse_config
+    from runtime.config import ConfigError, read_config
 
     path = platform.settings.config_path
     if not path.exists():
         return Finding("config", "ok", "not made yet; the first start does")
     try:
-        config = parse_config(path.read_text(encoding="utf-8"))
-    except (ConfigError, UnicodeDecodeError) as error:
+        config = read_config(path)
+    except ConfigError as error:
         return Finding("config", "wrong", str(error), f"Correct {path}; the last good one stays live.")
     return Finding("config", "ok", f"{len(config.sites)} sites in {path}")
 

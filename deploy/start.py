@@ -84,15 +84,15 @@ def _runs_already(platform: Platform, starter: int | None, *, detach: bool, cons
 
 def _prepare(platform: Platform) -> bool:
     """Everything that can go wrong before anything runs; True when the secrets were made now."""
-    from runtime.config import ConfigError, parse_config
+    from runtime.config import ConfigError, read_config
 
     platform.end_orphans(lambda line: print(line, file=sys.stderr, flush=True))
     require_free_ports(platform.settings)
     fresh = make_data_folder(platform.settings)
     _make_keys(platform.settings.keys)
     try:
-        parse_config(platform.settings.config_path.read_text(encoding="utf-8"))
-    except (ConfigError, UnicodeDecodeError) as error:
+        read_config(platform.settings.config_path)
+    except ConfigError as error:
         raise UserError(
             f"{platform.settings.config_path} cannot be used: {error}", "Correct it and start again."
         ) from None

@@ -9,11 +9,11 @@ from ingest.mail.links import link_key
 from ingest.mail.opens import MailRules, mail_rules
 from ingest.reading.sites import Sites
 from ingest.visitors.rules import VisitorRules, visitor_rules
-from runtime.config import parse_config
+from runtime.config import read_config
 from runtime.keyring import read_ring
 from runtime.live_file import ReloadableFile, reason_of
 from runtime.logs import get_logger
-from runtime.secrets import parse_secrets
+from runtime.secrets import read_secrets
 from runtime.settings import PlatformSettings
 from schemas.ring import Key, Ring
 
@@ -33,7 +33,7 @@ class ReloadableConfiguration:
     """Sites and keys as they stand on disk now; a broken file is refused with its reason and the old content stays."""
 
     def __init__(self, settings: PlatformSettings, environ: Mapping[str, str]) -> None:
-        """Raises ConfigError, SecretsError, UnicodeDecodeError or OSError: there is no old content to stay with."""
+        """Raises ConfigError, SecretsError or OSError: there is no old content to stay with."""
         self._settings = settings
         self._environ = environ
         paths = (settings.config_path, settings.secrets_path)
@@ -72,8 +72,8 @@ class ReloadableConfiguration:
             self.ring = self._ring.value
 
     def _read_config(self) -> EdgeConfig:
-        config = parse_config(self._settings.config_path.read_text("utf-8"))
-        secrets = parse_secrets(self._settings.secrets_path.read_text("utf-8"), self._environ)
+        config = read_config(self._settings.config_path)
+        secrets = read_secrets(self._settings.secrets_path, self._environ)
         return EdgeConfig(
             Sites.of(config, secrets.site_secret_keys, secrets.identity_secret),
             link_key(secrets.identity_secret),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -122,6 +123,14 @@ class Config(_Section):
     def public_keys(self, site: str) -> tuple[str, ...]:
         """The public keys of a site: those it declares, else its name."""
         return self.sites[site].public_keys or (site,)
+
+
+def read_config(path: Path) -> Config:
+    """What stands in the file. Raises ConfigError for what cannot be used, OSError for what cannot be read."""
+    try:
+        return parse_config(path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path.name}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
 
 
 def parse_config(text: str) -> Config:

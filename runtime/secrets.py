@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 IDENTITY_SECRET_BYTES = 32
 MAIL_SECRETS = ("mailchimp_secret", "mandrill_key")  # with which these services prove who they are
@@ -22,6 +23,16 @@ class Secrets:
 
 class SecretsError(ValueError):
     """secrets.toml cannot be used; the text never repeats a value."""
+
+
+def read_secrets(path: Path, environ: Mapping[str, str]) -> Secrets:
+    """What stands in the file. Raises SecretsError for what cannot be used, OSError for what cannot be read."""
+    try:
+        return parse_secrets(path.read_text("utf-8"), environ)
+    except UnicodeDecodeError as error:
+        raise SecretsError(
+            f"{path.name}: not UTF-8 at byte {error.start}; restore it from a backup"
+        ) from None
 
 
 def parse_secrets(text: str, environ: Mapping[str, str]) -> Secrets:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from runtime.health_server import Answer, serve_health
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.logs import get_logger
-from runtime.secrets import parse_secrets
+from runtime.secrets import read_secrets
 from runtime.settings import PlatformSettings
 from runtime.watchdog import end_process
 from schemas.metrics import (
@@ -107,7 +107,7 @@ def connect_warehouse(platform: PlatformSettings) -> HttpWarehouse:
     """ClickHouse as the user that writes; the password from the environment or secrets.toml."""
     password = platform.clickhouse_password
     if not password and platform.secrets_path.exists():
-        password = parse_secrets(platform.secrets_path.read_text("utf-8"), os.environ).clickhouse_password
+        password = read_secrets(platform.secrets_path, os.environ).clickhouse_password
     return HttpWarehouse(platform.warehouse_url, platform.clickhouse_user, password)
 
 

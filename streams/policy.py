@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from runtime.config import parse_config
+from runtime.config import read_config
 from runtime.keyring import keep_ring, read_ring
 from runtime.live_file import ReloadableFile, reason_of
 from runtime.logs import get_logger
@@ -26,7 +26,7 @@ class Policy:
         self._keys = keys
         self._config = ReloadableFile(
             lambda: [config_path],
-            lambda: build_rules(parse_config(config_path.read_text("utf-8")), identity_secret),
+            lambda: build_rules(read_config(config_path), identity_secret),
             self._refuse_config,
         )
         self.rules: Rules = self._config.value

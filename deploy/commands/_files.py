@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 def read_files() -> tuple[PlatformSettings, Config, Secrets]:
     """From the environment and the files it names. Raises UserError."""
-    from runtime.config import ConfigError, parse_config
-    from runtime.secrets import SecretsError, parse_secrets
+    from runtime.config import ConfigError, read_config
+    from runtime.secrets import SecretsError, read_secrets
     from runtime.settings import PlatformSettings, SettingError
 
     try:
         settings = PlatformSettings.from_env(os.environ)
-        config = parse_config(settings.config_path.read_text("utf-8"))
-        secrets = parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ)
+        config = read_config(settings.config_path)
+        secrets = read_secrets(settings.secrets_path, os.environ)
     except OSError as error:
         raise UserError(
             f"{error.filename}: {error.strerror}.", "`fairpixel up` makes it; FAIRPIXEL_DATA says where."

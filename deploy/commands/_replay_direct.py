@@ -85,15 +85,15 @@ def _why_refused(value: bytes) -> str:
     from ingest.direct.endpoint import Dead, read_direct
     from ingest.direct.inbox import DirectMessage
     from ingest.reading.sites import Sites
-    from runtime.config import ConfigError, parse_config
-    from runtime.secrets import SecretsError, parse_secrets
+    from runtime.config import ConfigError, read_config
+    from runtime.secrets import SecretsError, read_secrets
     from runtime.settings import PlatformSettings
     from schemas.links import Origin
 
     settings = PlatformSettings.from_env(os.environ)
     try:
-        secrets = parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ)
-        sites = Sites.of(parse_config(settings.config_path.read_text("utf-8")), secrets.site_secret_keys)
+        secrets = read_secrets(settings.secrets_path, os.environ)
+        sites = Sites.of(read_config(settings.config_path), secrets.site_secret_keys)
     except (OSError, ConfigError, SecretsError):
         raise UserError("The configuration cannot be read.", "Check with: fairpixel config check") from None
     now_ms = time.time_ns() // 1_000_000

@@ -25,7 +25,7 @@ def check(
     ] = None,
 ) -> None:
     """Read the file as the programs would; exit 0 when it is usable, 1 with line and reason when it is not."""
-    from runtime.config import ConfigError, parse_config
+    from runtime.config import ConfigError, read_config
     from runtime.settings import PlatformSettings, SettingError
 
     try:
@@ -33,13 +33,11 @@ def check(
     except SettingError as error:
         raise UserError(f"A setting cannot be used: {error}.", "Correct or unset that variable.") from None
     try:
-        config = parse_config(path.read_text(encoding="utf-8"))
+        config = read_config(path)
     except FileNotFoundError:
         raise UserError(f"There is no {path}.", "`fairpixel up` makes one on its first run.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path} cannot be read: {error}.", "Check its permissions; it is UTF-8 text."
-        ) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}.", "Check its permissions.") from None
     except ConfigError as error:
         raise UserError(
             str(error), f"Correct {path}; until then the programs stay with what they read before."

@@ -58,21 +58,19 @@ def _properties(pairs: list[str]) -> dict[str, str]:
 def _post(event: dict[str, Any], site: str, public: bool) -> dict[str, Any]:
     import httpx2
 
-    from runtime.config import ConfigError, parse_config
-    from runtime.secrets import SecretsError, parse_secrets
+    from runtime.config import ConfigError, read_config
+    from runtime.secrets import SecretsError, read_secrets
     from runtime.settings import PlatformSettings, SettingError
 
     try:
         settings = PlatformSettings.from_env(os.environ)
-        config = parse_config(settings.config_path.read_text("utf-8"))
+        config = read_config(settings.config_path)
         if site not in config.sites:
             raise UserError(f"There is no site {site!r}.", f"Sites: {', '.join(config.sites) or 'none'}.")
         if public:
             key = config.public_keys(site)[0]
         else:
-            key = parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ).site_secret_keys.get(
-                site, ""
-            )
+            key = read_secrets(settings.secrets_path, os.environ).site_secret_keys.get(site, "")
     except OSError as error:
         raise UserError(
             f"{error.filename}: {error.strerror}.", "`fairpixel up` makes it; FAIRPIXEL_DATA says where."

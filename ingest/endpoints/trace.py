@@ -12,7 +12,7 @@ from ingest.clickhouse import ClickHouseAway
 from ingest.reading.fields import Rejection
 from ingest.reading.sites import SECRET, Credential
 from runtime.logs import get_logger
-from runtime.secrets import SecretsError, parse_secrets
+from runtime.secrets import SecretsError, read_secrets
 from runtime.settings import PlatformSettings
 from runtime.trace import Database, Trace, decisions, trace_event
 
@@ -80,7 +80,7 @@ class Traces:
 def read_identity_secret(settings: PlatformSettings, environ: Mapping[str, str]) -> bytes:
     """The identity secret as it stands now; b"" when it cannot be read."""
     try:
-        return parse_secrets(settings.secrets_path.read_text("utf-8"), environ).identity_secret
+        return read_secrets(settings.secrets_path, environ).identity_secret
     except (OSError, SecretsError):
         return b""
 

@@ -12,7 +12,7 @@ from typing import Any
 from runtime.health_server import serve_health
 from runtime.kafka_access import find_access
 from runtime.logs import configure_logs, get_logger
-from runtime.secrets import SecretsError, parse_secrets
+from runtime.secrets import SecretsError, read_secrets
 from runtime.settings import PlatformSettings, SettingError
 from sinks.alerts.delivery.routes import Webhooks
 from sinks.alerts.health import Health
@@ -86,10 +86,10 @@ def _password(settings: PlatformSettings) -> str:
     if settings.clickhouse_password:
         return settings.clickhouse_password
     try:
-        return parse_secrets(settings.secrets_path.read_text("utf-8"), os.environ).clickhouse_password
+        return read_secrets(settings.secrets_path, os.environ).clickhouse_password
     except FileNotFoundError:
         raise SecretsError("secrets.toml: not found; `fairpixel up` makes it") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise SecretsError(f"secrets.toml: not readable: {type(error).__name__}") from None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, Queue
 
-from runtime.config import ConfigError, parse_config
+from runtime.config import ConfigError, read_config
 from runtime.live_file import ReloadableFile
 from sinks.alerts.delivery.message import body_of
 from sinks.alerts.delivery.pager import Delivery, Outcome, Webhook, route_name
@@ -77,8 +77,8 @@ class Webhooks:
 
 
 def read_urls(config_path: Path) -> tuple[str, ...]:
-    """The webhooks of the file; none without one. Raises ConfigError, UnicodeDecodeError or OSError."""
+    """The webhooks of the file; none without one. Raises ConfigError or OSError."""
     try:
-        return parse_config(config_path.read_text("utf-8")).alerts.webhook
+        return read_config(config_path).alerts.webhook
     except FileNotFoundError:
         return ()
