@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.avro_codec import PackError
 from schemas.dead_letter import DeadLetter
-from schemas.direct import open_letter
+from schemas.direct import open_dead_letter
 from tests.ingest.builders import RING
 
 LENGTH_MAX = 1_000
@@ -37,7 +37,7 @@ def fuzz(data: bytes) -> None:
     again = DeadLetter.from_message(value, letter.headers())
     assert again == letter
     try:
-        open_letter(letter, RING)
+        open_dead_letter(letter, RING)
     except PackError:
         return
     raise AssertionError("a letter nobody sealed was opened")

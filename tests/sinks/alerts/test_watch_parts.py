@@ -162,12 +162,11 @@ def test_a_thousand_pairs_are_read_and_judged_quickly(warehouse: HttpWarehouse) 
         "'custom', 'server', "
         f"toDateTime({NOON - 3_600 * 24} - intDiv(number, 1000) * 60, 'UTC'), 100, 100 FROM numbers(240000)"
     )
-    store = Store(warehouse)
-    store = FakeStore([])
+    kept = FakeStore([])
     last = NOON - 3_600 * 24
-    store.traffic = store.traffic  # type: ignore[method-assign]
-    store.versions = {}
-    watcher = Watcher(store, FakeTopic(store), FakeEdge(), FakePager([], []), lambda event, **fields: None)
+    kept.traffic = Store(warehouse).traffic  # type: ignore[method-assign]
+    kept.versions = {}
+    watcher = Watcher(kept, FakeTopic(kept), FakeEdge(), FakePager([], []), lambda event, **fields: None)
     watcher.step((last + 1) * 1000)
     for after_ms in (62_000, 62_500):
         watcher.step(last * 1000 + after_ms)
