@@ -17,7 +17,7 @@ from confluent_kafka import TopicPartition
 
 from ingest.logs.generation import Generation
 from tests.ingest.edges import Edge, ends
-from tests.ingest.logs.test_formats import LINES
+from tests.ingest.logs.access_logs import LINES
 from tests.processes import await_that
 
 JUNK = "198.51.100.77 is no line"

@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
@@ -17,6 +19,7 @@ from tests.load import Load
 from tests.platform import Platform, await_that, free_ports
 from tests.processes import edge_workers
 
+RECOVERY_SECONDS_MAX = 90
 Fault = Callable[[Platform, Load, Random], None]
 # A frozen member's partitions are given to another after 6 s; the rest is this machine's load.
 SESSION_SECONDS_MAX = 40
@@ -181,3 +184,13 @@ def _freeze_until_another_took_over(platform: Platform, load: Load, name: str, p
         second.terminate()
         second.wait(60)
         log.close()
+
+
+def seconds_until_a_hit_is_a_row(platform: Platform) -> float:
+    """From now, just after the fault, until an event sent now stands in ClickHouse."""
+    start, event_id = time.monotonic(), f"probe-{uuid.uuid4().hex}"
+    url = f"{platform.edge}/p.gif?k=demo&e=probe&consent=all&id={event_id}"
+    await_that(lambda: platform.get(url, timeout=3), "the edge answers", RECOVERY_SECONDS_MAX)
+    sql = f"SELECT count() FROM fairpixel.events WHERE event_id = '{event_id}'"
+    await_that(lambda: platform.count(sql), "the hit is a row", RECOVERY_SECONDS_MAX)
+    return time.monotonic() - start

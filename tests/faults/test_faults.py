@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
-import uuid
 from collections.abc import Iterator
 from random import Random
 
 import pytest
 
-from tests.faults.faults import FAULTS, moment
+from tests.faults.faults import FAULTS, moment, seconds_until_a_hit_is_a_row
 from tests.load import Load, check_books
-from tests.platform import Platform, await_that
-
-RECOVERY_SECONDS_MAX = 90
+from tests.platform import Platform
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +54,3 @@ def test_no_store_and_no_log_holds_a_person(platform: Platform) -> None:
     # Of this load or of any before it; a truncated address ends in .0, whatever bytes follow.
     found = [name for name, text in platform.stores() if looks_like_one.search(text)]
     assert found == []
-
-
-def seconds_until_a_hit_is_a_row(platform: Platform) -> float:
-    """From now, just after the fault, until an event sent now stands in ClickHouse."""
-    start, event_id = time.monotonic(), f"probe-{uuid.uuid4().hex}"
-    url = f"{platform.edge}/p.gif?k=demo&e=probe&consent=all&id={event_id}"
-    await_that(lambda: platform.get(url, timeout=3), "the edge answers", RECOVERY_SECONDS_MAX)
-    sql = f"SELECT count() FROM fairpixel.events WHERE event_id = '{event_id}'"
-    await_that(lambda: platform.count(sql), "the hit is a row", RECOVERY_SECONDS_MAX)
-    return time.monotonic() - start

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.test_faults import seconds_until_a_hit_is_a_row
+from tests.faults.faults import seconds_until_a_hit_is_a_row
 from tests.load import Load, check_books
 from tests.platform import Platform, await_that
 from tests.small_disk import fill, remount, small_disk

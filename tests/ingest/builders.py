@@ -12,10 +12,10 @@ from ingest.reading.client import Client
 from ingest.reading.fields import Rejection
 from ingest.reading.parse import Parsed, parse_event
 from ingest.reading.pixel import parse_pixel, parse_query
-from ingest.reading.row import Row
+from ingest.reading.row import Row, row_size_max
 from ingest.reading.sites import Credential
-from schemas.event import Event
-from schemas.pack import PackLimits, RawPack, decode_raw_pack
+from schemas.event import EVENT_FIELDS, Event
+from schemas.pack import PackLimits, RawPack, decode_raw_pack, encode_raw_pack
 from schemas.ring import Key, Ring
 from schemas.seal import open_seal, read_envelope
 
@@ -76,3 +76,11 @@ def packer(sent: Sent, partitions: int = 1, limits: PackLimits | None = None) ->
 def run(journey: Callable[[], object]) -> None:
     """Run a coroutine function to its end, at most 20 s."""
     asyncio.run(asyncio.wait_for(journey(), 20))  # type: ignore[arg-type]
+
+
+def assert_survives_a_pack(row: tuple[object, ...]) -> None:
+    """Goes through Avro unchanged, and is no larger there than it was thought to be."""
+    columns = {name: [value] for name, value in zip(EVENT_FIELDS, row, strict=True)}
+    body = encode_raw_pack("e", columns, 1)
+    assert decode_raw_pack(body).batch.to_events() == [Event(*row)]  # type: ignore[arg-type]
+    assert len(body) <= row_size_max(row)  # type: ignore[arg-type]

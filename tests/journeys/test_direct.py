@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 
 from schemas import topics
 from schemas.direct import encode_direct_event
-from tests.journeys.test_first_event import row_of
+from tests.journeys.rows import row_of
 from tests.platform import Platform, await_that
 from tests.processes import edge_workers
 

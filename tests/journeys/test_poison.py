@@ -17,7 +17,7 @@ from runtime.keyring import read_ring
 from schemas import topics
 from schemas.pack import encode_raw_pack
 from schemas.seal import Accepted, seal_pack
-from tests.journeys.test_first_event import fresh_id, row_of
+from tests.journeys.rows import fresh_id, row_of
 from tests.platform import Platform, await_that
 
 GARBAGE = b"\x00garbage \xff\xfe that nobody can read"

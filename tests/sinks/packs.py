@@ -12,7 +12,7 @@ from typing import Any
 from schemas.clean_pack import SOURCE_CODE, CleanHead, CleanPack, encode_clean_pack
 from schemas.drops import DropReason
 from schemas.event import Drop
-from schemas.identity import event_keys
+from schemas.identity import event_key, event_keys
 from schemas.links import Origin, Position
 from schemas.pack import Refusal
 from schemas.seal import Accepted
@@ -134,3 +134,30 @@ def build_columns(rng: Random, count: int, now_ms: int, site: str) -> dict[str, 
 def random_pack_id() -> str:
     """Hex digits as an edge draws them."""
     return os.urandom(16).hex()
+
+
+def sighting_pack(chain: Chain) -> bytes:
+    """A pack with a later copy of an event, from a backend."""
+    head = CleanHead(Origin(RAW_TOPIC_ID, 0, chain.offset), "writer-1", chain.last, pack_id="ab" * 16)
+    chain.last = head.this
+    chain.offset += 1
+    return encode_clean_pack(
+        CleanPack(
+            head,
+            sightings={
+                "sighting_key": [event_key(IDENTITY, "demo", "purchase", "order-1")],
+                "sighting_event_id": ["order-1"],
+                "sighting_site": ["demo"],
+                "sighting_name": ["purchase"],
+                "sighting_source": ["server"],
+                "sighting_protocol": ["native"],
+                "sighting_trust": ["secret"],
+                "sighting_received_at": [NOW_MS],
+                "sighting_occurred_at": [NOW_MS],
+                "sighting_value_e4": [199_000],
+                "sighting_currency": ["EUR"],
+                "sighting_user": ["u"],
+                "sighting_properties": ["{}"],
+            },
+        )
+    )

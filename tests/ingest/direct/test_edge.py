@@ -7,14 +7,15 @@ import time
 import uuid
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from ingest.direct.inbox import GROUP
 from runtime.keyring import read_ring
 from schemas.dead_letter import DeadLetter
 from schemas.direct import encode_direct_event, open_dead_letter
 from schemas.event import Event, Flag
-from schemas.topics import DEAD, DIRECT, PARTITIONS_EMBEDDED
+from schemas.topics import DIRECT, PARTITIONS_EMBEDDED
+from tests.ingest.direct.topic import as_json, dead_letters, write
 from tests.ingest.edges import Edge, StartEdge, ends
 from tests.processes import await_that
 
@@ -46,18 +47,6 @@ def pass_over_all(bootstrap: str) -> None:
     consumer.close()
 
 
-def write(bootstrap: str, *messages: bytes, partition: int = 0) -> None:
-    """Messages as a producer of some team writes them, acknowledged when this returns."""
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
-    for message in messages:
-        producer.produce(DIRECT, message, partition=partition)
-    assert producer.flush(20) == 0
-
-
-def as_json(**fields: object) -> bytes:
-    return json.dumps({"site": "demo", **fields}).encode()
-
-
 def await_events(edge: Edge, start: list[TopicPartition], count: int) -> list[Event]:
     """The direct events of the raw topic since `start`, once there are so many."""
     await_that(lambda: len(direct(edge, start)) >= count, 20, f"{count} direct events are in the raw topic")
@@ -66,24 +55,6 @@ def await_events(edge: Edge, start: list[TopicPartition], count: int) -> list[Ev
 
 def direct(edge: Edge, start: list[TopicPartition]) -> list[Event]:
     return [event for event in edge.events(start, direct=True) if event.source == "direct"]
-
-
-def dead_letters(bootstrap: str) -> list[DeadLetter]:
-    """Every dead letter of the direct topic."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "a-test", "log_level": 0})
-    found = []
-    try:
-        for partition in range(PARTITIONS_EMBEDDED):
-            low, high = consumer.get_watermark_offsets(TopicPartition(DEAD, partition), 10)
-            consumer.assign([TopicPartition(DEAD, partition, low)])
-            for _ in range(high - low):
-                message = consumer.poll(10)
-                assert message is not None
-                dead_letter = DeadLetter.from_message(message.value() or b"", message.headers() or [])
-                found += [dead_letter] if dead_letter.topic == DIRECT else []
-    finally:
-        consumer.close()
-    return found
 
 
 def test_json_and_avro_become_rows_with_the_time_of_the_broker(edge: Edge) -> None:

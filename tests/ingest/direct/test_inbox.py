@@ -14,7 +14,7 @@ from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
 from schemas.links import Origin
 from schemas.topics import DIRECT
-from tests.ingest.direct.test_edge import as_json, dead_letters, write
+from tests.ingest.direct.topic import as_json, dead_letters, write
 from tests.processes import await_that, free_port
 
 

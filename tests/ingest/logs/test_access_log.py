@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Callable
 from zlib import crc32
 
 import pytest
@@ -14,40 +13,8 @@ from ingest.logs.importer import ImportFailed, LogImport, partition_start
 from schemas.event import Event
 from schemas.identity import content_id, partition_of
 from schemas.pack import Refusal
-from tests.ingest.builders import KEY, NOW_MS, open_pack
-from tests.ingest.reading.test_pixel import assert_survives_a_pack
-
-SECRET = b"\x05" * 32
-LINE = (
-    b'203.0.113.7 - anna [17/May/2015:10:05:03 +0200] "GET /shop/item.html?id=3 HTTP/1.1" 200 203023 '
-    b'"https://search.example/?q=\\"x\\"" "Mozilla/5.0 (X11) \\"odd\\" Agent"'
-)
-
-
-class FakeOutbox:
-    """Keeps what is sent, and reports it when it is polled; `refuses` says which packs fail."""
-
-    def __init__(self, refuses: Callable[[int], bool] = lambda _: False, silent: bool = False) -> None:
-        self.messages: list[bytes] = []
-        self._waiting: list[tuple[int, Callable[[bool], None]]] = []
-        self._refuses = refuses
-        self._silent = silent
-
-    def send(self, partition: int, message: bytes, on_delivery: Callable[[bool], None]) -> None:
-        self._waiting.append((len(self.messages), on_delivery))
-        self.messages.append(message)
-
-    def poll(self, timeout_s: float) -> bool:
-        return bool(self._waiting) and not self._silent
-
-    def settle(self) -> None:
-        if not self._silent:
-            waiting, self._waiting = self._waiting, []
-            for number, on_delivery in waiting:
-                on_delivery(not self._refuses(number))
-
-    def fetch_partition_count(self, timeout_s: float) -> int:
-        return 2
+from tests.ingest.builders import KEY, NOW_MS, assert_survives_a_pack, open_pack
+from tests.ingest.logs.access_logs import LINE, SECRET, FakeOutbox
 
 
 def read(line: bytes, host: str = "") -> Event | None:

@@ -15,7 +15,7 @@ from ingest.logs.follower import FollowDependencies, LogFollow, Rotation
 from ingest.logs.importer import ImportFailed, LogImport
 from ingest.logs.position import FollowTaken, PositionFile
 from tests.ingest.builders import KEY, NOW_MS, open_pack
-from tests.ingest.logs.test_access_log import LINE, SECRET, FakeOutbox
+from tests.ingest.logs.access_logs import LINE, SECRET, FakeOutbox
 
 S = 1_000_000_000
 

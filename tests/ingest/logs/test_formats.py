@@ -14,45 +14,13 @@ from ingest.logs.formats.json_line import time_of
 from ingest.logs.formats.pixel_queue import PixelQueueFormat
 from ingest.reading.sites import PUBLIC, SECRET, Credential
 from schemas.event import Event, Flag
-from tests.ingest.builders import NOW_MS
-from tests.ingest.reading.test_pixel import assert_survives_a_pack
+from tests.ingest.builders import NOW_MS, assert_survives_a_pack
+from tests.ingest.logs.access_logs import AGENT, ALB, CADDY, LINES, NGINX
 
 AT = 1_431_849_903_000  # 2015-05-17T08:05:03Z
-AGENT = "Mozilla/5.0 (X11; Linux x86_64)"
-COMBINED = (
-    '203.0.113.7 - anna [17/May/2015:10:05:03 +0200] "GET /a.html?x=1 HTTP/1.1" 200 512 '
-    f'"https://from.example/" "{AGENT}"'
-)
-NGINX = {
-    "time_iso8601": "2015-05-17T10:05:03+02:00", "remote_addr": "203.0.113.7", "remote_user": "anna",
-    "request": "GET /a.html?x=1 HTTP/1.1", "status": "200", "body_bytes_sent": "512", "host": "shop.example",
-    "http_referer": "https://from.example/", "http_user_agent": AGENT,
-}  # fmt: skip
-CADDY = {
-    "level": "info", "ts": 1_431_849_903.0, "logger": "http.log.access.log0", "msg": "handled request",
-    "request": {
-        "remote_ip": "198.51.100.1", "remote_port": "4711", "client_ip": "203.0.113.7", "proto": "HTTP/2.0",
-        "method": "GET", "host": "shop.example", "uri": "/a.html?x=1",
-        "headers": {
-            "User-Agent": [AGENT], "Referer": ["https://from.example/"], "Accept-Language": ["de"], "Sec-Gpc": ["1"],
-        },
-        "tls": {"resumed": False},
-    },
-    "bytes_read": 0, "user_id": "anna", "duration": 0.0009, "size": 512, "status": 200, "resp_headers": {},
-}  # fmt: skip
 CLOUDFRONT_HEADER = (
     "#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) "
     "cs(User-Agent) cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header cs-protocol cs-bytes"
-)
-CLOUDFRONT = (
-    "2015-05-17\t08:05:03\tFRA2\t512\t203.0.113.7\tGET\td1.cloudfront.net\t/a.html\t200\thttps://from.example/\t"
-    "Mozilla/5.0%20(X11;%20Linux%2520x86_64)\tx=1\tsession=secret\tHit\tSOX4xw==\tshop.example\thttps\t23"
-)
-ALB = (
-    "h2 2015-05-17T08:05:03.000000Z app/my-lb/50dc 203.0.113.7:2817 10.0.0.66:9000 0.000 0.002 0.000 200 200 34 512 "
-    f'"GET https://shop.example:443/a.html?x=1 HTTP/2.0" "{AGENT}" ECDHE-RSA-AES128 TLSv1.2 arn:aws:tg/1 '
-    '"Root=1-58337262" "shop.example" "arn:aws:acm:1" 1 2015-05-17T08:05:02.998000Z "forward" "-" "-" '
-    '"10.0.0.66:9000" "200" "-" "-"'
 )
 QUEUE = {
     "t": 1_431_849_903.123, "c": "7-1", "s": 200, "m": "GET", "n": "203.0.113", "p": "", "g": "1", "d": "",
@@ -60,15 +28,6 @@ QUEUE = {
     "q": "k=demo&e=purchase&id=order-1&v=19.90&cur=eur&ts=&url=https%3A%2F%2Fshop.example%2Fa"
          "&ref=https%3A%2F%2Ffrom.example&consent=all&gdpr=1&gdpr_consent=x",
 }  # fmt: skip
-LINES = {
-    "combined": COMBINED,
-    "vhost_combined": f"shop.example:443 {COMBINED}",
-    "common": COMBINED.partition(' "https')[0],
-    "nginx-json": json.dumps(NGINX),
-    "caddy": json.dumps(CADDY),
-    "cloudfront": CLOUDFRONT,
-    "alb": ALB,
-}
 CREDENTIALS = {"demo": Credential("demo", PUBLIC), "sk": Credential("demo", SECRET)}
 
 

@@ -14,7 +14,7 @@ from schemas.pack import Refusal
 from schemas.ring import Ring
 from schemas.seal import read_envelope
 from tests.ingest.builders import KEY, NOW_MS, open_pack
-from tests.ingest.logs.test_access_log import LINE, SECRET, FakeOutbox
+from tests.ingest.logs.access_logs import LINE, SECRET, FakeOutbox
 
 MINUTE = NOW_MS // 60_000 * 60
 RING = Ring((KEY,), {KEY.key_id: KEY})

@@ -11,8 +11,8 @@ from ingest.protocols.protocol import Reading
 from ingest.reading.body import inflate
 from ingest.reading.fields import Unacceptable
 from schemas.event import EVENT_FIELDS
+from tests.ingest.builders import assert_survives_a_pack
 from tests.ingest.protocols.recorded import NOW_MS
-from tests.ingest.reading.test_pixel import assert_survives_a_pack
 
 TEXTS = st.one_of(
     st.text(max_size=20),

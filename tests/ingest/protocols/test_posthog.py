@@ -19,8 +19,8 @@ from ingest.protocols.posthog.endpoint import ROUTES
 from ingest.reading.body import GZIP_MAGIC, INFLATED_BYTES_MAX, ZSTD_MAGIC, inflate
 from ingest.reading.fields import Unacceptable
 from ingest.serving.answers import SPOOL_FULL, Limited
+from tests.ingest.builders import assert_survives_a_pack
 from tests.ingest.protocols.calls import SECRET, codes, events, objects, post, values
-from tests.ingest.reading.test_pixel import assert_survives_a_pack
 
 V1 = "/i/v1/analytics/events"
 BEARER = {"Authorization": f"Bearer {SECRET}"}

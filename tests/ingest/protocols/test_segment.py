@@ -15,9 +15,9 @@ from ingest.protocols.categories import consent_signals
 from ingest.protocols.segment.endpoint import ROUTES
 from ingest.reading.body import GZIP_MAGIC, TOO_LARGE, ZSTD_MAGIC
 from ingest.reading.fields import Unacceptable
+from tests.ingest.builders import assert_survives_a_pack
 from tests.ingest.protocols.calls import SECRET, basic, codes, events, objects, post, values
 from tests.ingest.protocols.recorded import PUBLIC_KEYS
-from tests.ingest.reading.test_pixel import assert_survives_a_pack
 
 
 def track(**more: Any) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from ingest.reading.fields import SIGNALS_LENGTH_MAX, Rejection, Unacceptable, p
 from ingest.reading.parse import Parsed, parse_event
 from schemas.consent import UNDECODED_SIGNALS, ConsentPolicy, Measurement, Purpose, decide
 from schemas.event import Event, Flag
-from tests.ingest.builders import BROWSER, NOW_MS, PUBLIC, SECRET, event
-from tests.ingest.reading.test_pixel import assert_survives_a_pack
+from tests.ingest.builders import BROWSER, NOW_MS, PUBLIC, SECRET, assert_survives_a_pack, event
 
 
 def accepted(item: dict[str, Any], **more: Any) -> Event:

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from ingest.reading.client import Client, client_ip, read_client
 from ingest.reading.fields import Rejection
 from ingest.reading.pixel import GIF, parse_pixel, parse_query
-from ingest.reading.row import row_size_max
 from schemas.event import EVENT_FIELDS, Event, EventBatch, Flag
 from schemas.pack import Refusal, decode_raw_pack, encode_raw_pack
-from tests.ingest.builders import BROWSER, NOW_MS, PUBLIC, SECRET, pixel
+from tests.ingest.builders import BROWSER, NOW_MS, PUBLIC, SECRET, assert_survives_a_pack, pixel
 
 
 def accepted(query: str, **more: object) -> Event:
@@ -173,14 +172,6 @@ def test_no_text_breaks_the_pixel(params: dict[str, str]) -> None:
     row = parse_pixel(parse_query(query), PUBLIC, BROWSER, NOW_MS, "made")
     if not isinstance(row, Rejection):
         assert_survives_a_pack(row)
-
-
-def assert_survives_a_pack(row: tuple[object, ...]) -> None:
-    """Goes through Avro unchanged, and is no larger there than it was thought to be."""
-    columns = {name: [value] for name, value in zip(EVENT_FIELDS, row, strict=True)}
-    body = encode_raw_pack("e", columns, 1)
-    assert decode_raw_pack(body).batch.to_events() == [Event(*row)]  # type: ignore[arg-type]
-    assert len(body) <= row_size_max(row)  # type: ignore[arg-type]
 
 
 @given(st.lists(st.tuples(st.text("abc%+&=é", min_size=1, max_size=5), st.text(max_size=400)), max_size=6))

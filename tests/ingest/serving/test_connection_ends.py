@@ -17,7 +17,7 @@ from ingest.serving import connection as connection_module
 from ingest.serving.connection import PIPELINED_MAX
 from tests.ingest.builders import Sent, packer, row, run
 from tests.ingest.edges import Edge, StartEdge, ends
-from tests.ingest.serving.test_tls import SecureEdge, make_certificate
+from tests.ingest.serving.secure_edge import SecureEdge, make_certificate
 from tests.ingest.stage import PIXEL, Stage, Wire, split_answers, statuses
 from tests.processes import await_that, free_port
 

@@ -10,8 +10,7 @@ from sinks.loader.container import splice
 from sinks.warehouse.client import HttpWarehouse
 from tests.processes import REPO
 from tests.sinks.conftest import ClickHouse
-from tests.sinks.packs import Chain
-from tests.sinks.warehouse.test_schema import sighting_pack
+from tests.sinks.packs import Chain, sighting_pack
 
 PAGES = ("clickhouse", "alerts")
 QUERIES = [

@@ -10,12 +10,11 @@ import pytest
 
 from schemas.clean_pack import CLEAN_PACK, CleanHead, CleanPack, encode_clean_pack
 from schemas.drops import DropReason
-from schemas.identity import event_key
 from schemas.links import Origin
 from sinks.loader.container import splice
 from sinks.warehouse.client import BlockUnreadable, HttpWarehouse
 from sinks.warehouse.migrate import Migration, MigrationError, migrate, read_migrations, split_statements
-from tests.sinks.packs import IDENTITY, NOW_MS, RAW_TOPIC_ID, Chain, accepted_of
+from tests.sinks.packs import NOW_MS, RAW_TOPIC_ID, Chain, accepted_of, sighting_pack
 
 TABLES = ("events", "rollup_minute", "drops", "drops_minute", "sightings", "accepted", "refusals", "progress")
 
@@ -44,33 +43,6 @@ def contents(warehouse: HttpWarehouse) -> dict[str, Any]:
     )
     found["ledger"] = warehouse.rows("SELECT * FROM ledger ORDER BY site, minute")
     return found
-
-
-def sighting_pack(chain: Chain) -> bytes:
-    """A pack with a later copy of an event, from a backend."""
-    head = CleanHead(Origin(RAW_TOPIC_ID, 0, chain.offset), "writer-1", chain.last, pack_id="ab" * 16)
-    chain.last = head.this
-    chain.offset += 1
-    return encode_clean_pack(
-        CleanPack(
-            head,
-            sightings={
-                "sighting_key": [event_key(IDENTITY, "demo", "purchase", "order-1")],
-                "sighting_event_id": ["order-1"],
-                "sighting_site": ["demo"],
-                "sighting_name": ["purchase"],
-                "sighting_source": ["server"],
-                "sighting_protocol": ["native"],
-                "sighting_trust": ["secret"],
-                "sighting_received_at": [NOW_MS],
-                "sighting_occurred_at": [NOW_MS],
-                "sighting_value_e4": [199_000],
-                "sighting_currency": ["EUR"],
-                "sighting_user": ["u"],
-                "sighting_properties": ["{}"],
-            },
-        )
-    )
 
 
 def test_a_pack_becomes_rows_rollups_drops_and_a_balanced_ledger(warehouse: HttpWarehouse) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from schemas.clean_pack import CLEAN_PACK
 from sinks.loader.container import splice
 from sinks.warehouse.client import HttpWarehouse
-from tests.sinks.packs import Chain
-from tests.sinks.warehouse.test_schema import sighting_pack
+from tests.sinks.packs import Chain, sighting_pack
 
 
 def test_an_order_reported_by_a_pixel_and_a_backend_is_one_purchase_with_the_backends_money(
