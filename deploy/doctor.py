@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import time
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from runtime.errors import UserError
 
 CLOCK_S_MAX = 5.0
 CLOCK_YEAR_MIN = 2025
+ANSWER_S_MAX = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +241,13 @@ def _topics(platform: Platform) -> Finding:
 def _clickhouse(platform: Platform) -> Finding:
     if platform.supervisor_pid() is None and not platform.settings.clickhouse_url:
         return Finding("clickhouse", "ok", "not checked: it does not run")
+    from runtime.clickhouse import ClickHouseClient, ClickHouseError
+
     query = "SELECT count() FROM system.tables WHERE database = 'fairpixel'"
-    url = f"{platform.settings.warehouse_url}/?{urllib.parse.urlencode({'query': query})}"
+    client = ClickHouseClient(platform.settings.warehouse_url)
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            tables = int(answer.read())
-    except (OSError, ValueError) as error:
+        tables = int(client.query(query, seconds_max=ANSWER_S_MAX, database="default"))
+    except (ClickHouseError, ValueError) as error:
         return Finding(
             "clickhouse",
             "wrong",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -227,7 +226,7 @@ class FakeWarehouse:
         if code >= 0:
             raise WarehouseAway("fake", code)
 
-    def execute(self, sql: str, params: dict[str, str] | None = None) -> None:
+    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> None:
         assert sql.startswith("INSERT INTO positions")
         assert params is not None
         row = {
@@ -239,13 +238,13 @@ class FakeWarehouse:
             "after_topic_id": params["after_topic_id"],
             "after_offset": int(params["after_offset"]),
             "after_writer": params["after_writer"],
-            "refused": json.loads(params["refused"]),
+            "refused": params["refused"],
         }
         key = (params["group"], params["topic_id"], params["partition"])
         if key not in self.positions or self.positions[key]["start_offset"] <= row["start_offset"]:
             self.effects.add("position", row["start_offset"], apply=lambda: self.positions.update({key: row}))
 
-    def rows(self, sql: str, params: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         assert params is not None
         row = self.positions.get((params["group"], params["topic_id"], params["partition"]))
         return [row] if row else []

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 FORMAT_TERMINAL, FORMAT_PIPE = "PrettyCompact", "TSVWithNames"
+ANSWER_S_MAX = 600.0
 
 
 def run(
@@ -20,35 +21,30 @@ def run(
     write: Annotated[bool, typer.Option("--write", help="log in as the user that may write")] = False,
 ) -> None:
     """Run one query; reading needs no password."""
-    import urllib.error
-    import urllib.parse
-    import urllib.request
-
     from deploy.local import Platform
+    from runtime.clickhouse import ClickHouseClient, ClickHouseError
     from runtime.errors import UserError
 
     settings = Platform.from_env(os.environ).settings
     text = sys.stdin.read() if query == "-" else query
     chosen = output_format or (FORMAT_TERMINAL if sys.stdout.isatty() else FORMAT_PIPE)
-    parameters = urllib.parse.urlencode({"database": "fairpixel", "default_format": chosen})
-    request = urllib.request.Request(f"{settings.warehouse_url}/?{parameters}", text.encode())
+    login = ("", "")
     if write:
-        request.add_header("X-ClickHouse-User", settings.clickhouse_user)
-        request.add_header("X-ClickHouse-Key", _password(settings.clickhouse_password, settings.secrets_path))
+        login = settings.clickhouse_user, _password(settings.clickhouse_password, settings.secrets_path)
+    client = ClickHouseClient(settings.warehouse_url, *login)
     try:
-        with urllib.request.urlopen(request, timeout=600) as answer:
-            while part := answer.read(1 << 16):
-                sys.stdout.buffer.write(part)
-            sys.stdout.buffer.flush()
-    except urllib.error.HTTPError as error:
-        answer = error.read().decode("utf-8", "replace").strip()
-        raise UserError(
-            f"ClickHouse refuses the query: {answer}", "Correct it; writing needs --write."
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"ClickHouse does not answer at {settings.warehouse_url}: {error}.", "See: fairpixel status"
-        ) from None
+        for part in client.stream(
+            text, seconds_max=ANSWER_S_MAX, database="fairpixel", default_format=chosen
+        ):
+            sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
+    except ClickHouseError as error:
+        if error.status:
+            answer = error.detail.decode("utf-8", "replace").strip()
+            raise UserError(
+                f"ClickHouse refuses the query: {answer}", "Correct it; writing needs --write."
+            ) from None
+        raise UserError(f"{error} ({settings.warehouse_url}).", "See: fairpixel status") from None
 
 
 def _password(given: str, path: os.PathLike[str]) -> str:

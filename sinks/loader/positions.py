@@ -61,7 +61,7 @@ def _write(warehouse: Warehouse, group: str, topic_id: str, partition: int, plac
             "after_topic_id": after.topic_id,
             "after_offset": str(after.offset),
             "after_writer": after.writer,
-            "refused": str(list(place.refused)),
+            "refused": list(place.refused),
         },
     )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
-from urllib.parse import urlencode, urlsplit
 
-import urllib3
-
+from runtime.clickhouse import ClickHouseClient, ClickHouseError, Param
 from sinks.warehouse.migrate import DATABASE
 
 # Codes that come from the data itself (src/Common/ErrorCodes.cpp): a second try of the same bytes ends the same way.
@@ -92,10 +91,10 @@ class Warehouse(Protocol):
     def check(self, container: bytes) -> None:
         """Read a container as `insert` would and store nothing. Raises BlockUnreadable or WarehouseAway."""
 
-    def execute(self, sql: str, params: dict[str, str] | None = None) -> None:
+    def execute(self, sql: str, params: Mapping[str, Param] | None = None) -> None:
         """Run a statement. Raises WarehouseError."""
 
-    def rows(self, sql: str, params: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    def rows(self, sql: str, params: Mapping[str, Param] | None = None) -> list[dict[str, Any]]:
         """What a SELECT gives, a dict a row. Raises WarehouseError."""
 
 
@@ -105,10 +104,7 @@ class HttpWarehouse:
     def __init__(
         self, url: str, user: str, password: str, *, insert_s_max: float = 30.0, ask_s_max: float = 10.0
     ) -> None:
-        parts = urlsplit(url)
-        pool = urllib3.HTTPSConnectionPool if parts.scheme == "https" else urllib3.HTTPConnectionPool
-        self._pool = pool(parts.hostname or "127.0.0.1", parts.port, maxsize=4, retries=False)
-        self._headers = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password} if user else {}
+        self._client = ClickHouseClient(url, user, password)
         self._insert_s_max = insert_s_max
         self._ask_s_max = ask_s_max
         self._answered = True
@@ -119,57 +115,46 @@ class HttpWarehouse:
         return self._answered
 
     def insert(self, table: str, container: bytes, *, token: str) -> None:
-        settings = {
-            "database": DATABASE,
-            "query": f"INSERT INTO {table} FORMAT Avro",
-            **INSERT_SETTINGS,
-            "insert_deduplication_token": token,
-        }
-        self._post(settings, container, self._insert_s_max)
+        self._insert(table, container, {**INSERT_SETTINGS, "insert_deduplication_token": token})
 
     def check(self, container: bytes) -> None:
-        self._post(
-            {"database": DATABASE, "query": "INSERT INTO packs_trial FORMAT Avro", **INSERT_SETTINGS},
-            container,
-            self._insert_s_max,
-        )
+        self._insert("packs_trial", container, INSERT_SETTINGS)
 
-    def execute(self, sql: str, params: dict[str, str] | None = None, *, database: str = DATABASE) -> None:
+    def execute(
+        self, sql: str, params: Mapping[str, Param] | None = None, *, database: str = DATABASE
+    ) -> None:
         if sql.startswith("CREATE DATABASE"):
             database = "default"
-        self._post({"database": database, **_named(params)}, sql.encode(), self._ask_s_max)
+        with self._explained():
+            self._client.query(sql, params, seconds_max=self._ask_s_max, database=database)
 
-    def rows(self, sql: str, params: dict[str, str] | None = None) -> list[dict[str, Any]]:
-        settings = {
-            "default_format": "JSONEachRow",
-            "output_format_json_quote_64bit_integers": "0",
-            **_named(params),
-        }
-        answer = self._post({"database": DATABASE, **settings}, sql.encode(), self._ask_s_max)
-        return [json.loads(line) for line in answer.splitlines()]
+    def rows(self, sql: str, params: Mapping[str, Param] | None = None) -> list[dict[str, Any]]:
+        with self._explained():
+            return self._client.rows(sql, params, seconds_max=self._ask_s_max, database=DATABASE)
 
-    def _post(self, settings: dict[str, str], body: bytes, seconds_max: float) -> bytes:
-        timeout = urllib3.Timeout(connect=3.0, read=seconds_max)
-        try:
-            answer = self._pool.request(
-                "POST",
-                "/?" + urlencode({**settings, "wait_end_of_query": "1"}),
-                body=body,
-                headers=self._headers,
-                timeout=timeout,
+    def _insert(self, table: str, container: bytes, settings: Mapping[str, str]) -> None:
+        with self._explained():
+            self._client.insert(
+                table,
+                container,
+                "Avro",
+                seconds_max=self._insert_s_max,
+                database=DATABASE,
+                settings=settings,
             )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except ClickHouseError as error:
             self._answered = False
-            raise WarehouseAway(f"ClickHouse does not answer: {type(error).__name__}") from None
-        data = bytes(answer.data)
-        code = int(answer.headers.get("X-ClickHouse-Exception-Code") or 0)
-        self._answered = answer.status == 200 and not code
-        if self._answered:
-            return data
-        if code in UNREADABLE_CODES and not (code == STD_EXCEPTION and FILESYSTEM in data):
-            raise BlockUnreadable(f"ClickHouse cannot read the data: code {code}", code)
-        raise WarehouseAway(f"ClickHouse refused: status {answer.status}, code {code}", code)
+            raise _explain(error) from None
+        self._answered = True
 
 
-def _named(params: dict[str, str] | None) -> dict[str, str]:
-    return {f"param_{name}": value for name, value in (params or {}).items()}
+def _explain(error: ClickHouseError) -> WarehouseError:
+    is_unreadable = error.code in UNREADABLE_CODES and not error.while_connecting
+    if is_unreadable and not (error.code == STD_EXCEPTION and FILESYSTEM in error.detail):
+        return BlockUnreadable(f"ClickHouse cannot read the data: code {error.code}", error.code)
+    return WarehouseAway(str(error), error.code)

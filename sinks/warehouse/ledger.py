@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
+
+from runtime.clickhouse import Param
 
 PLACES_MAX = 20  # minutes and packs that are named; the first of them are where to look
 LOOKS_MAX = 4
@@ -14,7 +16,7 @@ LOOK_EVERY_S = 0.7  # a block reaches one table after another: only what stands 
 class Database(Protocol):
     """What this needs of `sinks.warehouse`; raises WarehouseError."""
 
-    def rows(self, sql: str, params: dict[str, str] | None = None) -> list[dict[str, Any]]: ...
+    def rows(self, sql: str, params: Mapping[str, Param] | None = None) -> list[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def _differences(database: Database, topic_id: str, packs: list[RawPack]) -> lis
         # One sent twice is counted where it came first, which may lie before the part that is looked at.
         missing = [pack.pack_id for pack in ours if pack.pack_id not in arrived]
         if missing:
-            arrived |= {row["pack_id"]: row for row in database.rows(BY_ID, {"ids": str(missing)})}
+            arrived |= {row["pack_id"]: row for row in database.rows(BY_ID, {"ids": missing})}
         for pack in ours:
             count = arrived[pack.pack_id]["accepted"] if pack.pack_id in arrived else 0
             if count != pack.accepted:

@@ -8,7 +8,7 @@ FILES_MAX = 14  # of a room, golden data aside
 ORDER: dict[str, tuple[str, ...]] = {
     "runtime": (
         "errors", "settings", "config", "secrets", "logs", "live_file", "keyring", "health_server",
-        "watchdog", "kafka_access", "kafka", "trace",
+        "watchdog", "kafka_access", "kafka", "clickhouse", "trace",
     ),
     "ingest": (
         "reading", "visitors", "operation", "settings", "counts", "serving", "packing", "protocols", "mail",
@@ -26,7 +26,7 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
     "aiohttp": (),
     "aiokafka": (),
     "chdb": ("deploy.embedded.clickhouse.engine",),
-    "clickhouse_connect": (),
+    "clickhouse_connect": ("runtime.clickhouse",),
     "confluent_kafka": (
         "runtime.kafka",
         "ingest.packing.outbox", "ingest.direct.inbox",
@@ -43,5 +43,5 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
     "httpx2": ("deploy.commands.send",),
     "requests": ("deploy.embedded.kafka_jars",),
     "rocksdict": ("streams.partition.store",),
-    "urllib3": ("ingest.clickhouse", "sinks.warehouse.client", "sinks.alerts.outside", "sinks.alerts.delivery.pager"),
+    "urllib3": ("runtime.clickhouse", "sinks.alerts.outside", "sinks.alerts.delivery.pager"),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which refusals of ClickHouse are about the data, and which about its disk."""
+"""Which refusals of ClickHouse are about the data, and which about its disk or the client's own questions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sinks.warehouse.client import BlockUnreadable, HttpWarehouse, WarehouseAway
+from sinks.warehouse.client import BlockUnreadable, HttpWarehouse, WarehouseAway, WarehouseError
 
 AVRO = b"Code: 1001. DB::Exception: avro::Exception: EOF reached. (STD_EXCEPTION)"
 DISK = (
@@ -19,17 +19,23 @@ DISK = (
 
 @pytest.fixture
 def refusing() -> Iterator[list[bytes]]:
-    """A server that refuses everything with code 1001; the list: port, text."""
-    said = [b"", b""]
+    """A server that refuses every insert with code 1001; the list: port, text, text to the first questions."""
+    said = [b"", b"", b""]
 
     class Refusal(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(500)
-            self.send_header("X-ClickHouse-Exception-Code", "1001")
-            self.send_header("Content-Length", str(len(said[1])))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            is_first = b"version()" in body or b"FROM system.settings" in body
+            text = said[2] if is_first else said[1]
+            if text or not is_first:
+                self.send_response(500)
+                self.send_header("X-ClickHouse-Exception-Code", "1001")
+            else:
+                self.send_response(200)
+                text = b"26.9.1.1\tUTC\n" if b"version()" in body else b""
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(said[1])
+            self.wfile.write(text)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -50,3 +56,24 @@ def test_a_disk_that_takes_nothing_never_condemns_a_pack(refusing: list[bytes]) 
     refusing[1] = AVRO
     with pytest.raises(BlockUnreadable):
         warehouse.check(b"pack")
+
+
+def test_a_refusal_of_the_clients_own_first_questions_says_nothing_of_the_data(
+    refusing: list[bytes],
+) -> None:
+    warehouse = HttpWarehouse(f"http://127.0.0.1:{refusing[0].decode()}", "", "")
+    refusing[2] = AVRO
+    with pytest.raises(WarehouseAway) as refused:
+        warehouse.rows("SELECT 1")
+    assert refused.value.code == 1001
+    assert not warehouse.answers
+
+
+def test_the_text_of_a_refusal_holds_nothing_the_server_wrote(refusing: list[bytes]) -> None:
+    warehouse = HttpWarehouse(f"http://127.0.0.1:{refusing[0].decode()}", "", "")
+    for text in (AVRO, DISK):
+        refusing[1] = text
+        with pytest.raises(WarehouseError) as refused:
+            warehouse.check(b"pack")
+        assert "exception" not in str(refused.value).lower()
+        assert refused.value.code == 1001
