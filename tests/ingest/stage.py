@@ -64,6 +64,7 @@ class Stage:
     def __init__(self, *, fast_path: bool = True) -> None:
         self.sent = Sent()
         self.rows: list[Row] = []
+        self.packs: list[Any] = []  # of each row, the pack it is in
         reloadable = SimpleNamespace(sites=Sites.of(CONFIG, {}), visitors=visitor_rules(CONFIG, b"x" * 32))
         self.packer = packer(self.sent)
         self._add, self.packer._add = self.packer._add, self._remember  # type: ignore[method-assign]
@@ -93,7 +94,8 @@ class Stage:
 
     def _remember(self, row: Row, patient: bool, on_kept: Any = None) -> Any:
         self.rows.append(row)
-        return self._add(row, patient, on_kept)
+        self.packs.append(self._add(row, patient, on_kept))
+        return self.packs[-1]
 
     async def answers(self, count: int) -> list[bytes]:
         """The answers, each whole, once there are so many."""

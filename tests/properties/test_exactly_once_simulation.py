@@ -205,7 +205,7 @@ class Writer:
             kept=b"".join(entries.values()),
         )
         self.world.decisions[place.origin.offset, place.writer] = outcomes
-        memory.pause(head, entries)
+        memory.hold(head, entries)
         chain.sent(head, None)
         self.producer.append(head)
         return None
