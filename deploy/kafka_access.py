@@ -1,4 +1,4 @@
-"""Brings Kafka's logins, rules and quotas to what `schemas.kafka_acls` says; changes nothing where all is right."""
+"""Brings Kafka's logins, rules and quotas to what `deploy.kafka_acls` says; changes nothing where all is right."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from deploy.embedded.kafka_wire import LoginRefused, Wire
+from deploy.kafka_acls import ANONYMOUS, ANONYMOUS_QUOTAS, PROGRAMS, Rule, principals
 from runtime.errors import UserError
 from runtime.kafka_access import KafkaAccess, find_login
 from runtime.settings import PlatformSettings
-from schemas.kafka_acls import ANONYMOUS, ANONYMOUS_QUOTAS, PROGRAMS, Rule, principals
 
 ASK_S_MAX = 10.0
 ITERATIONS = 4096  # the least Kafka takes: these passwords are 256 random bits, which no guessing reaches

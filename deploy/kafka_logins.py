@@ -9,8 +9,8 @@ import os
 import secrets
 from pathlib import Path
 
+from deploy.kafka_acls import BROKER, PROGRAMS
 from runtime.settings import PlatformSettings
-from schemas.kafka_acls import BROKER, PROGRAMS
 
 PASSWORD_BYTES = 32
 

@@ -22,10 +22,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from deploy.kafka_access import ensure_access
+from deploy.kafka_acls import BROKER, all_rules
 from runtime.errors import UserError
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.settings import PlatformSettings, SettingError
-from schemas.kafka_acls import BROKER, all_rules
 from schemas.topics import Topic, all_topics
 from sinks.settings import SinksSettings
 

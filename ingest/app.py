@@ -43,12 +43,12 @@ from ingest.serving.connection import NETWORK_CONNECTIONS_MAX, SWEEP_S, Connecti
 from ingest.serving.cores import keep_to_core
 from ingest.settings import EdgeSettings
 from ingest.visitors.used_links import FORGET_S, UsedLinks
+from runtime import metrics
 from runtime.config import ConfigError
 from runtime.kafka_access import find_access
 from runtime.logs import configure_logs, get_logger
 from runtime.secrets import SecretsError
 from runtime.settings import PlatformSettings
-from schemas import metrics
 from schemas.pack import PackLimits
 from schemas.topics import PARTITIONS_EMBEDDED, RAW_RETENTION_MS
 

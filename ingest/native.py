@@ -14,12 +14,12 @@ from starlette.routing import BaseRoute, Route
 
 from ingest.endpoints.pixel_events import read_key
 from ingest.endpoints.trace import Traces
+from ingest.openapi.asyncapi import build_asyncapi
 from ingest.openapi.document import build_openapi
 from ingest.openapi.html import CONTENT_SECURITY_POLICY, docs_page, front_page
 from ingest.reading.fields import Rejection
 from ingest.reading.sites import Sites
 from ingest.serving.answers import WRONG_METHOD
-from schemas.asyncapi import build_asyncapi
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -10,7 +10,7 @@ import structlog
 
 from runtime.logs import get_logger
 from runtime.settings import PlatformSettings, SettingError
-from schemas.kafka_acls import user_name
+from schemas.topics import user_name
 
 SCRAM = "SCRAM-SHA-256"
 MECHANISMS = (SCRAM, "SCRAM-SHA-512", "PLAIN")

@@ -1,4 +1,4 @@
-"""The Kafka topics: names, partitions, and the settings that the promises rest on."""
+"""The Kafka topics: names, partitions, the settings that the promises rest on; and the names of programs there."""
 
 from __future__ import annotations
 
@@ -81,6 +81,11 @@ def all_topics(partitions: int = PARTITIONS_EMBEDDED) -> tuple[Topic, ...]:
             inflated_at_most(DIRECT_BATCH_SIZE_MAX),
         ),
     )
+
+
+def user_name(program: str) -> str:
+    """The Kafka user of a program."""
+    return f"fairpixel-{program}"
 
 
 def inflated_at_most(size_max: int) -> dict[str, str]:

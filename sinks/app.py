@@ -15,10 +15,7 @@ from prometheus_client.registry import Collector
 from runtime.health_server import Answer, serve_health
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.logs import get_logger
-from runtime.secrets import read_secrets
-from runtime.settings import PlatformSettings
-from runtime.watchdog import end_process
-from schemas.metrics import (
+from runtime.metrics import (
     SINKS_BLOCKS,
     SINKS_CONSUMER_LAG,
     SINKS_LINK_OPEN,
@@ -26,6 +23,9 @@ from schemas.metrics import (
     SINKS_REFUSED,
     SINKS_ROWS,
 )
+from runtime.secrets import read_secrets
+from runtime.settings import PlatformSettings
+from runtime.watchdog import end_process
 from schemas.topics import CLEAN
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
 from sinks.loader.kafka.dead_letters import KafkaDeadLetters

@@ -8,11 +8,7 @@ from time import perf_counter
 
 from prometheus_client import Counter, Gauge
 
-from schemas.clean_pack import CleanPack
-from schemas.consent import Basis
-from schemas.drops import Disposition
-from schemas.event import Flag
-from schemas.metrics import (
+from runtime.metrics import (
     STREAMS_CONSUMER_LAG,
     STREAMS_EVENTS,
     STREAMS_MASKED_WHOLE,
@@ -21,6 +17,10 @@ from schemas.metrics import (
     STREAMS_STEP_SECONDS,
     Metric,
 )
+from schemas.clean_pack import CleanPack
+from schemas.consent import Basis
+from schemas.drops import Disposition
+from schemas.event import Flag
 from streams.columns.batch import CleanBatch
 from streams.pipeline import Step, step_name
 

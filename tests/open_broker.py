@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.embedded import kafka, kafka_cache
-from schemas.kafka_acls import ANONYMOUS, BROKER, user_name
+from deploy.kafka_acls import ANONYMOUS, BROKER
+from schemas.topics import user_name
 
 OPEN = f"super.users=User:{user_name(BROKER)};User:{ANONYMOUS}\nlistener.name.open.max.connections=100000\n"
 

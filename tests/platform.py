@@ -21,12 +21,12 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
+from deploy.kafka_acls import BROKER
 from deploy.supervisor.client import Supervisor
 from deploy.supervisor.run_folder import RunFolder
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.settings import PlatformSettings
 from schemas.dead_letter import DeadLetter
-from schemas.kafka_acls import BROKER
 from schemas.topics import DEAD, PARTITIONS_EMBEDDED, RAW, all_topics
 
 PORTS = (

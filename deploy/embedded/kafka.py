@@ -17,11 +17,11 @@ from pathlib import Path
 from deploy.embedded import kafka_cache, kafka_jars, kafka_login
 from deploy.embedded.kafka_config import Ports
 from deploy.embedded.kafka_room import require_room
+from deploy.kafka_acls import BROKER
 from deploy.kafka_logins import make_logins
 from runtime.errors import UserError
 from runtime.kafka_access import find_login
 from runtime.settings import PlatformSettings, SettingError
-from schemas.kafka_acls import BROKER
 
 
 @dataclass(frozen=True, slots=True)

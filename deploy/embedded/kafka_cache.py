@@ -19,9 +19,10 @@ from tempfile import TemporaryDirectory
 from deploy.embedded import kafka_config
 from deploy.embedded.kafka_config import Ports
 from deploy.embedded.kafka_probe import Broker, probe
+from deploy.kafka_acls import BROKER
 from deploy.kafka_logins import write_private
 from runtime.kafka_access import SCRAM
-from schemas.kafka_acls import BROKER, user_name
+from schemas.topics import user_name
 
 TRAINING_S_MAX = 60.0
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from deploy.kafka_acls import BROKER
 from runtime.kafka_access import SCRAM
-from schemas.kafka_acls import BROKER, user_name
+from schemas.topics import user_name
 
 HEAP_MAX_MB = 256
 FREE_BYTES_MIN = 256 * 1024 * 1024  # below it a start is refused: a broker that runs full halts anyway
@@ -34,7 +35,7 @@ JVM_OPTIONS = (
 class Ports(NamedTuple):
     """Where the broker listens, on loopback."""
 
-    # Without a login; who comes here may write to one topic: schemas/kafka_acls.py.
+    # Without a login; who comes here may write to one topic: deploy/kafka_acls.py.
     open: int
     programs: int
     controller: int

@@ -18,9 +18,10 @@ from confluent_kafka.admin import AdminClient
 
 from deploy.embedded import kafka_cache
 from deploy.kafka_access import set_password
+from deploy.kafka_acls import BROKER
 from deploy.kafka_logins import write_private
 from runtime.kafka_access import KafkaAccess
-from schemas.kafka_acls import BROKER, user_name
+from schemas.topics import user_name
 
 READY_S_MAX = 60.0
 STOP_S_MAX = 30.0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from runtime.health_server import Answer
-from schemas.metrics import ALERTS_JUDGED_AGE, ALERTS_OPEN, ALERTS_SENT
+from runtime.metrics import ALERTS_JUDGED_AGE, ALERTS_OPEN, ALERTS_SENT
 from sinks.alerts.loop import Standing
 from sinks.alerts.rules import MINUTE
 

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.kafka_access import KafkaAccess
-from schemas.metrics import INGEST_SPOOL_PACKS
+from runtime.metrics import INGEST_SPOOL_PACKS
 from schemas.topics import RAW
 from sinks.alerts.closing import Watermarks
 

@@ -32,10 +32,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from deploy.embedded.kafka_probe import Broker, probe
 from deploy.embedded.kafka_wire import Wire, text
+from deploy.kafka_acls import BROKER
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.settings import PlatformSettings
-from schemas.kafka_acls import BROKER, user_name
-from schemas.topics import CLEAN, DIRECT, RAW
+from schemas.topics import CLEAN, DIRECT, RAW, user_name
 from tests.processes import REPO, await_that, free_port
 
 S = 15.0

@@ -20,10 +20,10 @@ from deploy.embedded.kafka_config import OPEN_CONNECTIONS_MAX
 from deploy.embedded.kafka_probe import METADATA, Broker, probe
 from deploy.embedded.kafka_wire import SASL_HANDSHAKE, LoginRefused, Wire, text
 from deploy.kafka_access import ensure_access, missing_rules
+from deploy.kafka_acls import BROKER, PROGRAMS, Rule, all_rules
 from ingest.direct.inbox import KafkaInbox
 from runtime.kafka_access import KafkaAccess
-from schemas.kafka_acls import BROKER, PROGRAMS, Rule, all_rules, user_name
-from schemas.topics import CLEAN, DIRECT, RAW, all_topics
+from schemas.topics import CLEAN, DIRECT, RAW, all_topics, user_name
 from tests.attacks.kafka_broker import (
     Alone,
     administer,

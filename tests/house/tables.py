@@ -10,15 +10,15 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 import ingest.protocols
+from deploy.kafka_acls import all_rules
 from ingest.endpoints.routes import ROUTES
 from ingest.protocols.protocol import Route
 from ingest.reading.cloudevents import CONTEXT_EXTENSIONS, EXTENSIONS
 from ingest.reading.codes import CODE_MEANING
 from runtime.config import explain_config
+from runtime.metrics import ALL_METRICS, WHAT_TO_DO
 from runtime.settings import FromEnv, documented_fields
 from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING, REFUSAL_REASON_MEANING
-from schemas.kafka_acls import all_rules
-from schemas.metrics import ALL_METRICS, WHAT_TO_DO
 from schemas.topics import all_topics
 
 ROOT = Path(__file__).parents[2]

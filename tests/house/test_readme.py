@@ -8,8 +8,8 @@ import pytest
 from deploy.cli import command_names
 from deploy.doctor import CHECKS
 from ingest.logs.formats import FORMATS, PIXEL_QUEUE
+from runtime.metrics import ALL_METRICS, WHAT_TO_DO
 from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING, DeadReason, DropReason
-from schemas.metrics import ALL_METRICS, WHAT_TO_DO
 from tests.house.tables import DOCS, ROOT, build_pages, compatible_protocols, fill, settings_classes
 
 README = ROOT / "README.md"

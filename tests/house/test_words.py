@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas import metrics
+from runtime import metrics
 from tests.house.words import ALLOWED, ALLOWED_IN, NAMES, PARTS
 
 ROOT = Path(__file__).parents[2]

@@ -15,10 +15,10 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from deploy.embedded import kafka as embedded_kafka
 from deploy.embedded.kafka_probe import Broker, probe
+from deploy.kafka_acls import BROKER
 from deploy.topics import differences, ensure_topics
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.settings import PlatformSettings
-from schemas.kafka_acls import BROKER
 from schemas.topics import CLEAN, RAW, Topic, all_topics
 from tests.processes import REPO, await_that, free_port
 

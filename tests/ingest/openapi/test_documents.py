@@ -17,13 +17,13 @@ from ingest.app import Edge
 from ingest.endpoints.intake import Intake
 from ingest.endpoints.routes import ROUTES
 from ingest.mail.webhooks import webhook_routes
+from ingest.openapi.asyncapi import build_asyncapi
 from ingest.openapi.document import build_openapi
 from ingest.openapi.html import docs_page
 from ingest.reading.codes import CODE_MEANING
 from ingest.reloadable import ReloadableConfiguration
 from ingest.settings import EdgeSettings
 from runtime.settings import PlatformSettings
-from schemas.asyncapi import build_asyncapi
 from schemas.topics import all_topics
 from tests.ingest.builders import Sent, packer
 from tests.processes import REPO

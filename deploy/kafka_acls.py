@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.topics import CLEAN, DEAD, DIRECT, RAW
+from schemas.topics import CLEAN, DEAD, DIRECT, RAW, user_name
 
 Resource = Literal["topic", "group"]
 Operation = Literal["read", "write", "describe", "describe_configs"]
@@ -32,11 +32,6 @@ class Rule:
     name: str
     operations: tuple[Operation, ...]
     why: str
-
-
-def user_name(program: str) -> str:
-    """The Kafka user of a program."""
-    return f"fairpixel-{program}"
 
 
 def all_rules(sinks_group: str = SINKS_GROUP) -> tuple[Rule, ...]:
