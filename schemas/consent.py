@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import unquote_plus, urlencode
 
 
 class Purpose(StrEnum):
@@ -43,6 +43,8 @@ UNDECODED_SIGNALS = ("gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy", "gc
 SIGNALS = ("consent", *UNDECODED_SIGNALS)
 # Characters; a longer text is one person's own, and whoever sends it chose its length.
 REMEMBERED_LENGTH_MAX = 200
+_WORDS = frozenset((*Purpose, "all", "none"))
+_ESCAPED_CONSENT_MAX = 3 * len("consent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,11 @@ _decide_once = lru_cache(maxsize=65_536)(_decide)
 def _measurement(
     signals: str, opted_out: bool, policy: ConsentPolicy
 ) -> tuple[Measurement, tuple[Purpose, ...], str]:
-    given = dict(parse_qsl(signals, keep_blank_values=True))
-    unclear = any(name != "consent" for name in given)
-    choice = parse_choice(given.get("consent", ""))
+    given, unclear = _read_choice(signals)
+    choice = parse_choice(given)
     if choice is not None and Purpose.MEASUREMENT not in choice:
         return Measurement.DENIED, (), "choice_denies"
-    unclear = unclear or (choice is None and bool(given.get("consent")))
+    unclear = unclear or (choice is None and bool(given))
     if choice is not None:
         return (
             (Measurement.UNKNOWN, (), "signal_not_understood")
@@ -114,6 +115,21 @@ def _measurement(
     if unclear and measurement is Measurement.GRANTED:
         return Measurement.UNKNOWN, (), "signal_not_understood"
     return measurement, purposes, row
+
+
+def _read_choice(signals: str) -> tuple[str, bool]:
+    """What `consent` says, of several the last; and whether other signals stand beside it.
+
+    Those are not decoded: one of 24,000 characters with escapes takes 2 ms.
+    """
+    given, has_others = "", False
+    for signal in filter(None, signals.split("&")):
+        name, _, value = signal.partition("=")
+        if len(name) <= _ESCAPED_CONSENT_MAX and unquote_plus(name) == "consent":
+            given = value
+        else:
+            has_others = True
+    return unquote_plus(given), has_others
 
 
 def _without_choice(opted_out: bool, policy: ConsentPolicy) -> tuple[Measurement, tuple[Purpose, ...], str]:
@@ -133,7 +149,13 @@ def parse_choice(text: str) -> tuple[Purpose, ...] | None:
 
     One unknown name makes the whole choice not understood.
     """
-    words = [word.strip().lower() for word in text.split(",") if word.strip()]
+    words = []
+    for word in text.split(","):
+        word = word.strip().lower()
+        if word and word not in _WORDS:
+            return None
+        if word:
+            words.append(word)
     match words:
         case []:
             return None

@@ -116,3 +116,23 @@ def test_more_signals_never_keep_more(choice: str, others: set[str], policy: Con
 def test_any_text_is_decided(text: str, policy: ConsentPolicy) -> None:
     decision = decide(text, False, policy)
     assert (decision.basis is Basis.CONSENTED) == bool(decision.purposes)
+
+
+@pytest.mark.parametrize(
+    ("signals", "row"),
+    [
+        ("consent=none&consent=all", "choice_grants"),  # of several the last
+        ("%63onsent=all", "choice_grants"),
+        ("con+sent=all", "signal_not_understood"),
+        ("consent", "default_grants"),
+        ("consent=&&", "default_grants"),
+        ("gpp", "signal_not_understood"),
+        ("consent=%61ll&gpp=" + "%41" * 8_000, "signal_not_understood"),
+        ("consent=none&gpp=" + "%41" * 8_000, "choice_denies"),
+        ("consent=" + "measurement," * 2_000, "choice_grants"),
+        ("consent=" + "measurement," * 2_000 + "x", "signal_not_understood"),
+    ],
+)
+def test_a_choice_is_found_among_other_signals_however_it_is_escaped(signals: str, row: str) -> None:
+    policy = ConsentPolicy(default=Measurement.GRANTED)
+    assert decide(signals, False, policy).row == row
