@@ -32,7 +32,8 @@ from sinks.loader.kafka.dead_letters import KafkaDeadLetters
 from sinks.loader.kafka.inbox import InboxAway, InboxBroken, KafkaInbox
 from sinks.loader.kafka.raw_log import KafkaRaw
 from sinks.loader.kafka.topic_ends import KafkaTopicEnds
-from sinks.loader.loader import LINK_OPEN_S_MAX, Loader
+from sinks.loader.loader import Loader
+from sinks.loader.tally import LINK_OPEN_S_MAX
 from sinks.loader.watchdog import Watchdog
 from sinks.settings import SinksSettings
 from sinks.warehouse.client import HttpWarehouse, WarehouseError

@@ -23,6 +23,13 @@ class Message(NamedTuple):
     timestamp_ms: int
 
 
+class Fetch(NamedTuple):
+    """Messages that were read together, as number so many of their loader. at: monotonic seconds, then or later."""
+
+    number: int
+    at: float
+
+
 REFUSED_MAX = 100  # of one block: the checkpoint must hold them
 
 

@@ -14,10 +14,30 @@ from sinks.loader.resume import DOUBT_MEANING, ResumePoint
 
 LOG_EVERY_S: Final = 10.0  # one line for many blocks
 REFUSED_TOLD_S: Final = 3_600.0  # how long health speaks of something refused
+LINK_OPEN_S_MAX: Final = 60.0
 WHO_WRITES: Final = "find out who else may write to events.clean.v1 and take that right away"
 WHO_JOINS: Final = "find out who else may join the loader's group and take that right away"
 
 log = get_logger()
+
+
+@dataclass(slots=True)
+class OpenLink:
+    """A pack links to something that was not seen. since: monotonic seconds."""
+
+    since: float
+    is_told: bool = False
+
+    def tell_if_old(self, block: Block, now: float) -> None:
+        """Say it once, after LINK_OPEN_S_MAX; block: what is collected behind the last accepted pack."""
+        if not self.is_told and now - self.since > LINK_OPEN_S_MAX:
+            self.is_told = True
+            last = block.last_before
+            log.error(
+                "link_open",
+                partition=block.partition,
+                last_accepted_offset=last.offset if last else None,
+            )
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -16,75 +15,9 @@ from schemas.clean_pack import read_clean_head
 from schemas.drops import DeadReason
 from schemas.links import accept
 from sinks.loader.block import BlockLimits, Checkpoint
-from sinks.loader.loader import Loader
-from tests.fakes import (
-    Effects,
-    FakeClock,
-    FakeDeadLetters,
-    FakeInbox,
-    FakeLog,
-    FakeRaw,
-    FakeWarehouse,
-    Killed,
-)
+from tests.fakes import Killed
+from tests.sinks.loader.stage import Stage, chain_of
 from tests.sinks.packs import NOW_MS, Chain
-
-SMALL = BlockLimits(row_count_max=12, pack_count_max=6)
-
-
-class Stage:
-    """The world a loader lives in; loaders come and go."""
-
-    def __init__(
-        self, *packs: bytes, limits: BlockLimits = SMALL, batch: int = 100, folder: Path | None = None
-    ) -> None:
-        self.effects = Effects()
-        self.clock = FakeClock()
-        self.log = FakeLog(messages={0: list(packs)})
-        self.warehouse = FakeWarehouse(self.effects)
-        self.dead_letters = FakeDeadLetters(self.effects)
-        self.raw = FakeRaw()
-        self.limits = limits
-        self.batch = batch
-        self.folder = folder
-
-    def start(self) -> Loader:
-        inbox = FakeInbox(self.log, self.effects, self.clock, batch=self.batch)
-        loader = Loader(
-            inbox,
-            self.warehouse,
-            self.dead_letters,
-            self.raw,
-            group="g",
-            clock=self.clock,
-            sleep=self.clock.sleep,
-            limits=self.limits,
-            folder=self.folder,
-        )
-        inbox.begin(loader)
-        return loader
-
-    def run(self, loader: Loader | None = None, steps: int = 60) -> Loader:
-        loader = loader or self.start()
-        for _ in range(steps):
-            loader.step()
-        return loader
-
-    @property
-    def loaded(self) -> list[int]:
-        """Raw offsets of the packs in ClickHouse, in order."""
-        return [record["origin_offset"] for record in self.warehouse.records]
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        checkpoint = Checkpoint.parse(self.log.committed[0][1])
-        assert checkpoint is not None
-        return checkpoint
-
-
-def chain_of(count: int, rows: int = 2) -> list[bytes]:
-    chain = Chain()
-    return [chain.pack(rows) for _ in range(count)]
 
 
 def test_the_intent_stands_before_the_insert_and_the_end_is_committed_after_it() -> None:
@@ -152,7 +85,7 @@ def test_a_loader_that_slept_through_a_takeover_does_no_harm() -> None:
     stage.warehouse.insert = insert  # type: ignore[method-assign]
     stage.log.messages[0] += chain_of(9)[3:]
     stage.run()
-    asleep._insert(asleep._parts[0])  # wakes up and goes on where it was
+    asleep._partitions[0]._insert()  # wakes up and goes on where it was
     stage.run(asleep)
     assert stage.loaded == list(range(9))
 

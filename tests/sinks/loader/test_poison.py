@@ -10,21 +10,21 @@ import pytest
 
 import sinks.loader.block
 import sinks.loader.container
+import sinks.loader.dead_packs
 import sinks.loader.examine
-import sinks.loader.loader
 import sinks.loader.recovery
 from schemas.clean_pack import read_clean_head
 from schemas.drops import DeadReason
 from sinks.loader.attempts import Attempts
 from sinks.loader.loader import Loader
 from tests.fakes import Killed
-from tests.sinks.loader.test_loader import Stage, chain_of
+from tests.sinks.loader.stage import Stage, chain_of
 
 PLACES = {
     "judging": [(sinks.loader.block, "read_clean_head")],
     "any reading": [
         (sinks.loader.block, "read_clean_head"),
-        (sinks.loader.loader, "read_clean_head"),
+        (sinks.loader.dead_packs, "read_clean_head"),
         (sinks.loader.recovery, "read_clean_head"),
     ],
     "splicing": [(sinks.loader.block, "splice"), (sinks.loader.examine, "splice")],
