@@ -144,15 +144,15 @@ class Partition:
             self._waiting.end()
 
     def work(self) -> None:
-        """Do what is due: load the block, commit its end, or say that nothing is under way."""
+        """Do what is due in this state."""
         if self.state is State.LEFT:
             return
         if self._is_due():
             self._load()
         elif self.state is State.UNCOMMITTED and self._clock() - self._done_at > IDLE_COMMIT_S:
             self.commit_end()
-        elif self._unfinished_since is not None and self._clock() - self._unfinished_since > FINISHED_S:
-            self._write_finished()
+        elif self.state is State.COMMITTED:
+            self._write_finished_if_quiet()
         if self._link:
             self._link.tell_if_old(self.block, self._clock())
 
@@ -344,8 +344,11 @@ class Partition:
             self._attempts.forget(block.start)
         return is_committed
 
-    def _write_finished(self) -> None:
-        """After some quiet: a checkpoint that is lost or forged later must not make an old block come again."""
+    def _write_finished_if_quiet(self) -> None:
+        """A checkpoint that is lost or forged later must not make an old block come again."""
+        since = self._unfinished_since
+        if since is None or self._clock() - since <= FINISHED_S:
+            return
         try:
             write_finished(self._warehouse, self._group, self.block)
             self._unfinished_since = None

@@ -122,6 +122,50 @@ def test_repeating_means_that_exactly_the_range_of_an_intent_is_read_again() -> 
     assert stage.loaded == list(range(5))
 
 
+def test_while_a_range_is_repeated_positions_never_says_that_nothing_is_under_way() -> None:
+    packs = chain_of(3)
+    stage = Stage(*packs)
+    insert = stage.warehouse.insert
+
+    def store_and_die(*of: Any, **more: Any) -> None:
+        insert(*of, **more)
+        raise Killed
+
+    stage.warehouse.insert = store_and_die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        stage.run()
+    stage.warehouse.insert = insert  # type: ignore[method-assign]
+    stage.log.messages[0] = packs[:2]  # the rest cannot be fetched for a while
+    loader = stage.start()
+    stage.run(loader, steps=5)
+    stage.clock.sleep(61)
+    stage.run(loader, steps=5)
+    stage.log.messages[0] = packs + chain_of(5)[3:]
+    stage.log.committed.clear()
+    stage.run()
+    assert stage.loaded == list(range(5)), "cut elsewhere, the block would be there twice"
+
+
+def test_positions_says_that_nothing_is_under_way_only_after_the_group_was_told() -> None:
+    packs = chain_of(4)
+    stage = Stage(*packs[:3])
+    loader = stage.start()
+    loader.step()
+    stage.log.away = 1_000
+    stage.clock.sleep(61)
+    stage.run(loader, steps=5)
+    stage.log.away = 0
+    again = stage.start()  # another loader after a crash
+    assert not again.tally.refused, "the checkpoint is older than the table and no less true"
+    stage.log.messages[0].append(packs[3])
+    stage.run(again)
+    stage.clock.sleep(61)
+    stage.effects.done.clear()
+    stage.run(again)
+    assert stage.effects.names() == ["position"]
+    assert stage.loaded == list(range(4))
+
+
 def test_a_repeated_range_without_an_accepted_pack_needs_no_insert() -> None:
     stage = Stage(*chain_of(3))
     step_into_insert(stage)
