@@ -147,15 +147,16 @@ class Block:
         """Whether a fixed range is read to its end."""
         return self.end_fixed is not None and self.end >= self.end_fixed
 
-    def takes(self, message: Message) -> bool:
-        """Whether the message belongs into this block: inside its range, and written with its schema."""
+    def takes(self, message: Message, limits: BlockLimits) -> bool:
+        """Whether the message belongs into this block: inside its range, or written with its schema and not too much.
+
+        A fixed range has no limit: it was cut by the limits of the loader that wrote its intent.
+        """
         if self.end_fixed is not None:
             return message.offset < self.end_fixed
-        return (
-            self.schema is None
-            or self.schema.header == message.value[:10]
-            or message.value[:10] not in CLEAN_PACK_VERSIONS
-        )
+        header = message.value[:10]
+        fits = self.schema is None or header == self.schema.header or header not in CLEAN_PACK_VERSIONS
+        return fits and not self.is_full(limits)
 
     def add(self, message: Message, now: float, judge: Judge = judge_links) -> Verdict | None:
         """Judge the next message; what it is, None for bytes nobody can read. Nothing has changed when `judge` raises.

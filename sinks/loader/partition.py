@@ -128,7 +128,7 @@ class Partition:
             return  # seen already, or it comes again
         if message.offset > block.end and not self._skip_gap(message.offset, fetch):
             return
-        if block.end > block.start and (not block.takes(message) or block.is_full(self._limits)):
+        if not block.takes(message, self._limits):
             self._load()
             if self.state is State.LEFT:
                 return

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.bounds import Bounds
 from sinks.loader.attempts import Attempts
-from sinks.loader.block import Block, Fetch, Message
+from sinks.loader.block import Block, BlockLimits, Fetch, Message
 from sinks.loader.loader import Loader
 from sinks.loader.partition import TRANSITIONS, Partition, State
 from tests.fakes import Killed
@@ -120,6 +120,21 @@ def test_repeating_means_that_exactly_the_range_of_an_intent_is_read_again() -> 
     assert partition_of(loader).state is State.UNCOMMITTED
     stage.run(loader)
     assert stage.loaded == list(range(5))
+
+
+def test_a_range_is_repeated_as_it_was_by_a_loader_whose_blocks_are_smaller() -> None:
+    """As after an update: cut by today's limits it would be inserted under another token, and be there twice."""
+    stage = Stage(*chain_of(5))
+    stage.effects.fuse = 3  # commit, position, insert, and no more
+    with pytest.raises(Killed):
+        stage.run()
+    stage.effects.fuse = None
+    stage.limits = BlockLimits(row_count_max=4, pack_count_max=2)
+    stage.log.messages[0] += chain_of(9)[5:]
+    stage.run()
+    inserts = [effect[2] for effect in stage.effects.done if effect[0] == "insert"]
+    assert inserts == ["clean-1/0/0-5", "clean-1/0/0-5", "clean-1/0/5-7", "clean-1/0/7-9"]
+    assert stage.loaded == list(range(9))
 
 
 def test_while_a_range_is_repeated_positions_never_says_that_nothing_is_under_way() -> None:
