@@ -23,11 +23,11 @@ ANSWER_S_MAX = 10.0
 
 
 class KafkaUnavailable(Exception):
-    """Kafka does not answer in time, or answers with an error. Its text is the client's sentence about that."""
+    """Kafka does not answer in time, or answers with an error. Its text says so, in the client's words or ours."""
 
     def __init__(self, name: str, text: str = "") -> None:
         super().__init__(text or name)
-        # librdkafka's name of the error, such as _TIMED_OUT
+        # librdkafka's name of the error, such as _TIMED_OUT, where it has one.
         self.name = name
 
 

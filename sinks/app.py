@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from runtime.health_server import Answer, serve_health
+from runtime.kafka import KafkaUnavailable
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.logs import get_logger
 from runtime.metrics import (
@@ -29,7 +30,7 @@ from runtime.watchdog import end_process
 from schemas.topics import CLEAN
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
 from sinks.loader.kafka.dead_letters import KafkaDeadLetters
-from sinks.loader.kafka.inbox import InboxAway, InboxBroken, KafkaInbox
+from sinks.loader.kafka.inbox import InboxBroken, KafkaInbox
 from sinks.loader.kafka.raw_log import KafkaRaw
 from sinks.loader.kafka.topic_ends import KafkaTopicEnds
 from sinks.loader.loader import Loader
@@ -130,7 +131,7 @@ def _prepare(
                     log.info("migration_applied", migration=name)
                 migrated = True
             return KafkaInbox(kafka, settings.group, CLEAN, careful=careful)
-        except (WarehouseError, InboxAway) as away:
+        except (WarehouseError, KafkaUnavailable) as away:
             if str(away) != problem:
                 log.warning("waiting", problem=str(away))
             problem = health.problem = str(away)

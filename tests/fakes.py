@@ -9,6 +9,7 @@ from typing import Any
 
 import fastavro
 
+from runtime.kafka import KafkaUnavailable
 from schemas.bounds import RawEnds, RawMessage
 from schemas.dead_letter import DeadLetter
 from schemas.links import Origin
@@ -98,12 +99,10 @@ class FakeRaw:
         return RawMessage.of(found, time_ms, value) if found < self.end else None
 
     def _answer(self, question: str) -> None:
-        from sinks.loader.kafka.inbox import InboxAway
-
         self.asked.append(question)
         if self.away:
             self.away -= 1
-            raise InboxAway("fake")
+            raise KafkaUnavailable("fake")
 
 
 class FakeInbox:
@@ -175,11 +174,9 @@ class FakeInbox:
             yield Message(partition, offset, self.log.messages[partition][offset], 1_000 + offset)
 
     def _answer(self) -> None:
-        from sinks.loader.kafka.inbox import InboxAway
-
         if self.log.away:
             self.log.away -= 1
-            raise InboxAway("fake")
+            raise KafkaUnavailable("fake")
 
 
 @dataclass
@@ -259,11 +256,9 @@ class FakeDeadLetters:
     away: int = 0
 
     def send(self, dead_letter: DeadLetter) -> None:
-        from sinks.loader.kafka.inbox import InboxAway
-
         if self.away:
             self.away -= 1
-            raise InboxAway("fake")
+            raise KafkaUnavailable("fake")
         self.effects.add(
             "letter", dead_letter.origin.offset, apply=lambda: self.dead_letters.append(dead_letter)
         )

@@ -41,10 +41,11 @@ def run(
 
 def _read_sealed(database: Database) -> list[dict[str, Any]]:
     """What the newest raw messages say against what arrived of them; nothing while Kafka is away."""
+    from runtime.kafka import KafkaUnavailable
     from runtime.kafka_access import find_access
     from runtime.settings import PlatformSettings
     from schemas.topics import RAW
-    from sinks.loader.kafka.inbox import InboxAway, find_topic_id, read_range
+    from sinks.loader.kafka.inbox import find_topic_id, read_range
     from sinks.loader.kafka.raw_log import KafkaRaw
     from sinks.warehouse.sealed import MESSAGES_MAX, compare_sealed, loaded_until, read_pack
 
@@ -61,7 +62,7 @@ def _read_sealed(database: Database) -> list[dict[str, Any]]:
                     packs.append(pack)
         raw.close()
         return compare_sealed(database, topic_id, packs, time.sleep)
-    except InboxAway as away:
+    except KafkaUnavailable as away:
         print(f"What the edges sealed was not compared, as Kafka does not answer: {away}", file=sys.stderr)
         return []
 

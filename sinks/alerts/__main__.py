@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from runtime.health_server import serve_health
+from runtime.kafka import KafkaUnavailable
 from runtime.kafka_access import find_access
 from runtime.logs import configure_logs, get_logger
 from runtime.secrets import SecretsError, read_secrets
@@ -62,10 +63,8 @@ def main() -> int:
             watcher.step(_now_ms())
             failures = 0
             health.came_round(watcher.standing)
-        except (
-            WarehouseError,
-            OSError,
-        ) as error:  # somebody else is away; nothing is decided until they are back
+        # Somebody else is away; nothing is decided until they are back.
+        except (WarehouseError, KafkaUnavailable, OSError) as error:
             failures += 1
             if failures in (1, 10) or failures % 100 == 0:
                 log.warning("waiting", reason=str(error), failures=failures)

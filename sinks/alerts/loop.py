@@ -47,7 +47,7 @@ class RawTopic(Protocol):
     """Seam: the raw topic."""
 
     def ends(self) -> tuple[str, dict[int, Watermarks]]:
-        """Topic id and watermarks by partition. Raises OSError when Kafka does not answer."""
+        """Topic id and watermarks by partition. Raises KafkaUnavailable."""
 
 
 class Edge(Protocol):

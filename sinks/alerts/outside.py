@@ -7,6 +7,7 @@ from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPart
 from confluent_kafka.admin import AdminClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from runtime.kafka import KafkaUnavailable
 from runtime.kafka_access import KafkaAccess
 from runtime.metrics import INGEST_SPOOL_PACKS
 from schemas.topics import RAW
@@ -14,10 +15,6 @@ from sinks.alerts.closing import Watermarks
 
 ANSWER_SECONDS_MAX = 5.0
 EDGE_SECONDS_MAX = 1.0
-
-
-class KafkaAway(OSError):
-    """Kafka does not answer, or has no raw topic yet."""
 
 
 class KafkaRawTopic:
@@ -28,7 +25,7 @@ class KafkaRawTopic:
         self._clients: tuple[AdminClient, Consumer] | None = None
 
     def ends(self) -> tuple[str, dict[int, Watermarks]]:
-        """Raises KafkaAway."""
+        """Raises KafkaUnavailable, also when there is no raw topic yet."""
         try:
             if self._clients is None:
                 group = {
@@ -47,7 +44,9 @@ class KafkaRawTopic:
                 ends[partition.id] = Watermarks(low, high)
         except (KafkaException, TimeoutError, TypeError) as error:  # TypeError: no answer in time gives None
             self.close()
-            raise KafkaAway(f"Kafka does not answer: {type(error).__name__}") from None
+            raise KafkaUnavailable(
+                type(error).__name__, f"Kafka does not answer: {type(error).__name__}"
+            ) from None
         return str(topic.topic_id), ends
 
     def close(self) -> None:

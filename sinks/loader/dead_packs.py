@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from runtime.kafka import KafkaUnavailable
 from runtime.logs import get_logger
 from schemas.avro_codec import PackError
 from schemas.clean_pack import read_clean_head
@@ -16,7 +17,6 @@ from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
 from sinks.loader.block import Block, Message
 from sinks.loader.examine import Examiner, say_dead
 from sinks.loader.kafka.dead_letters import DeadLetters
-from sinks.loader.kafka.inbox import InboxAway
 from sinks.loader.tally import Tally
 from sinks.warehouse.client import Warehouse
 
@@ -49,7 +49,7 @@ class DeadPacks:
                     if not self._dead_letters.has(origin, message.timestamp_ms):
                         self._dead_letters.send(DeadLetter(reason, CLEAN, origin, message.value).shortened())
                     break
-                except InboxAway as away:
+                except KafkaUnavailable as away:
                     wait(f"Kafka: {away}", tries)
                     tries += 1
             log.warning(

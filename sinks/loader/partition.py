@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from runtime.kafka import KafkaUnavailable
 from runtime.logs import get_logger
 from schemas.bounds import Bounds, TooEarly
 from schemas.clean_pack import CleanHead
@@ -20,7 +21,7 @@ from schemas.links import Position, Verdict
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
 from sinks.loader.block import Block, BlockLimits, Checkpoint, Fetch, Message, judge_links
 from sinks.loader.dead_packs import DeadPacks
-from sinks.loader.kafka.inbox import Inbox, InboxAway, InboxBroken
+from sinks.loader.kafka.inbox import Inbox, InboxBroken
 from sinks.loader.positions import write_finished, write_position
 from sinks.loader.tally import OpenLink, Tally
 from sinks.loader.waiting import LostPartition, Waiting
@@ -170,13 +171,13 @@ class Partition:
         try:
             if not self._commit_end():
                 self._drop_block()
-        except InboxAway:
+        except KafkaUnavailable:
             self._done_at = self._clock()  # tried again after a while
 
     def revoke(self, *, still_ours: bool) -> None:
         """Let go; a last commit spares the next owner the repeat of a finished block."""
         if still_ours and self.state is State.UNCOMMITTED:
-            with suppress(InboxAway):  # otherwise the next owner repeats the block; its token is known
+            with suppress(KafkaUnavailable):  # otherwise the next owner repeats the block; its token is known
                 self._commit_end()
         self.leave()
 
@@ -212,7 +213,7 @@ class Partition:
             except TooEarly:
                 self._ask_end()
                 self._wait("a pack names a raw message that Kafka does not have", 1)
-            except InboxAway as away:
+            except KafkaUnavailable as away:
                 self._wait(f"Kafka: {away}", tries)
                 tries += 1
         if verdict is Verdict.ORIGIN_ELSEWHERE and block.end_fixed is not None:
@@ -223,7 +224,7 @@ class Partition:
 
     def _ask_end(self) -> None:
         """Many packs that must be waited for are waited for together: those before this end are there now."""
-        with suppress(InboxAway):
+        with suppress(KafkaUnavailable):
             self._there = (self._inbox.bounds(self.block.partition)[1], self._clock())
 
     def _seen_at(self, offset: int) -> float:
@@ -240,7 +241,7 @@ class Partition:
             return True
         try:
             low, _ = self._inbox.bounds(block.partition)
-        except InboxAway:
+        except KafkaUnavailable:
             low = -1
         if low > block.end:
             log.error(
@@ -281,7 +282,7 @@ class Partition:
                 self._enter(State.INTENDED)
                 self._attempts.forget(block.start)
                 return
-            except InboxAway as away:
+            except KafkaUnavailable as away:
                 self._wait(f"Kafka: {away}", tries)
                 tries += 1
 
@@ -335,7 +336,7 @@ class Partition:
         self.block = Block(block.topic_id, block.partition, block.end, block.last)
 
     def _commit_end(self) -> bool:
-        """False when the partition is not ours any more. Raises InboxAway."""
+        """False when the partition is not ours any more. Raises KafkaUnavailable."""
         block = self.block
         checkpoint = Checkpoint(block.topic_id, block.last_before)
         is_committed = self._inbox.commit(block.partition, block.start, checkpoint.encode())

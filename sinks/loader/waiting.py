@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from runtime.kafka import KafkaUnavailable
 from runtime.logs import get_logger
 from schemas.bounds import TooEarly
 from sinks.loader.block import Message
-from sinks.loader.kafka.inbox import Inbox, InboxAway, InboxBroken
+from sinks.loader.kafka.inbox import Inbox, InboxBroken
 from sinks.loader.tally import Tally
 from sinks.warehouse.client import WarehouseAway
 
@@ -89,7 +90,7 @@ class Waiting:
             self.turns += 1
             try:
                 return question()
-            except (InboxAway, WarehouseAway, TooEarly) as away:
+            except (KafkaUnavailable, WarehouseAway, TooEarly) as away:
                 self._tally.problem = str(away)
                 self._sleep(1.0)
         raise InboxBroken(f"no way back found: {self._tally.problem}")

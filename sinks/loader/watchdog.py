@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
+from runtime.kafka import KafkaUnavailable
 from runtime.watchdog import Standstill, WatchThread
-from sinks.loader.kafka.inbox import InboxAway
 
 LOOK_EVERY_S = 2.0
 STALL_S_MAX = 20.0  # packs wait and none is loaded, though nothing is waited for
@@ -66,7 +66,7 @@ class Work(Protocol):
 
 
 class TopicEnds(Protocol):
-    """What the watchdog asks Kafka; both raise InboxAway when there is no answer in time."""
+    """What the watchdog asks Kafka; both raise KafkaUnavailable when there is no answer in time."""
 
     def ends(self, partitions: list[int]) -> dict[int, int]:
         """Partition -> the offset behind its last message."""
@@ -112,6 +112,6 @@ class Watchdog:
             consumer_lag = sum(
                 max(0, self.highs[partition] - offset) for partition, offset in offsets.items()
             )
-        except InboxAway:
+        except KafkaUnavailable:
             pass  # nobody here can help; a call that hangs is noticed all the same
         return self._patience.judge(Look(self._work.turns, offsets, waits, consumer_lag))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from runtime.kafka import KafkaUnavailable
 from schemas.bounds import SETTLE_S, Bounds, TooEarly
 from schemas.clean_pack import CleanHead
 from schemas.links import Origin, Position, Verdict
 from schemas.ring import Key
 from schemas.seal import seal_pack
-from sinks.loader.kafka.inbox import InboxAway
 from tests.fakes import FakeClock, FakeRaw
 
 T = 1_000_000
@@ -53,7 +53,7 @@ def test_what_kafka_cannot_tell_is_not_guessed() -> None:
     world = World()
     world.raw.away = 2
     for _ in range(2):
-        with pytest.raises(InboxAway):
+        with pytest.raises(KafkaUnavailable):
             world.judge(5)
     assert world.judge(5) is Verdict.ACCEPTED
 

@@ -12,13 +12,13 @@ from runtime.kafka_access import KafkaAccess
 from schemas.dead_letter import DeadLetter
 from schemas.links import Origin
 from schemas.topics import DEAD
-from sinks.loader.kafka.inbox import ASK_S_MAX, InboxAway
+from sinks.loader.kafka.inbox import ASK_S_MAX
 
 SEND_S_MAX = 20.0
 
 
 class DeadLetters(Protocol):
-    """What the loader needs to put an unreadable message aside. Both raise InboxAway."""
+    """What the loader needs to put an unreadable message aside. Both raise KafkaUnavailable."""
 
     def send(self, dead_letter: DeadLetter) -> None:
         """Write a letter; it is on the topic when this returns."""
@@ -49,7 +49,7 @@ class KafkaDeadLetters:
         try:
             deliver(producer, [outgoing], SEND_S_MAX + 1)
         except KafkaUnavailable as error:
-            raise InboxAway(f"a dead letter cannot be sent: {error.name}") from None
+            raise KafkaUnavailable(error.name, f"a dead letter cannot be sent: {error.name}") from None
 
     def has(self, origin: Origin, since_ms: int) -> bool:
         consumer = Consumer({
@@ -71,16 +71,16 @@ class KafkaDeadLetters:
                 one = consumer.poll(ASK_S_MAX)
                 error = one.error() if one is not None else None
                 if one is None:
-                    raise InboxAway("no answer while looking for a dead letter")
+                    raise KafkaUnavailable("no answer", "no answer while looking for a dead letter")
                 if error is not None:
                     if error.code() == KafkaError._PARTITION_EOF:
                         return False
-                    raise InboxAway(error.name())
+                    raise KafkaUnavailable(error.name())
                 headers: Any = one.headers() or []
                 with suppress(ValueError):  # not a dead letter of ours
                     if DeadLetter.from_message(b"", headers).origin == origin:
                         return True
         except KafkaException as raised:
-            raise InboxAway(raised.args[0].name()) from None
+            raise KafkaUnavailable(raised.args[0].name()) from None
         finally:
             consumer.close()

@@ -42,10 +42,6 @@ CAREFULLY: dict[str, str | int | float | bool] = {
 }
 
 
-class InboxAway(Exception):
-    """Kafka does not answer, or answers with something another try may change."""
-
-
 class InboxBroken(Exception):
     """The client is beyond repair; the process must start anew."""
 
@@ -74,7 +70,7 @@ class Inbox(Protocol):
         """The next messages, in order for each partition. Raises InboxBroken."""
 
     def commit(self, partition: int, offset: int, checkpoint: str) -> bool:
-        """Write offset and checkpoint; False when the partition is not ours any more. Raises InboxAway."""
+        """Write offset and checkpoint; False when the partition is not ours any more. Raises KafkaUnavailable."""
 
     def rewind(self, partition: int, offset: int) -> None:
         """Read on from `offset`."""
@@ -86,17 +82,20 @@ class Inbox(Protocol):
         """Bring messages again."""
 
     def bounds(self, partition: int) -> tuple[int, int]:
-        """First offset still there, and the one behind the last. Raises InboxAway."""
+        """First offset still there, and the one behind the last. Raises KafkaUnavailable."""
 
     def read_log(self, partition: int, start: int = 0, end: int | None = None) -> Iterator[Message]:
-        """What is there now from `start` to before `end` (None: to the end), apart from the group. Raises InboxAway."""
+        """What is there now from `start` to before `end` (None: to the end), apart from the group.
+
+        Raises KafkaUnavailable.
+        """
 
 
 class KafkaInbox:
     """The clean topic on Kafka. One thread polls and commits; `high` and `bounds` may be asked from others."""
 
     def __init__(self, kafka: KafkaAccess, group: str, topic: str, *, careful: bool = False) -> None:
-        """careful: little at a time, as CAREFULLY says. Raises InboxAway when the topic's id cannot be found out."""
+        """careful: little at a time, as CAREFULLY says. Raises KafkaUnavailable when the topic's id is not found."""
         self._kafka = kafka
         self._topic = topic
         self._careful = careful
@@ -172,7 +171,7 @@ class KafkaInbox:
         try:
             end = _batch_end(self._kafka, self._topic, partition, offset)
             self._consumer.seek(TopicPartition(self._topic, partition, end))
-        except (KafkaException, InboxAway):
+        except (KafkaException, KafkaUnavailable):
             return  # the client says it again
         if self.passed_over != (partition, offset, end):
             self.passed_over = (partition, offset, end)
@@ -210,8 +209,10 @@ class KafkaInbox:
             return self._consumer.get_watermark_offsets(
                 TopicPartition(self._topic, partition), timeout=ASK_S_MAX
             )
-        except (KafkaException, RuntimeError) as raised:
-            raise InboxAway(str(raised.args[0])) from None
+        except KafkaException as raised:
+            raise KafkaUnavailable(raised.args[0].name(), str(raised.args[0])) from None
+        except RuntimeError as raised:  # the client is closed
+            raise KafkaUnavailable(str(raised.args[0])) from None
 
     def high(self, partition: int) -> int:
         """The offset behind the last message, as last heard of; -1: unknown."""
@@ -241,7 +242,7 @@ class KafkaInbox:
     def _refused(self, error: KafkaError) -> bool:
         if error.code() in _REFUSALS:
             return False
-        raise InboxAway(error.name())
+        raise KafkaUnavailable(error.name())
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # Nothing is read yet: the way back may take long and may fail, and a callback must do neither.
@@ -285,7 +286,7 @@ class KafkaInbox:
 def read_range(
     kafka: KafkaAccess, topic: str, partition: int, low: int, high: int, *, careful: bool = False
 ) -> Iterator[Message]:
-    """The messages of a partition from `low` to before `high`, apart from any group. Raises InboxAway."""
+    """The messages of a partition from `low` to before `high`, apart from any group. Raises KafkaUnavailable."""
     if low >= high:
         return
     consumer = Consumer({
@@ -306,7 +307,7 @@ def read_range(
             one = consumer.poll(ASK_S_MAX)
             error = one.error() if one is not None else None
             if one is None:
-                raise InboxAway("no answer while reading the log")
+                raise KafkaUnavailable("no answer", "no answer while reading the log")
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
                     return
@@ -314,7 +315,7 @@ def read_range(
                     at = _batch_end(kafka, topic, partition, int(one.offset() or 0))
                     consumer.assign([TopicPartition(topic, partition, at)])
                     continue
-                raise InboxAway(error.name())
+                raise KafkaUnavailable(error.name())
             message = _message(one)
             at = message.offset + 1
             if message.offset < high:
@@ -324,19 +325,16 @@ def read_range(
 
 
 def _batch_end(kafka: KafkaAccess, topic: str, partition: int, at: int) -> int:
-    """The first offset behind the batch that begins at `at` and cannot be unpacked. Raises InboxAway."""
-    try:
-        return find_batch_end(kafka, "fairpixel-reader", topic, partition, at, {**CAREFULLY, "log_level": 2})
-    except KafkaUnavailable as error:
-        raise InboxAway(str(error)) from None
+    """The first offset behind the batch that begins at `at` and cannot be unpacked. Raises KafkaUnavailable."""
+    return find_batch_end(kafka, "fairpixel-reader", topic, partition, at, {**CAREFULLY, "log_level": 2})
 
 
 def find_topic_id(kafka: KafkaAccess, topic: str) -> str:
-    """The id Kafka gave the topic. Raises InboxAway."""
+    """The id Kafka gave the topic. Raises KafkaUnavailable."""
     try:
         return ask_topic_id(AdminClient({**kafka.client(), "log_level": 0}), topic, ASK_S_MAX)
     except KafkaUnavailable as error:
-        raise InboxAway(f"the topic {topic} cannot be found: {error}") from None
+        raise KafkaUnavailable(error.name, f"the topic {topic} cannot be found: {error}") from None
 
 
 def _message(one: Any) -> Message:

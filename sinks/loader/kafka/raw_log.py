@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from runtime.kafka import KafkaUnavailable
 from runtime.kafka_access import KafkaAccess
 from schemas.bounds import RawEnds, RawMessage
 from schemas.topics import RAW
-from sinks.loader.kafka.inbox import ASK_S_MAX, InboxAway, find_topic_id
+from sinks.loader.kafka.inbox import ASK_S_MAX, find_topic_id
 
 
 class KafkaRaw:
-    """A RawReader on a broker, for one thread; every call raises InboxAway when Kafka does not answer."""
+    """A RawReader on a broker, for one thread; every call raises KafkaUnavailable when Kafka does not answer."""
 
     def __init__(self, kafka: KafkaAccess, topic: str = RAW) -> None:
         self._kafka = kafka
@@ -31,7 +32,7 @@ class KafkaRaw:
         except KafkaException as raised:
             raise self._away(raised) from None
         if found.error is not None:
-            raise InboxAway(found.error.name())
+            raise KafkaUnavailable(found.error.name())
         return RawEnds(min(found.offset, high) if found.offset >= 0 else high, high)
 
     def first_at(self, partition: int, offset: int) -> RawMessage | None:
@@ -49,13 +50,13 @@ class KafkaRaw:
         except KafkaException as raised:
             raise self._away(raised) from None
         if one is None:
-            raise InboxAway("no answer while reading the raw log")
+            raise KafkaUnavailable("no answer", "no answer while reading the raw log")
         error = one.error()
         if error is None:
             return RawMessage.of(int(one.offset() or 0), int(one.timestamp()[1]), one.value() or b"")
         if error.code() == KafkaError._PARTITION_EOF:
             return None
-        raise InboxAway(error.name())
+        raise KafkaUnavailable(error.name())
 
     def bounds(self, partition: int) -> tuple[int, int]:
         """First offset still there, and the one behind the last."""
@@ -89,6 +90,6 @@ class KafkaRaw:
             })  # fmt: skip
         return self._kept
 
-    def _away(self, raised: KafkaException) -> InboxAway:
+    def _away(self, raised: KafkaException) -> KafkaUnavailable:
         self.close()  # the next question begins with a fresh client
-        return InboxAway(raised.args[0].name())
+        return KafkaUnavailable(raised.args[0].name())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runtime.kafka import KafkaUnavailable
 from sinks.alerts.loop import LATE_MS, Watcher
 from sinks.alerts.rules import MINUTE, Kind, State, Transition
 from tests.sinks.alerts.watch_fakes import Effects, FakeEdge, FakePager, FakeStore, FakeTopic, Killed
@@ -37,7 +38,7 @@ class World:
     def run_until(self, second: float) -> None:
         """Step until the clock shows this; what is away is away."""
         while self.now_ms < second * 1000:
-            with suppress(OSError):
+            with suppress(OSError, KafkaUnavailable):
                 self.watcher.step(self.now_ms)
             self.now_ms += STEP_MS
 

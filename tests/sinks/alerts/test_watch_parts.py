@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from runtime.kafka import KafkaUnavailable
 from runtime.kafka_access import KafkaAccess
 from schemas.topics import RAW
 from sinks.alerts.delivery.pager import Delivery, Outcome, Webhook, route_name
 from sinks.alerts.delivery.routes import Webhooks
 from sinks.alerts.loop import Watcher
 from sinks.alerts.memory import Memory
-from sinks.alerts.outside import HttpEdge, KafkaAway, KafkaRawTopic
+from sinks.alerts.outside import HttpEdge, KafkaRawTopic
 from sinks.alerts.rules import MINUTE, AlertState
 from sinks.alerts.season import DAYS
 from sinks.alerts.store import Store
@@ -197,7 +198,7 @@ def test_the_raw_topic_says_its_ends(kafka: str) -> None:
 
 def test_a_broker_that_is_away_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sinks.alerts.outside.ANSWER_SECONDS_MAX", 0.5)
-    with pytest.raises(KafkaAway):
+    with pytest.raises(KafkaUnavailable):
         KafkaRawTopic(KafkaAccess(f"127.0.0.1:{free_port()}")).ends()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from runtime.kafka import KafkaUnavailable
 from sinks.alerts.closing import Watermarks
 from sinks.alerts.delivery.message import row_of
 from sinks.alerts.delivery.pager import Delivery, Outcome
@@ -102,7 +103,7 @@ class FakeTopic:
 
     def ends(self) -> tuple[str, dict[int, Watermarks]]:
         if self.away:
-            raise OSError("Kafka does not answer")
+            raise KafkaUnavailable("no answer", "Kafka does not answer")
         return "topic", {0: Watermarks(0, self._store.offset + self.behind)}
 
 

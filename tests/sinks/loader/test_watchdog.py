@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from runtime.kafka import KafkaUnavailable
 from runtime.watchdog import UNSEEN_S_MAX
-from sinks.loader.kafka.inbox import InboxAway
 from sinks.loader.watchdog import (
     CALL_S_MAX,
     LOOK_EVERY_S,
@@ -86,7 +86,7 @@ class Ends:
 
     def ends(self, partitions: list[int]) -> dict[int, int]:
         if self._end is None:
-            raise InboxAway("away")
+            raise KafkaUnavailable("away")
         return dict.fromkeys(partitions, self._end)
 
     def topic_id(self) -> str:
