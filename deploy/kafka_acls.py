@@ -9,7 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.topics import CLEAN, DEAD, DIRECT, RAW, user_name
+from schemas.topics import (
+    ALERTS_READER,
+    CLEAN,
+    DEAD,
+    DIRECT,
+    DIRECT_GROUP,
+    RAW,
+    SINKS_GROUP,
+    SINKS_READER,
+    STREAMS_GROUP,
+    STREAMS_READER,
+    TAIL_READER,
+    user_name,
+)
 
 Resource = Literal["topic", "group"]
 Operation = Literal["read", "write", "describe", "describe_configs"]
@@ -18,7 +31,6 @@ PROGRAMS = ("ingest", "streams", "sinks", "alerts", "operator")
 # The embedded broker's own login: its super user, which sets up topics, logins and this list.
 BROKER = "broker"
 ANONYMOUS = "ANONYMOUS"
-SINKS_GROUP = "fairpixel-sinks"
 # So that a crowd on the open listener slows itself and nobody else: bytes a second, and per cent of one broker thread.
 ANONYMOUS_QUOTAS = {"producer_byte_rate": 16_000_000.0, "request_percentage": 100.0}
 
@@ -41,16 +53,16 @@ def all_rules(sinks_group: str = SINKS_GROUP) -> tuple[Rule, ...]:
         Rule(ANONYMOUS, "topic", DIRECT, ("write",), "people's own producers, on the open listener"),
         Rule(ingest, "topic", RAW, ("write",), "packs of accepted events"),
         Rule(ingest, "topic", DIRECT, ("read",), "events of people's own producers"),
-        Rule(ingest, "group", "fairpixel-direct", ("read",), "shares them among the edge's workers"),
+        Rule(ingest, "group", DIRECT_GROUP, ("read",), "shares them among the edge's workers"),
         Rule(ingest, "topic", DEAD, ("write",), "direct messages nobody can read"),
         Rule(streams, "topic", RAW, ("read",), "packs to decide"),
-        Rule(streams, "group", "fairpixel-streams", ("read",), "shares them among workers"),
-        Rule(streams, "group", "fairpixel-streams-reader", ("describe",), "reads logs again after a start"),
+        Rule(streams, "group", STREAMS_GROUP, ("read",), "shares them among workers"),
+        Rule(streams, "group", STREAMS_READER, ("describe",), "reads logs again after a start"),
         Rule(streams, "topic", CLEAN, ("read", "write"), "what may be kept, and where it left off"),
         Rule(streams, "topic", DEAD, ("read", "write"), "packs nobody can read, each once"),
         Rule(sinks, "topic", CLEAN, ("read",), "packs to load"),
         Rule(sinks, "group", sinks_group, ("read",), "its place, and what it is about to insert"),
-        Rule(sinks, "group", "fairpixel-reader", ("describe",), "reads a partition again after a start"),
+        Rule(sinks, "group", SINKS_READER, ("describe",), "reads a partition again after a start"),
         Rule(sinks, "topic", DEAD, ("read", "write"), "packs nobody can read, each once"),
         Rule(
             sinks,
@@ -60,7 +72,7 @@ def all_rules(sinks_group: str = SINKS_GROUP) -> tuple[Rule, ...]:
             "whether a clean pack tells its origin right; raw packs are sealed",
         ),
         Rule(alerts, "topic", RAW, ("describe",), "where raw ends: whether a minute is closed"),
-        Rule(alerts, "group", "fairpixel-alerts", ("describe",), "the client asks for it"),
+        Rule(alerts, "group", ALERTS_READER, ("describe",), "the client asks for it"),
         Rule(
             operator,
             "topic",
@@ -71,9 +83,9 @@ def all_rules(sinks_group: str = SINKS_GROUP) -> tuple[Rule, ...]:
         Rule(operator, "topic", CLEAN, ("read", "describe_configs"), "tail, replay, doctor"),
         Rule(operator, "topic", DEAD, ("read", "describe_configs"), "replay, doctor"),
         Rule(operator, "topic", DIRECT, ("write", "describe_configs"), "replay, doctor"),
-        Rule(operator, "group", "fairpixel-reader", ("describe",), "ledger"),
-        Rule(operator, "group", "fairpixel-tail", ("describe",), "tail"),
-        Rule(operator, "group", "fairpixel-streams-reader", ("describe",), "replay"),
+        Rule(operator, "group", SINKS_READER, ("describe",), "ledger"),
+        Rule(operator, "group", TAIL_READER, ("describe",), "tail"),
+        Rule(operator, "group", STREAMS_READER, ("describe",), "replay"),
     )
 
 

@@ -10,6 +10,15 @@ CLEAN = "events.clean.v1"
 DEAD = "events.dead.v1"
 DIRECT = "events.direct.v1"
 
+# Consumer groups. The readers never join theirs and commit nothing there: the client asks for a name.
+DIRECT_GROUP = "fairpixel-direct"
+STREAMS_GROUP = "fairpixel-streams"
+STREAMS_READER = "fairpixel-streams-reader"
+SINKS_GROUP = "fairpixel-sinks"
+SINKS_READER = "fairpixel-reader"
+ALERTS_READER = "fairpixel-alerts"
+TAIL_READER = "fairpixel-tail"
+
 HOUR_MS = 3_600_000
 RAW_RETENTION_MS = 48 * HOUR_MS  # the spool's age limit is half of it
 CLEAN_RETENTION_MS = 8 * 24 * HOUR_MS  # above the duplicate window, so a lost cache can be read again

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.settings import FromEnv, setting
+from schemas.topics import SINKS_GROUP
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,6 @@ class SinksSettings(FromEnv):
 
     group: str = setting(
         "FAIRPIXEL_SINKS_GROUP",
-        "fairpixel-sinks",
+        SINKS_GROUP,
         "the loader's consumer group; its offsets hold the loader's checkpoints",
     )

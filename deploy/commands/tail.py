@@ -52,11 +52,11 @@ def follow(kafka: KafkaAccess) -> Iterator[dict[str, Any]]:
     from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
     from runtime.errors import UserError
-    from schemas.topics import CLEAN
+    from schemas.topics import CLEAN, TAIL_READER
 
     consumer = Consumer({
         **kafka.client(),
-        "group.id": "fairpixel-tail",  # required by the client; nothing is ever committed
+        "group.id": TAIL_READER,
         "enable.auto.commit": False,
         "fetch.message.max.bytes": 4_200_000,
         "log_level": 0,

@@ -31,9 +31,8 @@ from runtime.kafka_access import KafkaAccess
 from runtime.logs import get_logger
 from schemas.dead_letter import DeadLetter
 from schemas.links import Origin
-from schemas.topics import CLEAN_SIZE_MAX, DEAD, DIRECT
+from schemas.topics import CLEAN_SIZE_MAX, DEAD, DIRECT, DIRECT_GROUP
 
-GROUP = "fairpixel-direct"
 SESSION_MS = 6_000  # after it the partitions of a killed worker go to the others; the least brokers allow
 ASK_S_MAX = 2.0
 DEAD_LETTER_SEND_S_MAX = 4.0
@@ -84,7 +83,7 @@ class DirectInbox(Protocol):
 class KafkaInbox:
     """A DirectInbox on a broker."""
 
-    def __init__(self, kafka: KafkaAccess, group: str = GROUP) -> None:
+    def __init__(self, kafka: KafkaAccess, group: str = DIRECT_GROUP) -> None:
         self._kafka = kafka
         self._group = group
         self._admin = AdminClient({**kafka.client(), "log_level": 0})

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from runtime.kafka import KafkaUnavailable
 from runtime.kafka_access import KafkaAccess
 from runtime.metrics import INGEST_SPOOL_PACKS
-from schemas.topics import RAW
+from schemas.topics import ALERTS_READER, RAW
 from sinks.alerts.closing import Watermarks
 
 ANSWER_SECONDS_MAX = 5.0
@@ -29,7 +29,7 @@ class KafkaRawTopic:
         try:
             if self._clients is None:
                 group = {
-                    "group.id": "fairpixel-alerts",
+                    "group.id": ALERTS_READER,
                     "enable.auto.commit": False,
                 }  # required, never joined
                 self._clients = (AdminClient(self._config), Consumer({**self._config, **group}))

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from runtime.kafka import kafka_errors_as_ours
 from runtime.kafka_access import KafkaAccess
-from schemas.topics import CLEAN, RAW
+from schemas.topics import CLEAN, RAW, STREAMS_GROUP
 
 ANSWER_SECONDS_MAX = 3.0
 
@@ -20,7 +20,7 @@ class KafkaConsumerLag:
         self._consumer = Consumer(
             {
                 **kafka.client(),
-                "group.id": "fairpixel-streams",
+                "group.id": STREAMS_GROUP,
                 "enable.auto.commit": False,
                 "log_level": 0,
             }

@@ -10,11 +10,9 @@ import faust
 
 from runtime.kafka_access import KafkaAccess
 from runtime.settings import PlatformSettings
-from schemas.topics import RAW
+from schemas.topics import RAW, STREAMS_GROUP
 from streams.fault import where
 from streams.settings import StreamsSettings
-
-GROUP = "fairpixel-streams"
 
 
 class FedByFaust(Protocol):
@@ -45,7 +43,7 @@ def build_app(
     give_up: ends the process, told why, when the worker raises.
     """
     app = faust.App(
-        GROUP,
+        STREAMS_GROUP,
         broker=[f"kafka://{one.strip()}" for one in kafka.bootstrap.split(",")],
         broker_credentials=credentials(kafka),
         value_serializer="raw",

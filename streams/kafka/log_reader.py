@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from runtime.kafka import ask_topic_id, kafka_errors_as_ours
 from runtime.kafka_access import KafkaAccess
-from schemas.topics import DEAD
+from schemas.topics import DEAD, STREAMS_READER
 
 REQUEST_SECONDS_MAX = 10.0
 CHUNK_MESSAGES_MAX = 64  # clean packs of 150 kB as a rule, 4 MB at the most
@@ -65,7 +65,7 @@ class KafkaLogReader:
         self._kafka = kafka
         self._config: dict[str, str | int | float] = {
             **kafka.client(),
-            "group.id": "fairpixel-streams-reader",  # required by the client, never committed to
+            "group.id": STREAMS_READER,
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 100,

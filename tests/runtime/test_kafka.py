@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from runtime.kafka import KafkaUnavailable, Outgoing, ask_topic_id, deliver, find_batch_end
 from runtime.kafka_access import KafkaAccess
-from schemas.topics import DEAD, RAW
+from schemas.topics import DEAD, RAW, SINKS_READER, STREAMS_READER
 from tests.broker import make_topics_anew
 
 NOWHERE = KafkaAccess("127.0.0.1:9")
@@ -25,7 +25,7 @@ def producer(kafka: KafkaAccess) -> Producer:
 
 
 def end_of(kafka: KafkaAccess, partition: int) -> int:
-    consumer = Consumer({**kafka.client(), "group.id": "fairpixel-streams-reader", "log_level": 0})
+    consumer = Consumer({**kafka.client(), "group.id": STREAMS_READER, "log_level": 0})
     try:
         return int(consumer.get_watermark_offsets(TopicPartition(DEAD, partition), 10)[1])
     finally:
@@ -73,4 +73,4 @@ def test_a_broker_that_is_away_is_an_error_in_bounded_time() -> None:
 def test_the_end_of_a_batch_of_a_broker_that_is_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.kafka.ANSWER_S_MAX", 0.5)
     with pytest.raises(KafkaUnavailable):
-        find_batch_end(NOWHERE, "fairpixel-reader", RAW, 0, 0, {})
+        find_batch_end(NOWHERE, SINKS_READER, RAW, 0, 0, {})

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from schemas.event import Event
 from schemas.seal import read_envelope
+from schemas.topics import STREAMS_GROUP
 from tests.broker import make_topics_anew
 from tests.processes import await_that
 from tests.streams.make import sealed
@@ -173,9 +174,7 @@ def test_offsets_are_hints_and_the_clean_log_is_the_truth(workers: Workers, kafk
     workers.send(pages(run, range(100, 120)))
     workers.flush()
     time.sleep(7)  # the group must have no member before its offsets may be set
-    consumer = Consumer(
-        {"bootstrap.servers": kafka, "group.id": "fairpixel-streams", "enable.auto.commit": False}
-    )
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": STREAMS_GROUP, "enable.auto.commit": False})
     ends = workers.raw_ends()
     for moved in ({0: ends[0], 1: 0}, {0: 0, 1: max(0, ends[1] - 1)}):
         consumer.commit(

@@ -11,7 +11,7 @@ from runtime.kafka import KafkaUnavailable, Outgoing, deliver
 from runtime.kafka_access import KafkaAccess
 from schemas.dead_letter import DeadLetter
 from schemas.links import Origin
-from schemas.topics import DEAD
+from schemas.topics import DEAD, SINKS_READER
 from sinks.loader.kafka.inbox import ASK_S_MAX
 
 SEND_S_MAX = 20.0
@@ -54,7 +54,7 @@ class KafkaDeadLetters:
     def has(self, origin: Origin, since_ms: int) -> bool:
         consumer = Consumer({
             **self._kafka.client(),
-            "group.id": "fairpixel-reader",  # required by the client; nothing is ever committed
+            "group.id": SINKS_READER,  # required by the client; nothing is ever committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "fetch.message.max.bytes": 4_200_000,

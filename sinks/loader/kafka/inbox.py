@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from runtime.kafka import KafkaUnavailable, ask_topic_id, find_batch_end, is_too_large
 from runtime.kafka_access import KafkaAccess
+from schemas.topics import SINKS_READER
 from sinks.loader.block import Message
 
 ASK_S_MAX = 10.0
@@ -291,7 +292,7 @@ def read_range(
         return
     consumer = Consumer({
         **kafka.client(),
-        "group.id": "fairpixel-reader",  # required by the client; nothing is ever committed
+        "group.id": SINKS_READER,  # required by the client; nothing is ever committed
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "auto.offset.reset": "earliest",
@@ -326,7 +327,7 @@ def read_range(
 
 def _batch_end(kafka: KafkaAccess, topic: str, partition: int, at: int) -> int:
     """The first offset behind the batch that begins at `at` and cannot be unpacked. Raises KafkaUnavailable."""
-    return find_batch_end(kafka, "fairpixel-reader", topic, partition, at, {**CAREFULLY, "log_level": 2})
+    return find_batch_end(kafka, SINKS_READER, topic, partition, at, {**CAREFULLY, "log_level": 2})
 
 
 def find_topic_id(kafka: KafkaAccess, topic: str) -> str:

@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from runtime.kafka import KafkaUnavailable
 from runtime.kafka_access import KafkaAccess
 from schemas.bounds import RawEnds, RawMessage
-from schemas.topics import RAW
+from schemas.topics import RAW, SINKS_READER
 from sinks.loader.kafka.inbox import ASK_S_MAX, find_topic_id
 
 
@@ -81,7 +81,7 @@ class KafkaRaw:
         if self._kept is None:
             self._kept = Consumer({
                 **self._kafka.client(),
-                "group.id": "fairpixel-reader",  # required by the client; nothing is ever committed
+                "group.id": SINKS_READER,  # required by the client; nothing is ever committed
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
