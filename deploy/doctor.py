@@ -229,10 +229,10 @@ def _topics(platform: Platform) -> Finding:
     if platform.supervisor_pid() is None and not platform.settings.kafka_bootstrap:
         return Finding("topics", "ok", "not checked: Kafka does not run")
     from deploy.topics import differences
-    from runtime.kafka_access import find_access
+    from runtime.kafka_access import operator_access
     from schemas.topics import all_topics
 
-    wrong = differences(find_access(platform.settings, "operator"), all_topics())
+    wrong = differences(operator_access(platform.settings), all_topics())
     if wrong:
         return Finding("topics", "wrong", "; ".join(wrong), "Run: .venv/bin/python -m deploy.topics")
     return Finding("topics", "ok", "all as declared")

@@ -60,7 +60,12 @@ def ensure_topics(kafka: KafkaAccess, topics: Sequence[Topic], wait_s_max: float
 
 def connect(kafka: KafkaAccess, wait_s_max: float = 60.0) -> AdminClient:
     """An administrator of a broker that answers. Raises UserError."""
-    admin = AdminClient({**kafka.client(), "log_level": 0, "reconnect.backoff.max.ms": 500})
+    try:
+        admin = AdminClient({**kafka.client(), "log_level": 0, "reconnect.backoff.max.ms": 500})
+    except KafkaException as error:
+        raise UserError(
+            f"No client of Kafka can be made: {error.args[0].str()}.", "Check FAIRPIXEL_KAFKA_*."
+        ) from None
     _wait_for_broker(admin, kafka, wait_s_max)
     return admin
 

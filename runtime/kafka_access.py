@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from runtime.errors import UserError
 from runtime.logs import get_logger
 from runtime.settings import PlatformSettings, SettingError
 from schemas.topics import user_name
@@ -103,6 +104,17 @@ def find_access(settings: PlatformSettings, program: str) -> KafkaAccess:
         settings.kafka_bootstrap, user, password, security, settings.kafka_mechanism, settings.kafka_ca
     )
     return access if settings.kafka_user else replace(access, source=str(settings.kafka_logins / program))
+
+
+def operator_access(settings: PlatformSettings) -> KafkaAccess:
+    """How commands reach Kafka. Raises UserError where the login or a setting cannot be used."""
+    try:
+        return find_access(settings, "operator")
+    except SettingError as error:
+        raise UserError(
+            f"There is no usable login to Kafka: {error}.",
+            "FAIRPIXEL_DATA names the platform's folder; docs/settings.md has FAIRPIXEL_KAFKA_* for another Kafka.",
+        ) from None
 
 
 def find_login(settings: PlatformSettings, program: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 
 class SettingError(ValueError):
@@ -129,12 +130,19 @@ class PlatformSettings(FromEnv):
     )
 
     def __post_init__(self) -> None:
-        """Raises SettingError where one of two is given that belong together."""
+        """Raises SettingError where one of two is given that belong together, or an address cannot be read."""
         if bool(self.tls_cert) != bool(self.tls_key):
             given, missing = ("CERT", "KEY") if self.tls_cert else ("KEY", "CERT")
             raise SettingError(
                 f"FAIRPIXEL_TLS_{missing}: expected a file, as FAIRPIXEL_TLS_{given} names one"
             )
+        try:
+            urlsplit(self.clickhouse_url).port  # noqa: B018
+        except ValueError:
+            # It may hold a password, so it is not repeated.
+            raise SettingError(
+                "FAIRPIXEL_CLICKHOUSE_URL: expected an address such as http://127.0.0.1:8123"
+            ) from None
 
     @property
     def bootstrap(self) -> str:

@@ -82,15 +82,15 @@ def _why_refused(value: bytes) -> str:
     """What the edge would say of the message with today's configuration; "" where it would take it."""
     import time
 
+    from deploy.local import Platform
     from ingest.direct.endpoint import Dead, read_direct
     from ingest.direct.inbox import DirectMessage
     from ingest.reading.sites import Sites
     from runtime.config import ConfigError, read_config
     from runtime.secrets import SecretsError, read_secrets
-    from runtime.settings import PlatformSettings
     from schemas.links import Origin
 
-    settings = PlatformSettings.from_env(os.environ)
+    settings = Platform.from_env(os.environ).settings
     try:
         secrets = read_secrets(settings.secrets_path, os.environ)
         sites = Sites.of(read_config(settings.config_path), secrets.site_secret_keys)

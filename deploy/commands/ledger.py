@@ -40,19 +40,23 @@ def run(
 
 
 def _read_sealed(database: Database) -> list[dict[str, Any]]:
-    """What the newest raw messages say against what arrived of them; nothing while Kafka is away."""
-    from runtime.kafka import KafkaUnavailable
-    from runtime.kafka_access import find_access
-    from runtime.settings import PlatformSettings
+    """What the newest raw messages say against what arrived of them; nothing while Kafka is away.
+
+    Raises UserError where the login to Kafka cannot be used.
+    """
+    from deploy.local import Platform
+    from runtime.kafka import KafkaUnavailable, kafka_errors_as_ours
+    from runtime.kafka_access import operator_access
     from schemas.topics import RAW
     from sinks.loader.kafka.inbox import find_topic_id, read_range
     from sinks.loader.kafka.raw_log import KafkaRaw
     from sinks.warehouse.sealed import MESSAGES_MAX, compare_sealed, loaded_until, read_pack
 
-    kafka = find_access(PlatformSettings.from_env(os.environ), "operator")
+    kafka = operator_access(Platform.from_env(os.environ).settings)
     packs = []
     try:
-        topic_id, raw = find_topic_id(kafka, RAW), KafkaRaw(kafka)
+        with kafka_errors_as_ours():
+            topic_id, raw = find_topic_id(kafka, RAW), KafkaRaw(kafka)
         for partition, last in sorted(loaded_until(database, topic_id).items()):
             low, high = raw.bounds(partition)
             end = min(high, last + 1)

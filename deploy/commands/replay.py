@@ -35,8 +35,7 @@ def run(
     """
     from deploy.local import Platform
     from runtime.kafka import KafkaUnavailable
-    from runtime.kafka_access import find_access
-    from runtime.keyring import read_ring
+    from runtime.kafka_access import operator_access
     from streams.kafka.log_reader import KafkaLogReader
     from streams.partition.replay import find_dead_letters
 
@@ -47,11 +46,11 @@ def run(
             "Use --partition P --offset O (with --file FILE for mended bytes), or --all, or nothing for the list.",
         )
     settings = Platform.from_env(os.environ).settings
-    kafka = find_access(settings, "operator")
+    kafka = operator_access(settings)
     log = KafkaLogReader(kafka)
     try:
         found = list(find_dead_letters(log, log.partition_count()))
-        ring = read_ring(settings.keys)
+        ring = _read_ring(settings.keys)
         if one:
             chosen = [
                 dead_letter
@@ -80,6 +79,19 @@ def run(
     except KafkaUnavailable as error:
         raise UserError(
             f"Kafka does not answer on {kafka.bootstrap}: {error}.", "See fairpixel status."
+        ) from None
+
+
+def _read_ring(folder: Path) -> Ring:
+    """The key ring. Raises UserError."""
+    from runtime.keyring import read_ring
+    from schemas.ring import RingError
+
+    try:
+        return read_ring(folder)
+    except (RingError, OSError) as error:
+        raise UserError(
+            f"The key ring cannot be read: {error}.", "FAIRPIXEL_KEYS says where it is."
         ) from None
 
 

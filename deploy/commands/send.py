@@ -94,7 +94,15 @@ def _post(event: dict[str, Any], site: str, public: bool) -> dict[str, Any]:
             f"The edge does not answer on {settings.edge_url} ({type(error).__name__}).",
             "Start the platform: fairpixel up",
         ) from None
-    decoded: dict[str, Any] = answer.json()
+    try:
+        decoded = answer.json()
+        if not isinstance(decoded, dict):
+            raise ValueError
+    except ValueError:
+        raise UserError(
+            f"What answers on {settings.edge_url} is not the edge: status {answer.status_code}, no JSON.",
+            "FAIRPIXEL_EDGE_PORT says where the edge is.",
+        ) from None
     if answer.is_error:
         raise UserError(
             f"The edge answered {answer.status_code}: {decoded.get('message', '')}",

@@ -22,9 +22,9 @@ def run(
 ) -> None:
     """Print what may be kept, as it comes: the clean events, and nothing of a person beyond them. Ctrl-C ends it."""
     from deploy.local import Platform
-    from runtime.kafka_access import find_access
+    from runtime.kafka_access import operator_access
 
-    kafka = find_access(Platform.from_env(os.environ).settings, "operator")
+    kafka = operator_access(Platform.from_env(os.environ).settings)
     shown = 0
     for event in follow(kafka):
         if site and event.get("site") != site:
@@ -54,13 +54,19 @@ def follow(kafka: KafkaAccess) -> Iterator[dict[str, Any]]:
     from runtime.errors import UserError
     from schemas.topics import CLEAN, TAIL_READER
 
-    consumer = Consumer({
+    config: dict[str, Any] = {
         **kafka.client(),
         "group.id": TAIL_READER,
         "enable.auto.commit": False,
         "fetch.message.max.bytes": 4_200_000,
         "log_level": 0,
-    })  # fmt: skip
+    }
+    try:
+        consumer = Consumer(config)
+    except KafkaException as error:
+        raise UserError(
+            f"No client of Kafka can be made: {error.args[0].str()}.", "Check FAIRPIXEL_KAFKA_*."
+        ) from None
     try:
         found = consumer.list_topics(CLEAN, timeout=5).topics[CLEAN].partitions
         consumer.assign([TopicPartition(CLEAN, partition, OFFSET_END) for partition in found])

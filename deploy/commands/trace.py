@@ -54,11 +54,13 @@ def describe(trace: Trace) -> list[str]:
 
 
 def _identity_secret() -> bytes:
-    from runtime.secrets import SecretsError, parse_secrets
-    from runtime.settings import PlatformSettings
+    from deploy.local import Platform
+    from runtime.secrets import SecretsError, parse_secrets, read_secrets
 
-    path = PlatformSettings.from_env(os.environ).secrets_path
+    path = Platform.from_env(os.environ).settings.secrets_path
     try:
-        return parse_secrets(path.read_text("utf-8") if path.exists() else "", os.environ).identity_secret
+        # Without a file the environment may hold it alone.
+        secrets = read_secrets(path, os.environ) if path.exists() else parse_secrets("", os.environ)
+        return secrets.identity_secret
     except (OSError, SecretsError):
         return b""

@@ -17,7 +17,8 @@ from ingest.packing.outbox import KafkaOutbox
 from ingest.reading.sites import Sites
 from runtime.config import Config
 from runtime.errors import UserError
-from runtime.kafka_access import find_access
+from runtime.kafka import KafkaUnavailable, kafka_errors_as_ours
+from runtime.kafka_access import operator_access
 from runtime.keyring import read_ring
 from runtime.secrets import Secrets
 from runtime.settings import PlatformSettings
@@ -74,9 +75,18 @@ class Dependencies:
                 f"{folder}: {error.strerror}.", "Unreadable lines are kept there: make it writable."
             ) from None
 
+    def producer(self) -> KafkaOutbox:
+        """The producer, whether Kafka answers or not. Raises UserError where its login or settings cannot be used."""
+        kafka = operator_access(self.settings)
+        try:
+            with kafka_errors_as_ours():
+                return KafkaOutbox(kafka)
+        except KafkaUnavailable as error:
+            raise UserError(f"No client of Kafka can be made: {error}.", "Check FAIRPIXEL_KAFKA_*.") from None
+
     def outbox(self) -> tuple[KafkaOutbox, int]:
         """The producer and the number of partitions. Raises UserError where Kafka does not answer."""
-        outbox = KafkaOutbox(find_access(self.settings, "operator"))
+        outbox = self.producer()
         partitions = outbox.fetch_partition_count(METADATA_S_MAX)
         if partitions is None:
             raise UserError(

@@ -18,10 +18,8 @@ from ingest.logs.formats import FORMATS, PIXEL_QUEUE
 from ingest.logs.formats.pixel_queue import PixelQueueFormat
 from ingest.logs.importer import Imported, ImportFailed, LogImport
 from ingest.logs.position import FollowTaken, PositionFile
-from ingest.packing.outbox import KafkaOutbox
 from ingest.reloadable import ReloadableConfiguration
 from runtime.errors import UserError
-from runtime.kafka_access import find_access
 from schemas.ring import RingError
 
 LOOK_S = 0.1  # between two looks at a log in which nothing stands
@@ -47,7 +45,7 @@ class Follower:
         self._found = format
         self._reloadable = ReloadableConfiguration(dependencies.settings, os.environ)
         self._refreshed_at = time.monotonic()
-        self._outbox = KafkaOutbox(find_access(dependencies.settings, "operator"))
+        self._outbox = dependencies.producer()
         self._bootstrap = dependencies.settings.bootstrap
         self._partitions: int | None = None
         self._rejects = dependencies.rejects()
