@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -14,6 +15,14 @@ from schemas.topics import DEAD, RAW, SINKS_READER, STREAMS_READER
 from tests.broker import make_topics_anew
 
 NOWHERE = KafkaAccess("127.0.0.1:9")
+
+
+@pytest.fixture
+def access(kafka: str) -> Iterator[KafkaAccess]:
+    """A broker whose topics are empty, and empty again for the next: these messages are none of any program."""
+    make_topics_anew(kafka)
+    yield KafkaAccess(kafka)
+    make_topics_anew(kafka)
 
 
 def admin(kafka: KafkaAccess) -> AdminClient:
@@ -32,27 +41,23 @@ def end_of(kafka: KafkaAccess, partition: int) -> int:
         consumer.close()
 
 
-def test_a_topic_made_anew_has_another_id(kafka: str) -> None:
-    access = KafkaAccess(kafka)
-    make_topics_anew(kafka)
+def test_a_topic_made_anew_has_another_id(kafka: str, access: KafkaAccess) -> None:
     first = ask_topic_id(admin(access), RAW)
     assert first == ask_topic_id(admin(access), RAW)
     make_topics_anew(kafka)
     assert first not in ("", ask_topic_id(admin(access), RAW))
 
 
-def test_messages_are_there_when_deliver_returns(kafka: str) -> None:
-    access = KafkaAccess(kafka)
-    make_topics_anew(kafka)
+def test_messages_are_there_when_deliver_returns(access: KafkaAccess) -> None:
     deliver(
         producer(access), [Outgoing(DEAD, b"one", (("reason", b"x"),), 1), Outgoing(DEAD, b"two", (), 1)], 20
     )
     assert (end_of(access, 0), end_of(access, 1)) == (0, 2)
 
 
-def test_a_message_the_client_does_not_take_is_named_and_the_others_are_waited_for(kafka: str) -> None:
-    access = KafkaAccess(kafka)
-    make_topics_anew(kafka)
+def test_a_message_the_client_does_not_take_is_named_and_the_others_are_waited_for(
+    access: KafkaAccess,
+) -> None:
     with pytest.raises(KafkaUnavailable) as raised:
         deliver(
             producer(access), [Outgoing(DEAD, b"one", (), 0), Outgoing(DEAD, bytes(2_000_000), (), 0)], 20
