@@ -11,7 +11,8 @@ from socket import socket
 from uvicorn import Config
 
 from ingest.operation import parse_listen
-from ingest.serving.connection import CONNECTIONS_MAX, SURPLUS_MAX, Connection
+from ingest.serving.connection import SURPLUS_MAX, Connection
+from ingest.serving.connections import CONNECTIONS_MAX
 from ingest.serving.sockets import BACKLOG, listen, raise_file_limit
 from ingest.serving.tls import build_tls, check_tls
 from ingest.serving.workers import Workers

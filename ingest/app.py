@@ -39,7 +39,7 @@ from ingest.packing.spool import Spool, SpoolLimits
 from ingest.packing.spool_files import claim_spool
 from ingest.reloadable import ReloadableConfiguration
 from ingest.serving.answers import Receive, Scope, Send
-from ingest.serving.connection import NETWORK_CONNECTIONS_MAX, SWEEP_S, Connections
+from ingest.serving.connections import NETWORK_CONNECTIONS_MAX, SWEEP_S, Connections
 from ingest.serving.cores import keep_to_core
 from ingest.settings import EdgeSettings
 from ingest.visitors.used_links import FORGET_S, UsedLinks

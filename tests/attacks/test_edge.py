@@ -27,7 +27,7 @@ from ingest.reading import heavy
 from ingest.reading.body import inflate, load
 from ingest.reading.fields import Unacceptable
 from ingest.reading.heavy import Heavy
-from ingest.serving import connection
+from ingest.serving import connection, connections
 from ingest.serving.arrival import Arrivals, read_body
 from ingest.visitors.crossdomain import Use
 from ingest.visitors.used_links import UsedLinks
@@ -499,7 +499,7 @@ def test_one_network_leaves_connections_for_the_others(monkeypatch: pytest.Monke
 
 
 def test_heads_that_never_end_and_hits_that_wait_share_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HELD_BYTES_MAX", 100_000)
+    monkeypatch.setattr(connections, "HELD_BYTES_MAX", 100_000)
 
     async def journey() -> None:
         stage = Stage()

@@ -13,7 +13,8 @@ from ingest.endpoints.intake import Intake
 from ingest.endpoints.pixel_events import EventsEndpoint, PixelEndpoint
 from ingest.reading.row import Row
 from ingest.reading.sites import Sites
-from ingest.serving.connection import Connection, Connections
+from ingest.serving.connection import Connection
+from ingest.serving.connections import Connections
 from ingest.settings import EdgeSettings
 from ingest.visitors.rules import visitor_rules
 from runtime.config import parse_config

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ingest.serving import connection as connection_module
+from ingest.serving import connections as connections_module
+from ingest.serving.connection import State
 from ingest.serving.http1 import HEAD_BYTES_MAX, HEADERS_MAX
 from tests.ingest.builders import run
 from tests.ingest.edges import Edge, ends
@@ -112,7 +113,7 @@ def test_both_ways_of_a_post_say_and_keep_the_same(query: str, body: bytes, head
         stage = Stage(fast_path=fast_path)
         stage.connection.data_received(request)
         plain = head.get("Connection") in (None, "keep-alive")
-        assert stage.connection._holds is (fast_path and plain)
+        assert (stage.connection._state is State.ANSWERING) is (fast_path and plain)
         (answer,) = await stage.answers(1)
         rows = [(*row[:9], 0, *row[10:]) for row in stage.rows]
         seen.append((without_date(answer), rows, stage.intake.counts.refused))
@@ -438,7 +439,7 @@ def test_connections_that_ask_nothing_for_long_are_ended_and_those_that_wait_for
 def test_requests_on_surplus_connections_are_503_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection_module, "CONNECTIONS_MAX", 1)
+    monkeypatch.setattr(connections_module, "CONNECTIONS_MAX", 1)
 
     async def journey() -> None:
         stage = Stage()

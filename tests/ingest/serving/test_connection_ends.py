@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from ingest.serving import connection as connection_module
+from ingest.serving import connections as connections_module
 from ingest.serving.connection import PIPELINED_MAX
 from tests.ingest.builders import Sent, packer, row, run
 from tests.ingest.edges import Edge, StartEdge, ends
@@ -269,7 +270,7 @@ def test_who_is_gone_before_anything_began_costs_nothing(monkeypatch: pytest.Mon
 
 
 def test_silent_surplus_connections_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "CONNECTIONS_MAX", 1)
+    monkeypatch.setattr(connections_module, "CONNECTIONS_MAX", 1)
     monkeypatch.setattr(connection_module, "SURPLUS_MAX", 2)
 
     async def journey() -> None:
