@@ -7,10 +7,9 @@ from functools import cache
 
 import orjson
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, request_response
 
 from ingest.endpoints.pixel_events import read_key
 from ingest.endpoints.trace import Traces
@@ -19,11 +18,13 @@ from ingest.openapi.document import build_openapi
 from ingest.openapi.html import CONTENT_SECURITY_POLICY, docs_page, front_page
 from ingest.reading.fields import Rejection
 from ingest.reading.sites import Sites
-from ingest.serving.answers import WRONG_METHOD
+from ingest.serving.answers import Receive, Scope, Send
+from ingest.serving.methods import OtherMethods, allow, plain_preflight
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-METHODS = ("GET", "HEAD", "OPTIONS")
+TAKEN = ("GET", "HEAD")
+_OTHERS = OtherMethods(allow(TAKEN), plain_preflight)
 CACHE = {"cache-control": "public, max-age=300"}
 NOT_FOUND = Rejection(
     "not_found",
@@ -34,21 +35,28 @@ NOT_FOUND = Rejection(
 
 def build_starlette(routes: Sequence[BaseRoute]) -> Starlette:
     """The application behind the hot endpoints. No redirects: a client that follows one may lose its body."""
-    app = Starlette(routes=list(routes), exception_handlers={404: _not_found, 405: _wrong_method})
+    app = Starlette(routes=list(routes), exception_handlers={404: _not_found})
     app.router.redirect_slashes = False
     return app
 
 
+class _Readable:
+    """An address that is read: an ASGI application in front of Starlette's endpoint."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = request_response(endpoint)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in TAKEN:
+            await self._endpoint(scope, receive, send)
+        else:
+            await _OTHERS.answer(scope, send)
+
+
 def both_forms(path: str, endpoint: Endpoint) -> list[BaseRoute]:
-    """An address that is read, with and without trailing slash; OPTIONS is answered for it."""
-
-    async def answer(request: Request) -> Response:
-        if request.method == "OPTIONS":
-            return Response(status_code=204, headers={"allow": ", ".join(METHODS)})
-        return await endpoint(request)
-
-    bare = path.rstrip("/")
-    return [Route(form, answer, methods=METHODS) for form in dict.fromkeys((bare or "/", f"{bare}/"))]
+    """An address that is read, with and without trailing slash."""
+    readable, bare = _Readable(endpoint), path.rstrip("/")
+    return [Route(form, readable) for form in dict.fromkeys((bare or "/", f"{bare}/"))]
 
 
 def document_routes() -> list[BaseRoute]:
@@ -98,11 +106,6 @@ async def _asyncapi(_: Request) -> Response:
 
 async def _not_found(_: Request, __: Exception) -> Response:
     return _json(NOT_FOUND._asdict(), 404)
-
-
-async def _wrong_method(_: Request, problem: Exception) -> Response:
-    allow = (problem.headers or {}).get("Allow", "") if isinstance(problem, HTTPException) else ""
-    return _json(WRONG_METHOD._asdict(), 405, {"allow": ", ".join(sorted(allow.split(", ")))})
 
 
 def _json(content: object, status: int, headers: dict[str, str] | None = None) -> Response:

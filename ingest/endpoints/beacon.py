@@ -8,18 +8,17 @@ view and repeated by a retry; `link` is a token of another domain of the site. B
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from ingest.endpoints.intake import Intake, all_kept
+from ingest.endpoints.intake import Intake
 from ingest.endpoints.linked import arrival
 from ingest.endpoints.page import PageEndpoint, PageRequest, Taken
 from ingest.reading.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE
 from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_time
-from ingest.reading.heavy import FLAT_BRACES_MAX, FLAT_BYTES_MAX, PAUSE_EVENTS
+from ingest.reading.heavy import FLAT_BRACES_MAX, FLAT_BYTES_MAX
 from ingest.reading.parse import parse_event
 from ingest.reading.row import CONSENT, EVENT_ID, Row
 from ingest.reading.sites import PUBLIC
@@ -50,25 +49,19 @@ class BeaconEndpoint(PageEndpoint):
         for why in rejected:
             intake.refuse(why["why"], credential.site, request.now_ms)
         request.event_count = len(rows)
-        if intake.is_full:
-            raise Unacceptable(*answers.SPOOL_FULL)
+        intake.require_room()
         more: HeaderList = []
-        if intake.is_foreign(credential, request.origin):
-            packs = [intake.refuse_origin(credential, request.now_ms) for _ in rows]
-        else:
-            rows, more = self._name_visitors(request, rows)
-            packs = []
-            for start in range(0, len(rows), PAUSE_EVENTS):
-                if start:
-                    await asyncio.sleep(0)
-                some = rows[start : start + PAUSE_EVENTS]
-                packs += [intake.packer.add(row, patient=request.patient) for row in some]
-            intake.charge(credential, len(rows) - 1)
-        request.turn.end()
-        if not await all_kept(packs):
-            raise Unacceptable(*answers.SPOOL_FULL)
         if not intake.is_foreign(credential, request.origin):
-            intake.counts.events[self.name] += len(rows)
+            rows, more = self._name_visitors(request, rows)
+            intake.charge(credential, len(rows) - 1)
+        await intake.keep(
+            self.name,
+            [(credential, row) for row in rows],
+            request.origin,
+            request.now_ms,
+            patient=request.patient,
+            turn=request.turn,
+        )
         answer: dict[str, Any] = {"accepted": len(rows)}
         if rejected:
             answer["rejected"] = [{"index": one["index"], **one["why"]._asdict()} for one in rejected]

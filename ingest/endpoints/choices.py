@@ -24,7 +24,6 @@ from ingest.reading.fields import (
 from ingest.reading.parse import parse_event
 from ingest.reading.row import KIND, Row, with_text
 from ingest.reading.sites import PUBLIC
-from ingest.serving import answers
 from ingest.serving.answers import HeaderList
 from ingest.visitors.crossdomain import NONCE_BYTES, Uses, encode_token, link_key
 from ingest.visitors.rules import Settled, decide_choice, host_of, name_visitor, settle
@@ -59,22 +58,14 @@ class ChoiceEndpoint(PageEndpoint):
         proof = parse_id(payload.get("id"), "id") or intake.make_id()
         page = payload.get("page")
         arrived = arrival(self._uses, request, page if isinstance(page, str) and page else proof)
-        foreign = intake.is_foreign(request.credential, request.origin)
         settled = Settled()
-        if not foreign:
+        if not intake.is_foreign(request.credential, request.origin):
             settled = settle(request.rules, signals, request.cookies, request.now_ms, proof, arrived)
         purposes = purposes_of(request, signals)
         row = self._row(request, proof, signals, settled, purposes)
-        if intake.is_full:
-            raise Unacceptable(*answers.SPOOL_FULL)
-        if not await (
-            intake.refuse_origin(request.credential, request.now_ms) if foreign else intake.packer.add(row)
-        ):
-            raise Unacceptable(*answers.SPOOL_FULL)
-        more: HeaderList = []
-        if not foreign:
-            intake.counts.events[self.name] += 1
-            more = [(b"set-cookie", settled.set_cookie)] if settled.set_cookie else []
+        intake.require_room()
+        await intake.keep(self.name, [(request.credential, row)], request.origin, request.now_ms)
+        more: HeaderList = [(b"set-cookie", settled.set_cookie)] if settled.set_cookie else []
         return {"proof": proof, "consent": _answered(purposes), "at": request.now_ms}, more
 
     def read(self, request: PageRequest) -> Taken:

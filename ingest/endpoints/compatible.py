@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from dataclasses import replace
 
-from ingest.endpoints.intake import Intake, all_kept
+from ingest.endpoints.intake import Intake, NotKept
 from ingest.endpoints.pixel_events import read_key
 from ingest.protocols.protocol import Answer, Ask, Reading, Route, TooMuchInside, error_answer, gif_answer
 from ingest.reading.body import INFLATED_BYTES_MAX
 from ingest.reading.client import Client, Headers
 from ingest.reading.fields import Unacceptable
-from ingest.reading.heavy import PAUSE_EVENTS, SMALL_BYTES_MAX, Turn
+from ingest.reading.heavy import SMALL_BYTES_MAX, Turn
 from ingest.reading.sites import Credential
 from ingest.serving import answers
 from ingest.serving.answers import HeaderList, Receive, Scope, Send
 from ingest.serving.arrival import read_body
+from ingest.serving.methods import OtherMethods, allow
 
 BODILESS = frozenset({"GET", "HEAD"})
 
@@ -29,24 +29,21 @@ class ProtocolEndpoint:
         """routes: of one path; the first that takes the method answers."""
         self._intake = intake
         self._by_method = {method: route for route in reversed(routes) for method in route.methods}
-        self._allow = ", ".join(sorted({*self._by_method, "HEAD", "OPTIONS"})).encode()
+        get = self._by_method.get("GET")
+        look = answers.GIF_HEADERS if get is not None and get.is_pixel else [answers.NEVER_CACHED]
+        self._others = OtherMethods(
+            allow(sorted({*self._by_method, "HEAD", "OPTIONS"})),
+            intake.preflight,
+            lambda headers: look + self._cors(headers),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a success only once Kafka or the spool has its events."""
-        headers: Headers = dict(scope["headers"])
-        method = scope["method"]
-        if method == "OPTIONS":
-            await answers.send_empty(send, 204, self._intake.preflight(headers, self._allow))
-            return
-        route = self._by_method.get(method)
+        route = self._by_method.get(scope["method"])
         if route is None:
-            if method == "HEAD":  # scanners look without opening: no event
-                get = self._by_method.get("GET")
-                look = answers.GIF_HEADERS if get is not None and get.is_pixel else [answers.NEVER_CACHED]
-                await answers.send_empty(send, 200, look + self._cors(headers))
-            else:
-                await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", self._allow)])
+            await self._others.answer(scope, send)
             return
+        headers: Headers = dict(scope["headers"])
         answer = await self._answer(route, scope, headers, receive)
         self._intake.counts.hits[route.protocol, answer.status] += 1
         await send_answer(send, answer, self._cors(headers))
@@ -66,18 +63,22 @@ class ProtocolEndpoint:
             if wait_s := intake.wait_of(client, credential):  # before anything is inflated or parsed
                 raise answers.Limited(wait_s)
             turn = await intake.open_body(headers, body, client, query)
-            if intake.is_full:
-                raise Unacceptable(*answers.SPOOL_FULL)
+            intake.require_room()
             ask = self._ask(route, scope, headers, query, turn.content, client, now_ms)
             reading = await self._read(route, ask, turn)
             self._admit(reading, credential)
-            packs, accepted = await self._take(
-                reading, headers.get(b"origin"), now_ms, patient=scope.get(answers.PATIENT, False)
+            for site, why in reading.refusals:
+                intake.refuse(why, site, now_ms)
+            await intake.keep(
+                route.protocol,
+                reading.rows,
+                headers.get(b"origin"),
+                now_ms,
+                patient=scope.get(answers.PATIENT, False),
+                turn=turn,
+                # A success promises that the count is kept.
+                with_refusals=bool(reading.refusals) and reading.answer.status < 400,
             )
-            turn.end()
-            if not await all_kept(packs):
-                raise Unacceptable(*answers.SPOOL_FULL)
-            intake.counts.events[route.protocol] += accepted
             if reading.on_kept is not None:
                 reading.on_kept(int(time.time() * 1000))
             return reading.answer
@@ -85,7 +86,7 @@ class ProtocolEndpoint:
             intake.refuse(problem.rejection, credential.site if credential else "", now_ms)
             answer = refuse(route, scope["method"], headers, problem)
             if answer.status < 400 and not await intake.packer.refusals_kept():  # a success is a promise
-                answer = refuse(route, scope["method"], headers, Unacceptable(*answers.SPOOL_FULL))
+                answer = refuse(route, scope["method"], headers, NotKept(1))
             return answer
         finally:
             if turn is not None:
@@ -135,26 +136,6 @@ class ProtocolEndpoint:
             if credential != known and (wait_s := self._intake.wait_of_credential(credential)):
                 raise answers.Limited(wait_s)
             self._intake.charge(credential, count - 1)
-
-    async def _take(
-        self, reading: Reading, origin: bytes | None, now_ms: int, *, patient: bool
-    ) -> tuple[list[asyncio.Future[bool]], int]:
-        """(what the answer waits for, how many events of it are the site's own)."""
-        intake = self._intake
-        for site, why in reading.refusals:
-            intake.refuse(why, site, now_ms)
-        packs, accepted = [], 0
-        for index, (credential, row) in enumerate(reading.rows):
-            if index % PAUSE_EVENTS == PAUSE_EVENTS - 1:
-                await asyncio.sleep(0)
-            if intake.is_foreign(credential, origin):
-                packs.append(intake.refuse_origin(credential, now_ms))
-            else:
-                packs.append(intake.packer.add(row, patient=patient))
-                accepted += 1
-        if reading.refusals and reading.answer.status < 400:  # a success promises that the count is kept
-            packs.append(intake.packer.refusals_kept())
-        return packs, accepted
 
     def _cors(self, headers: Headers) -> HeaderList:
         """As where nobody knows the sender: bodies and paths carry keys in many places."""

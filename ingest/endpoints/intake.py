@@ -15,23 +15,34 @@ from ingest.packing.packer import Packer
 from ingest.reading.body import INFLATED_BYTES_MAX, TOO_LARGE, UNREADABLE, is_compressed
 from ingest.reading.client import Client, Headers, RequestContext, client_ip, read_client
 from ingest.reading.fields import Rejection, Unacceptable
-from ingest.reading.heavy import TINY_BYTES_MAX, Heavy, Turn
+from ingest.reading.heavy import PAUSE_EVENTS, TINY_BYTES_MAX, Heavy, Turn
+from ingest.reading.row import Row
 from ingest.reading.signature import HEADER as SIGNATURE
 from ingest.reading.signature import REJECTIONS as SIGNATURE_REJECTIONS
 from ingest.reading.signature import check_signature
 from ingest.reading.sites import PUBLIC, Credential, Sites
 from ingest.reloadable import ReloadableConfiguration
-from ingest.serving.answers import METHODS, HeaderList, Limited, cors_headers, preflight_headers
+from ingest.serving.answers import METHODS, SPOOL_FULL, HeaderList, Limited, cors_headers, preflight_headers
 from ingest.serving.arrival import Arrivals
 from ingest.settings import EdgeSettings
 from ingest.visitors.rules import cookies_of
 from schemas.drops import RefusalReason
 
 MakeId = Callable[[], str]
+# Of a site, what is to be kept; or why it is not taken.
+Offered = tuple[Credential, Row | Rejection]
 
 ENCODING = b"content-encoding"
 # Of a body, inflated, for which its network gives a request: about as dear to read as one.
 CHARGED_BYTES = 4_000
+
+
+class NotKept(Unacceptable):
+    """Neither Kafka nor the spool has room for some events of a request: 503."""
+
+    def __init__(self, event_count: int) -> None:
+        super().__init__(*SPOOL_FULL)
+        self.event_count = event_count
 
 
 class Intake:
@@ -66,6 +77,53 @@ class Intake:
     def is_full(self) -> bool:
         """Whether so many events wait for Kafka or the spool that no more are taken: 503."""
         return self.packer.waiting_events >= self._events_max
+
+    def require_room(self, event_count: int = 1) -> None:
+        """Raises NotKept for all events of a request while no more are taken."""
+        if self.is_full:
+            raise NotKept(event_count)
+
+    async def keep(
+        self,
+        endpoint: str,
+        offered: Iterable[Offered],
+        origin: bytes | None,
+        now_ms: int,
+        *,
+        patient: bool = False,
+        turn: Turn | None = None,
+        with_refusals: bool = False,
+    ) -> None:
+        """Keep the events of one request, or count them as refused, in order: what is a rejection, and what a page of
+        an origin sends that the site did not declare. Returns once Kafka or the spool has every pack that an event or
+        the count of a foreign one is in; the events are counted under `endpoint` then. Raises NotKept.
+
+        origin: the page's, if a page asks; patient: nobody is known to wait for the answer; turn: ends before the
+        wait; with_refusals: the answer is a success that promises that all counts of refusals so far are kept too.
+        A pixel, one event that nothing awaits, goes this way by callbacks: see PixelEndpoint.take.
+        """
+        packs: list[asyncio.Future[bool]] = []
+        accepted, known, foreign = 0, None, False
+        for index, (credential, row) in enumerate(offered):
+            if index % PAUSE_EVENTS == PAUSE_EVENTS - 1:
+                await asyncio.sleep(0)
+            if isinstance(row, Rejection):
+                self.refuse(row, credential.site, now_ms)
+                continue
+            if credential is not known:  # nearly all events of a request are of one site
+                known, foreign = credential, self.is_foreign(credential, origin)
+            if foreign:
+                packs.append(self.refuse_origin(credential, now_ms))
+            else:
+                packs.append(self.packer.add(row, patient=patient))
+                accepted += 1
+        if with_refusals:
+            packs.append(self.packer.refusals_kept())
+        if turn is not None:
+            turn.end()
+        if not await all_kept(packs):
+            raise NotKept(sum(not pack.result() for pack in packs))
+        self.counts.events[endpoint] += accepted
 
     def client(self, scope: dict[str, Any], headers: Headers) -> Client:
         """What a request says of its sender, address by the trusted proxies included."""

@@ -6,15 +6,16 @@ import time
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
-from ingest.endpoints.intake import Intake
+from ingest.endpoints.intake import Intake, NotKept
 from ingest.mail.links import CLICK, OPEN, MailLink, decode_link, safe_target
 from ingest.mail.opens import Looks, judge, make_mail_row
 from ingest.reading.client import Headers, read_flags
 from ingest.reading.fields import Rejection
 from ingest.reading.row import SITE, Row
-from ingest.reading.sites import PUBLIC
+from ingest.reading.sites import PUBLIC, Credential
 from ingest.serving import answers
 from ingest.serving.answers import HeaderList, Receive, Scope, Send
+from ingest.serving.methods import OtherMethods, allow
 from schemas.drops import RefusalReason
 from schemas.event import TEXT_LENGTH_MAX
 
@@ -28,7 +29,8 @@ FOREIGN_TARGET = Rejection(
     "This link leads to an address its sender did not name.",
     "u: expected an http or https address on a host of click_hosts in fairpixel.toml, or a link with a signed target",
 )
-ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
+TAKEN = ("GET", "HEAD")
+ENDPOINTS = {OPEN: "mail_open", CLICK: "mail_click"}  # in metrics
 
 
 class Look(NamedTuple):
@@ -51,6 +53,7 @@ class _MailEndpoint:
     def __init__(self, intake: Intake, looks: Looks) -> None:
         self._intake = intake
         self._looks = looks
+        self._others = OtherMethods(allow(TAKEN), intake.preflight)
 
     def _read(self, scope: Scope, kind: str, token: str, now_ms: int) -> Look | Rejection:
         reloadable = self._intake.reloadable
@@ -80,19 +83,20 @@ class _MailEndpoint:
         """Seconds until the client's network may ask again; 0.0 where it may now."""
         return self._intake.wait_of(self._intake.client(scope, dict(scope["headers"])), None)
 
-    async def _keep(self, look: Look) -> bool:
-        return not self._intake.is_full and await self._intake.packer.add(look.row)
+    async def _keep(self, look: Look, kind: str, now_ms: int) -> bool:
+        """False where there is no room. Anybody's client may fetch what is in a mail: no origin is foreign."""
+        intake, site = self._intake, Credential(look.row[SITE], PUBLIC)
+        try:
+            intake.require_room()
+            await intake.keep(ENDPOINTS[kind], [(site, look.row)], None, now_ms)
+        except NotKept:
+            return False
+        return True
 
     def _count(self, kind: str, status: int, why: Rejection | None = None, now_ms: int = 0) -> None:
-        self._intake.counts.hits["mail_open" if kind == OPEN else "mail_click", status] += 1
+        self._intake.counts.hits[ENDPOINTS[kind], status] += 1
         if why is not None:
             self._intake.refuse(why, "", now_ms)
-
-    async def _other_method(self, scope: Scope, send: Send) -> None:
-        if scope["method"] == "OPTIONS":
-            await answers.send_empty(send, 204, self._intake.preflight(dict(scope["headers"]), ALLOW[1]))
-        else:
-            await answers.send_error(send, 405, answers.WRONG_METHOD, [ALLOW])
 
 
 class OpenEndpoint(_MailEndpoint):
@@ -100,8 +104,8 @@ class OpenEndpoint(_MailEndpoint):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; 200 only once Kafka or the spool has the event."""
-        if scope["method"] not in ("GET", "HEAD"):
-            await self._other_method(scope, send)
+        if scope["method"] not in TAKEN:
+            await self._others.answer(scope, send)
             return
         now_ms = _now_ms()
         if wait_s := self._wait(scope):
@@ -114,9 +118,8 @@ class OpenEndpoint(_MailEndpoint):
             await answers.send_gif(send, 400, look)
         elif scope["method"] == "HEAD":  # scanners look without opening: no event
             await answers.send_empty(send, 200, answers.GIF_HEADERS)
-        elif await self._keep(look):
+        elif await self._keep(look, OPEN, now_ms):
             self._count(OPEN, 200)
-            self._intake.counts.events["mail_open"] += 1
             await answers.send_gif(send)
         else:
             self._count(OPEN, 503)
@@ -132,8 +135,8 @@ class ClickEndpoint(_MailEndpoint):
         When neither has room, or the network is over its rate, the person gets to the page all the same, and the lost
         click is counted.
         """
-        if scope["method"] not in ("GET", "HEAD"):
-            await self._other_method(scope, send)
+        if scope["method"] not in TAKEN:
+            await self._others.answer(scope, send)
             return
         now_ms = _now_ms()
         look = self._read(scope, CLICK, scope["path_params"]["token"], now_ms)
@@ -142,9 +145,7 @@ class ClickEndpoint(_MailEndpoint):
             await _send_page(send, look)
             return
         if scope["method"] == "GET":
-            if not self._wait(scope) and await self._keep(look):
-                self._intake.counts.events["mail_click"] += 1
-            else:
+            if self._wait(scope) or not await self._keep(look, CLICK, now_ms):
                 self._intake.counts.refused[RefusalReason.CLICK_LOST] += 1
                 self._intake.packer.refuse(now_ms // 60_000 * 60, look.row[SITE], RefusalReason.CLICK_LOST)
             self._count(CLICK, 302)

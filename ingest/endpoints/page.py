@@ -21,6 +21,7 @@ from ingest.reading.sites import Credential
 from ingest.serving import answers
 from ingest.serving.answers import BODY, PATIENT, HeaderList, Receive, Scope, Send
 from ingest.serving.arrival import read_body
+from ingest.serving.methods import json_methods
 from ingest.visitors.rules import VisitorRules, cookies_of
 
 
@@ -51,7 +52,7 @@ class PageEndpoint(ABC):
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._allow = ", ".join((*self.methods, "HEAD", "OPTIONS")).encode()
+        self._others = json_methods(self.methods, intake.preflight)
 
     @abstractmethod
     async def take(self, request: PageRequest) -> Taken:
@@ -64,17 +65,11 @@ class PageEndpoint(ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         intake, method = self._intake, scope["method"]
+        if method not in self.methods:
+            await self._others.answer(scope, send)
+            return
         headers: Headers = dict(scope["headers"])
         origin = headers.get(b"origin")
-        if method == "OPTIONS":
-            await answers.send_empty(send, 204, intake.preflight(headers, self._allow))
-            return
-        if method == "HEAD":  # a look whether the endpoint is there
-            await answers.send_empty(send, 200, [*answers.JSON_HEADERS, (b"allow", self._allow)])
-            return
-        if method not in self.methods:
-            await answers.send_error(send, 405, answers.WRONG_METHOD, [(b"allow", self._allow)])
-            return
         now_ms = int(time.time() * 1000)
         request = turn = None
         try:

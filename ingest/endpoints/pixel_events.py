@@ -6,11 +6,11 @@ import asyncio
 import base64
 import binascii
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from ingest.endpoints.intake import Intake, all_kept
+from ingest.endpoints.intake import Intake, NotKept, Offered
 from ingest.reading.body import (
     TOO_LARGE,
     UNREADABLE_EVENT,
@@ -20,7 +20,7 @@ from ingest.reading.body import (
 from ingest.reading.client import Client, Headers, RequestContext
 from ingest.reading.cloudevents import split_body
 from ingest.reading.fields import Rejection, Unacceptable
-from ingest.reading.heavy import PAUSE_EVENTS, Turn
+from ingest.reading.heavy import Turn
 from ingest.reading.parse import Parsed, parse_event
 from ingest.reading.pixel import QUERY_LENGTH_MAX, find_key, parse_pixel, parse_query
 from ingest.reading.row import EVENT_ID
@@ -30,10 +30,9 @@ from ingest.reading.sites import Credential
 from ingest.serving import answers
 from ingest.serving.answers import KEPT, GifAnswer, HeaderList, Receive, Scope, Send, why_headers
 from ingest.serving.arrival import read_body
+from ingest.serving.methods import OtherMethods, allow, json_methods
 from ingest.visitors.rules import resolve_visitor
 
-PIXEL_ALLOWED = (b"allow", b"GET, HEAD, OPTIONS")
-POST_ALLOWED = (b"allow", b"POST, HEAD, OPTIONS")
 _NOTHING: HeaderList = []  # never changed
 
 
@@ -46,11 +45,14 @@ class PixelEndpoint:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._hits = intake.counts.hits
+        self._others = OtherMethods(
+            allow(("GET",)), intake.preflight, lambda _: answers.GIF_HEADERS, is_picture=True
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request by ASGI."""
         if scope["method"] != "GET":
-            await self._other_method(scope["method"], dict(scope["headers"]), send)
+            await self._others.answer(scope, send)
             return
         answered: asyncio.Future[GifAnswer] = asyncio.get_running_loop().create_future()
 
@@ -123,14 +125,6 @@ class PixelEndpoint:
         self._intake.refuse(why, site, now_ms)
         answer(GifAnswer(status, more + why_headers(why)))
 
-    async def _other_method(self, method: str, headers: Headers, send: Send) -> None:
-        if method == "HEAD":  # scanners look without opening: no event
-            await answers.send_empty(send, 200, answers.GIF_HEADERS)
-        elif method == "OPTIONS":
-            await answers.send_empty(send, 204, self._intake.preflight(headers, PIXEL_ALLOWED[1]))
-        else:
-            await answers.send_gif(send, 405, answers.WRONG_METHOD, [PIXEL_ALLOWED])
-
 
 class _Post(NamedTuple):
     """One request to the events endpoint, opened."""
@@ -152,19 +146,14 @@ class EventsEndpoint:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._counts = intake.counts
+        self._others = json_methods(("POST",), intake.preflight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an event is `accepted` only once Kafka or the spool has it."""
-        headers: Headers = dict(scope["headers"])
-        if scope["method"] == "OPTIONS":
-            await answers.send_empty(send, 204, self._intake.preflight(headers, POST_ALLOWED[1]))
-            return
-        if scope["method"] == "HEAD":  # a look whether the endpoint is there
-            await answers.send_empty(send, 200, [*answers.JSON_HEADERS, POST_ALLOWED])
-            return
         if scope["method"] != "POST":
-            await answers.send_error(send, 405, answers.WRONG_METHOD, [POST_ALLOWED])
+            await self._others.answer(scope, send)
             return
+        headers: Headers = dict(scope["headers"])
         now_ms = int(time.time() * 1000)
         client = self._intake.client(scope, headers)
         query = scope["query_string"]
@@ -194,9 +183,11 @@ class EventsEndpoint:
                 send,
             )
         except Unacceptable as problem:
-            why = problem.rejection
-            self._intake.refuse(why, credential.site if credential else "", now_ms)
-            await self._answer_error(send, why, cors + answers.retry_headers(problem))
+            why, count = problem.rejection, problem.event_count if isinstance(problem, NotKept) else 1
+            self._intake.refuse(why, credential.site if credential else "", now_ms, count)
+            status = answers.status_of(why)
+            self._counts.hits["events", status] += 1
+            await answers.send_error(send, status, why, cors + answers.retry_headers(problem))
         finally:
             if turn is not None:
                 turn.end()
@@ -215,50 +206,16 @@ class EventsEndpoint:
         return credential, digest
 
     async def _take(self, post: _Post, send: Send) -> None:
-        intake, credential = self._intake, post.credential
-        if intake.is_full:
-            await self._answer_full(post, len(post.taken.events), send)
-            return
-        foreign = intake.is_foreign(credential, post.origin)
+        intake = self._intake
+        intake.require_room(len(post.taken.events))
         results: list[dict[str, Any]] = []
-        packs: list[asyncio.Future[bool]] = []
-        for index, parsed in enumerate(await post.turn.run(_parse_all, post, intake.make_id)):
-            if index % PAUSE_EVENTS == PAUSE_EVENTS - 1:
-                await asyncio.sleep(0)
-            if isinstance(parsed, Rejection):
-                intake.refuse(parsed, credential.site, post.now_ms)
-                results.append({"index": index, "status": "rejected", **parsed._asdict()})
-                continue
-            row, warning = parsed
-            packs.append(
-                intake.refuse_origin(credential, post.now_ms)
-                if foreign
-                else intake.packer.add(row, patient=post.patient)
-            )
-            result = {"id": row[EVENT_ID], "status": "accepted"}
-            if warning:
-                result["detail"] = warning
-            results.append(result)
-        post.turn.end()
-        if not await all_kept(packs):
-            await self._answer_full(post, sum(not pack.result() for pack in packs), send)
-            return
-        if not foreign:
-            self._counts.events["events"] += len(packs)
+        offered = _offer(post.credential, await post.turn.run(_parse_all, post, intake.make_id), results)
+        await intake.keep("events", offered, post.origin, post.now_ms, patient=post.patient, turn=post.turn)
         self._counts.hits["events", 200] += 1
         answer: dict[str, Any] = {"results": results}
         if post.taken.warnings:
             answer["detail"] = "; ".join(post.taken.warnings)
         await answers.send_json(send, 200, answer, post.cors)
-
-    async def _answer_full(self, post: _Post, event_count: int, send: Send) -> None:
-        self._intake.refuse(answers.SPOOL_FULL, post.credential.site, post.now_ms, event_count)
-        await self._answer_error(send, answers.SPOOL_FULL, post.cors + answers.RETRY)
-
-    async def _answer_error(self, send: Send, why: Rejection, headers: HeaderList) -> None:
-        status = answers.status_of(why)
-        self._counts.hits["events", status] += 1
-        await answers.send_error(send, status, why, headers)
 
 
 def _parse_all(post: _Post, make_id: Callable[[], str]) -> list[Parsed | Rejection]:
@@ -270,6 +227,23 @@ def _parse_all(post: _Post, make_id: Callable[[], str]) -> list[Parsed | Rejecti
         made = generated_id(post.digest, index) if post.digest else make_id()
         found.append(parse_event(item, post.credential, post.client, post.now_ms, post.taken.sent_at, made))
     return found
+
+
+def _offer(
+    credential: Credential, found: Iterable[Parsed | Rejection], results: list[dict[str, Any]]
+) -> Iterator[Offered]:
+    """What is to be kept, one by one; results: gets the answer to each."""
+    for index, parsed in enumerate(found):
+        if isinstance(parsed, Rejection):
+            results.append({"index": index, "status": "rejected", **parsed._asdict()})
+            yield credential, parsed
+            continue
+        row, warning = parsed
+        result = {"id": row[EVENT_ID], "status": "accepted"}
+        if warning:
+            result["detail"] = warning
+        results.append(result)
+        yield credential, row
 
 
 def read_key(headers: Headers, query: bytes) -> str:

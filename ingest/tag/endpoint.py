@@ -10,8 +10,8 @@ from pathlib import Path
 import minify
 
 from ingest.counts import Counts
-from ingest.serving import answers
 from ingest.serving.answers import HeaderList, Receive, Scope, Send
+from ingest.serving.methods import OtherMethods, allow, plain_preflight
 
 SOURCES = Path(__file__).parent
 NAMES = ("t.js", "consent.js", "links.js")
@@ -48,11 +48,8 @@ class ScriptEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         method, headers = scope["method"], dict(scope["headers"])
-        if method == "OPTIONS":
-            await answers.send_empty(send, 204, [_ALLOW])
-            return
         if method not in ("GET", "HEAD"):
-            await answers.send_error(send, 405, answers.WRONG_METHOD, [_ALLOW])
+            await _OTHERS.answer(scope, send)
             return
         zips = b"gzip" in headers.get(b"accept-encoding", b"")
         known = self._script.tag in headers.get(b"if-none-match", b"")
@@ -68,7 +65,7 @@ class ScriptEndpoint:
         await send({"type": "http.response.body", "body": b"" if known or method == "HEAD" else body})
 
 
-_ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
+_OTHERS = OtherMethods(allow(("GET",)), plain_preflight)
 _TYPE = (b"content-type", b"text/javascript; charset=utf-8")
 _FIXED: HeaderList = [
     (b"cache-control", CACHE),
