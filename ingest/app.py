@@ -23,10 +23,11 @@ from ingest.clickhouse import ClickHouse
 from ingest.counts import Counts, EdgeMetrics, render
 from ingest.direct.endpoint import Direct
 from ingest.direct.inbox import KafkaInbox
+from ingest.endpoints.events import EventsEndpoint
 from ingest.endpoints.intake import Intake, id_maker
 from ingest.endpoints.mail import mail_endpoints
 from ingest.endpoints.page_paths import page_endpoints
-from ingest.endpoints.pixel_events import EventsEndpoint, PixelEndpoint
+from ingest.endpoints.pixel import PixelEndpoint
 from ingest.endpoints.routes import ROUTES, build_endpoints
 from ingest.endpoints.trace import Traces, read_identity_secret
 from ingest.mail.webhooks import webhook_routes

@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, request_response
 
-from ingest.endpoints.pixel_events import read_key
 from ingest.endpoints.trace import Traces
 from ingest.openapi.asyncapi import build_asyncapi
 from ingest.openapi.document import build_openapi
 from ingest.openapi.html import CONTENT_SECURITY_POLICY, docs_page, front_page
 from ingest.reading.fields import Rejection
+from ingest.reading.key import read_key
 from ingest.reading.sites import Sites
 from ingest.serving.answers import Receive, Scope, Send
 from ingest.serving.methods import OtherMethods, allow, plain_preflight

@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import replace
 
 from ingest.endpoints.intake import Intake, NotKept
-from ingest.endpoints.pixel_events import read_key
 from ingest.protocols.protocol import Answer, Ask, Reading, Route, TooMuchInside, error_answer, gif_answer
 from ingest.reading.body import INFLATED_BYTES_MAX
 from ingest.reading.client import Client, Headers
 from ingest.reading.fields import Unacceptable
 from ingest.reading.heavy import SMALL_BYTES_MAX, Turn
+from ingest.reading.key import read_key
 from ingest.reading.sites import Credential
 from ingest.serving import answers
 from ingest.serving.answers import HeaderList, Receive, Scope, Send

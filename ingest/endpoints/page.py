@@ -11,12 +11,12 @@ from typing import Any
 import orjson
 
 from ingest.endpoints.intake import Intake
-from ingest.endpoints.pixel_events import read_key
 from ingest.protocols.payload import LOOSE_LENGTH_MAX
 from ingest.reading.body import UNREADABLE, load
 from ingest.reading.client import Client, Headers
 from ingest.reading.fields import Unacceptable
 from ingest.reading.heavy import Turn
+from ingest.reading.key import read_key
 from ingest.reading.sites import Credential
 from ingest.serving import answers
 from ingest.serving.answers import BODY, PATIENT, HeaderList, Receive, Scope, Send
@@ -60,7 +60,7 @@ class PageEndpoint(ABC):
 
     def read(self, request: PageRequest) -> Taken:
         """The answer to a GET; endpoints that name GET among their methods have one of their own."""
-        raise Unacceptable(*answers.WRONG_METHOD)
+        raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -84,7 +84,7 @@ class State(Enum):
     CLOSED = auto()  # we ended it; with TLS data may still come in, for nobody
     LOST = auto()  # its peer is gone; an answer may still be under way to it
 
-    __hash__ = object.__hash__  # a member is itself alone; Enum's own hash costs 0.2 µs a transition
+    __hash__ = object.__hash__  # Enum's own is a call of Python at each transition
 
 
 # A look at a member through its class costs 0.1 µs, and a hit would take five.
@@ -225,7 +225,7 @@ class Connection(HttpToolsProtocol):
             request_context = read
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
-        self._state = ANSWERING  # in the table; a call of `_enter` is 0.2 µs
+        self._state = ANSWERING  # as the table has it: a hit is spared the call
         patient = self.loop.time() - self.waits_since > GOES_ON_S
         endpoint.take(line[1], request_context, self._answer, patient=patient)
         return True
@@ -255,7 +255,7 @@ class Connection(HttpToolsProtocol):
         """An answer of the fast path, whole; nobody hears it in LOST."""
         self.server_state.total_requests += 1
         if self._state is ANSWERING:
-            self._state = IDLE  # in the table; a call of `_enter` is 0.2 µs
+            self._state = IDLE  # as the table has it: a hit is spared the call
             self.transport.write(answer)
             self.waits_since = self.loop.time()
             if self._early:

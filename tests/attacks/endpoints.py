@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from ingest.counts import Counts
+from ingest.endpoints.events import EventsEndpoint
 from ingest.endpoints.intake import Intake
 from ingest.endpoints.page_paths import page_endpoints
-from ingest.endpoints.pixel_events import EventsEndpoint
 from ingest.endpoints.routes import ROUTES, build_endpoints
 from ingest.mail.opens import mail_rules
 from ingest.mail.webhooks import webhook_routes

@@ -9,8 +9,9 @@ from typing import Any
 from uvicorn.server import ServerState
 
 from ingest.counts import Counts
+from ingest.endpoints.events import EventsEndpoint
 from ingest.endpoints.intake import Intake
-from ingest.endpoints.pixel_events import EventsEndpoint, PixelEndpoint
+from ingest.endpoints.pixel import PixelEndpoint
 from ingest.reading.row import Row
 from ingest.reading.sites import Sites
 from ingest.serving.connection import Connection

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from ingest.endpoints.pixel_events import read_key
 from ingest.mail.links import decode_link, safe_target
 from ingest.reading.client import client_ip, read_client
 from ingest.reading.fields import Unacceptable
+from ingest.reading.key import read_key
 from ingest.reading.network import network_of
 from ingest.reading.signature import check_signature
 from ingest.serving.answers import HeaderList
