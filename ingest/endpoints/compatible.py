@@ -33,7 +33,7 @@ class ProtocolEndpoint:
         look = answers.GIF_HEADERS if get is not None and get.is_pixel else [answers.NEVER_CACHED]
         self._others = OtherMethods(
             allow(sorted({*self._by_method, "HEAD", "OPTIONS"})),
-            intake.preflight,
+            lambda headers, allowed: self._intake.preflight(headers, allowed),
             lambda headers: look + self._cors(headers),
         )
 
