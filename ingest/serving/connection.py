@@ -344,10 +344,6 @@ class Connection(HttpToolsProtocol):
 
     # --- all other requests: uvicorn's parser, and its bounds
 
-    @property
-    def _is_parsing(self) -> bool:
-        return self._state is PARSING or self._state is SURPLUS
-
     def _parse(self, data: bytes) -> None:
         """Let the parser read on. It takes what follows an `Upgrade` for another protocol, of which we speak none: the
         request is one like any other (RFC 9110, section 7.8), with its body and all that follows."""
@@ -357,17 +353,17 @@ class Connection(HttpToolsProtocol):
         request = self._request
         request.unfinished += len(data)  # 0 again with each head or piece of a body
         rest = data if request.part is not BETWEEN or data.isascii() else quote_line(data)
-        while rest and self._is_parsing:
+        while rest:
             try:
                 self.parser.feed_data(rest)
                 break
             except HttpParserUpgrade as upgrade:
-                rest = rest[upgrade.args[0] :]
-                self._read_body_again()
+                rest = rest[upgrade.args[0] :] if self._read_body_again() else b""
             except HttpParserError as error:
                 self._stop_reading(explain(error) if self._last_word is NOT_HTTP else self._last_word)
+                break
         has_room = self._hold(request.unfinished)
-        if self._is_parsing:
+        if self._state is PARSING or self._state is SURPLUS:
             if request.unfinished > HEAD_BYTES_MAX:
                 self._stop_reading(HEAD_TOO_LARGE)
             elif not has_room:
@@ -379,12 +375,15 @@ class Connection(HttpToolsProtocol):
         if self._state is PARSING and not self._under_way and self._request.part is BETWEEN:
             self._enter(IDLE)
 
-    def _read_body_again(self) -> None:
+    def _read_body_again(self) -> bool:
+        """False where that cannot be."""
         if self._request.part is UPGRADE:
             try:
                 self.parser.feed_data(self._request.head_again())
             except HttpParserError:
                 self._stop_reading(NOT_HTTP)
+                return False
+        return True
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -401,7 +400,9 @@ class Connection(HttpToolsProtocol):
         """A piece of its address."""
         if self._request.part is HEAD_AGAIN:
             return
-        self._end_parser_for(self._request.add(len(url)))
+        why = self._request.add(len(url))
+        if why is not None:
+            self._end_parser(why)
         super().on_url(url)
         if len(self.url) > ADDRESS_BYTES_MAX:
             self._end_parser(HEAD_TOO_LARGE)
@@ -409,13 +410,15 @@ class Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer behind a chunked body: one bound for both. A trailer is no header: what a proxy let
         through there must not stand for what it wrote into the head (RFC 9110, section 6.5.1)."""
-        part = self._request.part
-        if part is HEAD_AGAIN:
+        request = self._request
+        if request.part is HEAD_AGAIN:
             return
-        self._end_parser_for(self._request.add(len(name) + len(value) + 4, 1))
-        if part is IN_HEAD:
+        why = request.add(len(name) + len(value) + 4, 1)
+        if why is None and request.part is IN_HEAD:
             super().on_header(name, value.rstrip(b" \t"))  # the parser leaves it at the end
-            self._end_parser_for(find_contradiction(self.headers))
+            why = find_contradiction(self.headers)
+        if why is not None:
+            self._end_parser(why)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -467,10 +470,6 @@ class Connection(HttpToolsProtocol):
         """From a callback: `why` is the last word; the parser raises an error of its own."""
         self._last_word = why
         raise ValueError(why.code if why is not None else "pipelined")
-
-    def _end_parser_for(self, why: Rejection | None) -> None:
-        if why is not None:
-            self._end_parser(why)
 
     def _stop_reading(self, why: Rejection | None) -> None:
         """Nothing more is read. All requests before this point are answered, in order; then `why` is said, if

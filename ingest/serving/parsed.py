@@ -43,8 +43,9 @@ class ParsedRequest:
         """A piece of line, headers or trailers; why it is too much."""
         self.head_bytes += size
         self.header_count += headers
-        is_within = self.head_bytes <= HEAD_BYTES_MAX and self.header_count <= HEADERS_MAX
-        return None if is_within else HEAD_TOO_LARGE
+        if self.head_bytes > HEAD_BYTES_MAX or self.header_count > HEADERS_MAX:
+            return HEAD_TOO_LARGE
+        return None
 
     def end_head(self, headers: HeaderList, is_upgrade: bool) -> None:
         """The head is whole; is_upgrade: for the parser."""
