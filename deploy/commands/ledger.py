@@ -48,7 +48,7 @@ def _read_sealed(database: Database) -> list[dict[str, Any]]:
     from runtime.kafka import KafkaUnavailable, kafka_errors_as_ours
     from runtime.kafka_access import operator_access
     from schemas.topics import RAW
-    from sinks.loader.kafka.inbox import find_topic_id, read_range
+    from sinks.loader.kafka.log_reader import find_topic_id, read_range
     from sinks.loader.kafka.raw_log import KafkaRaw
     from sinks.warehouse.sealed import MESSAGES_MAX, compare_sealed, loaded_until, read_pack
 

@@ -11,7 +11,7 @@ from schemas.avro_codec import PackError, Schema, find_schema
 from schemas.clean_pack import CLEAN_PACK_VERSIONS, KEPT_SIZE, CleanHead, read_clean_head
 from schemas.drops import DeadReason
 from schemas.links import Position, Verdict, is_accepted
-from sinks.loader.container import splice
+from sinks.warehouse.container import splice
 
 
 class Message(NamedTuple):

@@ -11,8 +11,8 @@ from schemas.clean_pack import CleanHead, CleanPack, decode_clean_pack, encode_c
 from schemas.drops import DeadReason
 from sinks.loader.attempts import Attempts
 from sinks.loader.block import Block
-from sinks.loader.container import splice
 from sinks.warehouse.client import BlockUnreadable, Warehouse, WarehouseAway, WarehouseError
+from sinks.warehouse.container import splice
 
 TRIES_MAX: Final = 3
 

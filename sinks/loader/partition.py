@@ -21,6 +21,7 @@ from schemas.links import Position, Verdict
 from sinks.loader.attempts import ATTEMPTS_MAX, Attempts
 from sinks.loader.block import Block, BlockLimits, Checkpoint, Fetch, Message, judge_links
 from sinks.loader.dead_packs import DeadPacks
+from sinks.loader.gaps import Gaps
 from sinks.loader.kafka.inbox import Inbox, InboxBroken
 from sinks.loader.positions import write_finished, write_position
 from sinks.loader.tally import OpenLink, Tally
@@ -97,6 +98,7 @@ class Partition:
         self._group = dependencies.group
         self._clock = dependencies.clock
         self._limits = dependencies.limits
+        self._gaps = Gaps(self._inbox, self._waiting)
         self._bounds = bounds
         self._attempts = attempts
         self._done_at = 0.0  # monotonic seconds of the end of the last block
@@ -105,8 +107,6 @@ class Partition:
         self._unfinished_since: float | None = self._clock()
         self._link: OpenLink | None = None
         self._fetch = Fetch(-1, 0.0)
-        # The offset last read again because messages seemed to be missing, and what was fetched with the one behind.
-        self._rewound_to, self._rewound_in = -1, -1
         self._there: tuple[int, float] = (0, 0.0)  # an end of the clean log, and when it was there
 
     @property
@@ -125,9 +125,9 @@ class Partition:
     def take(self, message: Message, fetch: Fetch) -> None:
         """Collect the next message; the block before is loaded first when it cannot hold it."""
         block = self.block
-        if message.offset < block.end or self._rewound_in == fetch.number:
+        if message.offset < block.end or self._gaps.comes_again(fetch):
             return  # seen already, or it comes again
-        if message.offset > block.end and not self._skip_gap(message.offset, fetch):
+        if message.offset > block.end and not self._gaps.is_passed(block, message.offset, fetch):
             return
         if not block.takes(message, self._limits):
             self._load()
@@ -231,26 +231,6 @@ class Partition:
         """When a message was there, as far as known: when it was read, or before."""
         end, at = self._there
         return min(at, self._fetch.at) if offset < end else self._fetch.at
-
-    def _skip_gap(self, found: int, fetch: Fetch) -> bool:
-        """Messages are missing before `found`: True when Kafka has them no more, else they are read again."""
-        block = self.block
-        if self._rewound_to == block.end:  # read again already: these offsets hold nothing
-            if block.end_fixed is not None:
-                block.end = min(found, block.end_fixed)
-            return True
-        try:
-            low, _ = self._inbox.bounds(block.partition)
-        except KafkaUnavailable:
-            low = -1
-        if low > block.end:
-            log.error(
-                "clean_packs_expired_unread", partition=block.partition, offset=block.end, first_offset=low
-            )
-        self._rewound_to, self._rewound_in = block.end, fetch.number
-        self._waiting.drop_arrived(block.partition)
-        self._inbox.rewind(block.partition, max(block.end, low))
-        return False
 
     # Loading.
 

@@ -1,1 +1,1 @@
-"""ClickHouse: client, migrations, ledger."""
+"""ClickHouse: client, container of packs, migrations, ledger."""

@@ -22,7 +22,7 @@ from schemas.ring import Key
 from schemas.seal import Accepted, seal_pack
 from schemas.topics import CLEAN, RAW
 from sinks.loader.block import Checkpoint
-from sinks.loader.kafka.inbox import find_topic_id
+from sinks.loader.kafka.log_reader import find_topic_id
 from tests.processes import await_that
 from tests.sinks.conftest import publish
 from tests.sinks.packs import NOW_MS, Chain

@@ -11,8 +11,8 @@ import pytest
 from deploy.cli import main
 from schemas.clean_pack import CLEAN_PACK
 from schemas.drops import DropReason
-from sinks.loader.container import splice
 from sinks.warehouse.client import HttpWarehouse
+from sinks.warehouse.container import splice
 from tests.sinks.conftest import PASSWORD, ClickHouse
 from tests.sinks.packs import IDENTITY, Chain, sighting_pack
 

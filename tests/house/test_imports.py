@@ -32,7 +32,7 @@ PURE = (
     "streams/steps/*.py",
     "sinks/alerts/rules.py",
     "sinks/alerts/baseline.py",
-    "sinks/loader/container.py",
+    "sinks/warehouse/container.py",
     "deploy/kafka_acls.py",
 )
 NOT_PURE = {"os", "socket", "subprocess", "time", "random", "asyncio", "threading"} | ADAPTERS.keys()

@@ -12,7 +12,7 @@ from runtime.kafka_access import KafkaAccess
 from schemas.dead_letter import DeadLetter
 from schemas.links import Origin
 from schemas.topics import DEAD, SINKS_READER
-from sinks.loader.kafka.inbox import ASK_S_MAX
+from sinks.loader.kafka.log_reader import ASK_S_MAX
 
 SEND_S_MAX = 20.0
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
-from runtime.kafka import KafkaUnavailable, ask_topic_id, find_batch_end, is_too_large
+from runtime.kafka import KafkaUnavailable, is_too_large
 from runtime.kafka_access import KafkaAccess
-from schemas.topics import SINKS_READER
 from sinks.loader.block import Message
+from sinks.loader.kafka.log_reader import (
+    ASK_S_MAX,
+    CAREFULLY,
+    find_topic_id,
+    find_unreadable_end,
+    message_of,
+    read_range,
+)
 
-ASK_S_MAX = 10.0
 COMMITTED_TRIES_MAX = 5  # together below the watchdog's limit of a call
 HIGHS_EVERY_S = 0.5
 # The group said: this member does not have the partition (any more). Everything else may work at the next try.
@@ -31,16 +36,6 @@ _REFUSALS = frozenset({
     KafkaError.INVALID_COMMIT_OFFSET_SIZE,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
 })  # fmt: skip
-
-
-# The client unpacks all that one answer of the broker holds before it looks at any limit: 4.2 MB of batches that a
-# neighbour compressed are up to 40 GB (1,000 messages of 3.9 MB of one letter: 400 kB, 6 GB were not enough). An answer
-# holds one batch whatever these say, so with them it is one, or a few small ones.
-CAREFULLY: dict[str, str | int | float | bool] = {
-    "fetch.message.max.bytes": 2_000,
-    "fetch.min.bytes": 1,
-    "queued.max.messages.kbytes": 8_192,
-}
 
 
 class InboxBroken(Exception):
@@ -153,7 +148,7 @@ class KafkaInbox:
         for one in [first, *self._consumer.consume(1_000, 0)] if first is not None else []:
             error = one.error()
             if error is None:
-                messages.append(_message(one))
+                messages.append(message_of(one))
             elif error.fatal():
                 raise InboxBroken(error.name())
             elif is_too_large(one):
@@ -170,7 +165,7 @@ class KafkaInbox:
         if partition not in self._ours:
             return
         try:
-            end = _batch_end(self._kafka, self._topic, partition, offset)
+            end = find_unreadable_end(self._kafka, self._topic, partition, offset)
             self._consumer.seek(TopicPartition(self._topic, partition, end))
         except (KafkaException, KafkaUnavailable):
             return  # the client says it again
@@ -282,64 +277,6 @@ class KafkaInbox:
         for one in partitions:
             self._owner.on_revoke(one.partition, still_ours=still_ours)
             self._ours.discard(one.partition)
-
-
-def read_range(
-    kafka: KafkaAccess, topic: str, partition: int, low: int, high: int, *, careful: bool = False
-) -> Iterator[Message]:
-    """The messages of a partition from `low` to before `high`, apart from any group. Raises KafkaUnavailable."""
-    if low >= high:
-        return
-    consumer = Consumer({
-        **kafka.client(),
-        "group.id": SINKS_READER,  # required by the client; nothing is ever committed
-        "enable.auto.commit": False,
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",
-        "fetch.message.max.bytes": 4_200_000,
-        "queued.max.messages.kbytes": 32_768,
-        "log_level": 2,  # our own lines say when Kafka is away; the client would say it 20 times a second
-        **(CAREFULLY if careful else {}),
-    })  # fmt: skip
-    try:
-        consumer.assign([TopicPartition(topic, partition, low)])
-        at = low
-        while at < high:
-            one = consumer.poll(ASK_S_MAX)
-            error = one.error() if one is not None else None
-            if one is None:
-                raise KafkaUnavailable("no answer", "no answer while reading the log")
-            if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    return
-                if is_too_large(one):
-                    at = _batch_end(kafka, topic, partition, int(one.offset() or 0))
-                    consumer.assign([TopicPartition(topic, partition, at)])
-                    continue
-                raise KafkaUnavailable(error.name())
-            message = _message(one)
-            at = message.offset + 1
-            if message.offset < high:
-                yield message
-    finally:
-        consumer.close()
-
-
-def _batch_end(kafka: KafkaAccess, topic: str, partition: int, at: int) -> int:
-    """The first offset behind the batch that begins at `at` and cannot be unpacked. Raises KafkaUnavailable."""
-    return find_batch_end(kafka, SINKS_READER, topic, partition, at, {**CAREFULLY, "log_level": 2})
-
-
-def find_topic_id(kafka: KafkaAccess, topic: str) -> str:
-    """The id Kafka gave the topic. Raises KafkaUnavailable."""
-    try:
-        return ask_topic_id(AdminClient({**kafka.client(), "log_level": 0}), topic, ASK_S_MAX)
-    except KafkaUnavailable as error:
-        raise KafkaUnavailable(error.name, f"the topic {topic} cannot be found: {error}") from None
-
-
-def _message(one: Any) -> Message:
-    return Message(one.partition(), one.offset(), one.value() or b"", one.timestamp()[1])
 
 
 def _committed(consumer: Consumer, topic: str, partitions: list[int]) -> list[TopicPartition]:

@@ -8,7 +8,7 @@ from runtime.kafka import KafkaUnavailable
 from runtime.kafka_access import KafkaAccess
 from schemas.bounds import RawEnds, RawMessage
 from schemas.topics import RAW, SINKS_READER
-from sinks.loader.kafka.inbox import ASK_S_MAX, find_topic_id
+from sinks.loader.kafka.log_reader import ASK_S_MAX, find_topic_id
 
 
 class KafkaRaw:

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from runtime.kafka import KafkaUnavailable
 from runtime.kafka_access import KafkaAccess
-from sinks.loader.kafka.inbox import find_topic_id
+from sinks.loader.kafka.log_reader import find_topic_id
 
 ANSWER_S_MAX = 5.0
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import sinks.loader.block
-import sinks.loader.container
 import sinks.loader.dead_packs
 import sinks.loader.examine
 import sinks.loader.recovery
+import sinks.warehouse.container
 from schemas.clean_pack import read_clean_head
 from schemas.drops import DeadReason
 from sinks.loader.attempts import Attempts

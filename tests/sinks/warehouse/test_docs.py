@@ -6,8 +6,8 @@ import re
 
 from schemas.clean_pack import CLEAN_PACK
 from schemas.drops import DropReason
-from sinks.loader.container import splice
 from sinks.warehouse.client import HttpWarehouse
+from sinks.warehouse.container import splice
 from tests.processes import REPO
 from tests.sinks.conftest import ClickHouse
 from tests.sinks.packs import Chain, sighting_pack

@@ -11,8 +11,8 @@ import pytest
 from schemas.clean_pack import CLEAN_PACK, CleanHead, CleanPack, encode_clean_pack
 from schemas.drops import DropReason
 from schemas.links import Origin
-from sinks.loader.container import splice
 from sinks.warehouse.client import BlockUnreadable, HttpWarehouse
+from sinks.warehouse.container import splice
 from sinks.warehouse.migrate import Migration, MigrationError, migrate, read_migrations, split_statements
 from tests.sinks.packs import NOW_MS, RAW_TOPIC_ID, Chain, accepted_of, sighting_pack
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from schemas.clean_pack import CLEAN_PACK
-from sinks.loader.container import splice
 from sinks.warehouse.client import HttpWarehouse
+from sinks.warehouse.container import splice
 from tests.sinks.packs import Chain, sighting_pack
 
 
