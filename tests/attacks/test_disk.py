@@ -22,8 +22,8 @@ from deploy.supervisor import bounded_log, run_folder
 from deploy.supervisor.bounded_log import BoundedLog, lost_lines
 from deploy.supervisor.look import lost_log_lines
 from deploy.supervisor.run_folder import holder, take_lock
+from tests.deploy.dummies import Dummies
 from tests.deploy.dummy_up import NAMES
-from tests.deploy.test_supervision import Dummies
 from tests.processes import REPO, await_that
 from tests.small_disk import fill, filled, remount, small_disk
 

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import pytest
 
 from deploy.embedded.clickhouse.confine import landlock_version
-from tests.attacks.test_engine import MARKER, OpenServer, Outside
+from tests.attacks.outside import MARKER, OpenServer, Outside
 from tests.embedded.clickhouse.conftest import PASSWORD, Server
 
 INSIDE = "a-file-in-the-engines-own-folder"

@@ -27,9 +27,8 @@ from tests.attacks.poisoned_streams import ENDLESS, FATAL
 from tests.broker import make_topics_anew
 from tests.processes import await_that
 from tests.streams.make import KEY, RING, decided
-from tests.streams.partition.test_processor import Office, pack, settle, work
-from tests.streams.partition.test_replay import replay
-from tests.streams.workers import Workers, now_ms, pages, stored
+from tests.streams.partition.office import Office, pack, settle, work
+from tests.streams.workers import Workers, now_ms, pages, replay, stored
 
 POISONED = "tests.attacks.poisoned_streams"
 ONE_LETTER = b"a" * 60_000_000

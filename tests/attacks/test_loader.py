@@ -15,11 +15,10 @@ from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
 from schemas.links import Origin, Position
 from schemas.topics import CLEAN, RAW
+from tests.attacks.neighbours import Platform, envelope, write
 from tests.attacks.poisoned_loader import ENDLESS, FATAL, LATE
-from tests.attacks.test_neighbours import Platform, envelope, write
 from tests.processes import await_that
-from tests.sinks.conftest import publish
-from tests.sinks.test_program import Stage
+from tests.sinks.stage import Stage, publish
 
 POISONED = "tests.attacks.poisoned_loader"
 

@@ -8,7 +8,8 @@ from sinks.alerts.rules import MINUTE
 from sinks.alerts.store import Store
 from sinks.alerts.traffic import build_traffic
 from sinks.warehouse.client import HttpWarehouse
-from tests.sinks.alerts.test_watch_parts import NOON, rollup
+from tests.sinks.alerts.findings import NOON
+from tests.sinks.alerts.rollups import rollup
 
 
 def test_invented_names_beyond_a_number_count_for_their_site_alone(

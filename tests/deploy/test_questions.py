@@ -13,8 +13,8 @@ from schemas.clean_pack import CLEAN_PACK
 from schemas.drops import DropReason
 from sinks.warehouse.client import HttpWarehouse
 from sinks.warehouse.container import splice
-from tests.sinks.conftest import PASSWORD, ClickHouse
 from tests.sinks.packs import IDENTITY, Chain, sighting_pack
+from tests.sinks.server import PASSWORD, ClickHouse
 
 COLUMNS = {"name": ["purchase", "page_view"], "event_id": ["order-1", "visit-1"]}
 

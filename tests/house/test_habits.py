@@ -17,8 +17,8 @@ import pytest
 import yaml
 from jsonschema.validators import validator_for
 
+from tests.house.modules import PACKAGES, imports
 from tests.house.tables import ROOT
-from tests.house.test_imports import PACKAGES, imports
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SCHEMAS = {".github/workflows/ci.yml": "github-workflows", ".github/dependabot.yml": "dependabot"}

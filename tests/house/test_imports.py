@@ -1,15 +1,16 @@
 """Programs import the floor and never each other, and rules import values alone (.github/CONTRIBUTING.md)."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.house.modules import PACKAGES, imports
 from tests.house.rooms import ADAPTERS
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("schemas", "runtime", "ingest", "streams", "sinks", "deploy", "tests")
 ALLOWED = {
     "schemas": {"schemas"},
     "runtime": {"schemas", "runtime"},
@@ -43,17 +44,6 @@ IO_CALLS = {"open", "print", "input", "read_text", "read_bytes", "write_text", "
 
 def files(package: str) -> Iterator[Path]:
     return (ROOT / package).rglob("*.py")
-
-
-def imports(path: Path) -> set[str]:
-    """The top-level names a file imports, at any depth of its code."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return found
 
 
 @pytest.mark.parametrize("package", ALLOWED)
@@ -91,6 +81,31 @@ def test_input_and_output_are_noticed(tmp_path: Path) -> None:
     path = tmp_path / "impure.py"
     path.write_text("import structlog\nfrom pathlib import Path\nprint(Path('a').read_bytes())\n", "utf-8")
     assert doings(path) == {"structlog", "pathlib", "print", "read_bytes"}
+
+
+def other_tests(path: Path) -> set[str]:
+    """Modules of tests whose names a file takes, also in code that it writes for another process."""
+    text = path.read_text("utf-8")
+    found = set(re.findall(r"(?:from|import) (tests\.(?:\w+\.)*test_\w+)", text))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests"):
+            found |= {f"{node.module}.{one.name}" for one in node.names if one.name.startswith("test_")}
+    return found
+
+
+def test_tests_import_builders_and_never_each_other() -> None:
+    assert {
+        str(path.relative_to(ROOT)): found for path in files("tests") if (found := other_tests(path))
+    } == {}
+
+
+def test_an_import_of_another_test_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "test_it.py"
+    package, module = "tests.sinks", "test_program"
+    path.write_text(
+        f"from {package} import {module}\ncode = 'from {package}.{module} import stage'\n", "utf-8"
+    )
+    assert other_tests(path) == {f"{package}.{module}"}
 
 
 def test_every_module_says_what_it_is_for() -> None:

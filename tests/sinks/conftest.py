@@ -2,76 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 
-from schemas.topics import CLEAN
-from sinks.warehouse.client import HttpWarehouse, WarehouseError
+from sinks.warehouse.client import HttpWarehouse
 from sinks.warehouse.migrate import migrate, read_migrations
 from tests.broker import make_topics_anew
-from tests.processes import REPO, await_that, free_port
-
-PASSWORD = "for tests only"
-
-
-@dataclass
-class ClickHouse:
-    """A real server that can be killed and started again on its own folder."""
-
-    data: Path
-    port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        environ = {
-            **os.environ,
-            "FAIRPIXEL_DATA": str(self.data),
-            "FAIRPIXEL_CLICKHOUSE_PORT": str(self.port),
-            "FAIRPIXEL_CLICKHOUSE_PASSWORD": PASSWORD,
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.embedded.clickhouse"],
-            cwd=REPO,
-            env=environ,
-            stderr=subprocess.DEVNULL,
-        )
-        await_that(self._answers, 60, "ClickHouse answers")
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-    def connect(self) -> HttpWarehouse:
-        return HttpWarehouse(self.url, "fairpixel", PASSWORD)
-
-    def _answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, "ClickHouse ended"
-        try:
-            self.connect().execute("SELECT 1", database="default")
-        except WarehouseError:
-            return False
-        return True
+from tests.sinks.server import ClickHouse
+from tests.sinks.stage import Stage
 
 
 @pytest.fixture(scope="session")
@@ -101,14 +43,16 @@ def topics(kafka: str) -> str:
     return kafka
 
 
-def publish(bootstrap: str, packs: list[bytes], partition: int = 0) -> None:
-    """Write messages to the clean topic, in order."""
-    producer = Producer({
-        "bootstrap.servers": bootstrap,
-        "enable.idempotence": True,
-        "message.max.bytes": 4_100_000,
-        "log_level": 0,
-    })  # fmt: skip
-    for pack in packs:
-        producer.produce(CLEAN, pack, partition=partition)
-    assert producer.flush(30) == 0
+@pytest.fixture
+def stage(topics: str, clickhouse: ClickHouse, warehouse: HttpWarehouse, tmp_path: Path) -> Iterator[Stage]:
+    one = Stage(topics, clickhouse, warehouse, tmp_path, f"sinks-{tmp_path.name}")
+    yield one
+    for loader in one.loaders:
+        if loader.poll() is None:
+            loader.send_signal(signal.SIGCONT)
+            loader.terminate()
+            try:
+                loader.wait(20)
+            except subprocess.TimeoutExpired:
+                loader.kill()
+                loader.wait()

@@ -206,3 +206,17 @@ def stored(packs: dict[int, list[CleanPack]]) -> Counter[str]:
 def pages(prefix: str, numbers: Iterable[int]) -> list[Event]:
     """Page views with ids made of a prefix and a number."""
     return [page_view(event_id=f"{prefix}-{number}", received_at=now_ms()) for number in numbers]
+
+
+def replay(workers: Workers, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as people type it."""
+    environ = {
+        **os.environ,
+        "FAIRPIXEL_DATA": str(workers.folder / "data"),
+        "FAIRPIXEL_KEYS": str(workers.folder / "keys"),
+        "FAIRPIXEL_KAFKA_BOOTSTRAP": workers.bootstrap,
+    }
+    command = [sys.executable, "-m", "deploy.cli", "replay", *arguments]
+    return subprocess.run(
+        command, cwd=REPO, env=environ, text=True, capture_output=True, timeout=60, check=False
+    )

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from ingest.mail.links import CLICK, OPEN, MailLink, encode_link, link_key
 from tests.ingest.edges import Edge, StartEdge, ends
-from tests.ingest.mail.test_webhooks import OPENED as SENDGRID_OPENED
-from tests.ingest.mail.test_webhooks import PRIVATE_KEY, PUBLIC_KEY
+from tests.ingest.mail.sendgrid import OPENED as SENDGRID_OPENED
+from tests.ingest.mail.sendgrid import PRIVATE_KEY, PUBLIC_KEY
 from tests.processes import free_port
 
 KEY = link_key(bytes.fromhex("ab" * 32))

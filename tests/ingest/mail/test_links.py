@@ -19,10 +19,7 @@ from ingest.mail.links import (
     link_key,
     safe_target,
 )
-
-KEY = link_key(b"\x01" * 32)
-OPENED = MailLink(OPEN, "demo", "spring-sale", "r-81f3", 1_763_800_000_000, "all")
-CLICKED = replace(OPENED, kind=CLICK, target="https://shop.example/sale?utm_source=mail")
+from tests.ingest.mail.mail_links import CLICKED, KEY, OPENED
 
 
 @pytest.mark.parametrize("link", [OPENED, CLICKED, replace(CLICKED, target="", consent="")])

@@ -22,7 +22,7 @@ from ingest.mail.opens import (
 )
 from schemas.event import Event, Flag
 from tests.ingest.builders import NOW_MS
-from tests.ingest.mail.test_links import CLICKED, KEY, OPENED
+from tests.ingest.mail.mail_links import CLICKED, KEY, OPENED
 
 BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Safari/537.36"
 BARE_WEBKIT = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"

@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,17 +22,12 @@ from ingest.reading.sites import Sites
 from runtime.config import parse_config
 from schemas.event import Event
 from tests.ingest.builders import BROWSER, NOW_MS
+from tests.ingest.mail.sendgrid import OPENED, PERSON, PRIVATE_KEY, PUBLIC_KEY, SECONDS
 
-PRIVATE_KEY = ec.derive_private_key(4711, ec.SECP256R1())
-PUBLIC_KEY = base64.b64encode(
-    PRIVATE_KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-).decode()
 MANDRILL_KEY, MAILCHIMP_SECRET = "mandrill-key", "mailchimp-secret"
 RULES = {"demo": MailRules((), PUBLIC_KEY, MAILCHIMP_SECRET, MANDRILL_KEY), "other": MailRules()}
 SITES = Sites.of(parse_config('[sites.demo]\npublic_keys = ["pk"]\n[sites.other]\n'), {})
 ROUTES = {route.protocol: route for route in webhook_routes(lambda: RULES) if route.methods == ("POST",)}
-SECONDS = NOW_MS // 1000
-PERSON = "jane.doe@shop.example"
 NOT_IN_PAYLOAD = ("jane", "doe@", "203.0.113", "Firefox", "198.51.100")
 
 
@@ -81,11 +75,6 @@ def events_of(reading: Reading) -> list[Event]:
     return [Event(*row) for _, row in reading.rows]
 
 
-OPENED = {
-    "email": PERSON, "timestamp": SECONDS - 60, "event": "open", "sg_event_id": "sg-1", "sg_message_id": "m.1",
-    "useragent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", "ip": "203.0.113.77",
-    "category": ["spring", f"to {PERSON}"], "recipient": "r-81f3", "message": "spring-sale", "consent": "all",
-}  # fmt: skip
 BOUNCED = {
     "email": PERSON, "timestamp": SECONDS - 50, "event": "bounce", "sg_event_id": "sg-2", "type": "blocked",
     "status": "5.1.1", "reason": f"550 5.1.1 <{PERSON}> unknown", "smtp-id": f"<1.{PERSON}>", "ip": "198.51.100.7",

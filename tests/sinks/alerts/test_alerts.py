@@ -22,17 +22,7 @@ from sinks.alerts.rules import (
     Transition,
     advance,
 )
-
-NOON = 1_800_000_000 // MINUTE * MINUTE
-
-
-def fall(
-    minute: int = NOON, subject: str = "purchase", kind: Kind = Kind.CONVERSION_DROP, site: str = "demo"
-) -> Finding:
-    return Finding(
-        site=site, subject=subject, direction=Direction.DOWN, kind=kind, window=1, minute=minute, observed=24.0,
-        expected=60.0, low=42.0, high=81.0, dispersion=1.1, rate=0.2 if kind is Kind.CONVERSION_DROP else None,
-    )  # fmt: skip
+from tests.sinks.alerts.findings import NOON, fall, opened
 
 
 def rise(minute: int = NOON, subject: str = "") -> Finding:
@@ -69,10 +59,6 @@ def live(
         )
         told += some
     return alert_state, told
-
-
-def opened(*findings: Finding) -> tuple[AlertState, list[Transition]]:
-    return advance(AlertState(NOON - MINUTE), NOON, findings or [fall()], {}, ["demo"])
 
 
 def test_an_incident_is_opened_once_updated_and_resolved_once() -> None:

@@ -29,11 +29,11 @@ from sinks.warehouse.client import HttpWarehouse, WarehouseError
 from sinks.warehouse.migrate import read_migrations, split_statements
 from tests.embedded.clickhouse.conftest import PASSWORD, Server
 from tests.processes import await_that, free_port
-from tests.sinks.alerts.test_alerts import fall, opened
+from tests.sinks.alerts.findings import NOON, fall, opened
+from tests.sinks.alerts.rollups import rollup
 from tests.sinks.alerts.watch_fakes import FakeEdge, FakePager, FakeStore, FakeTopic
 
 TABLES = ("rollup_minute", "progress", "alerts", "alert_state")
-NOON = 1_800_000_000 // MINUTE * MINUTE
 
 
 @pytest.fixture(scope="module")
@@ -81,18 +81,6 @@ def receiver() -> Iterator[Receiver]:
     yield one
     one.server.shutdown()
     one.server.server_close()
-
-
-def rollup(warehouse: HttpWarehouse, site: str, hits: list[tuple[str, str, str, int, int]]) -> None:
-    """hits: name, kind, source, minute, human; bots and a second part for the same minute come with them."""
-    rows = [
-        {"site": site, "name": n, "kind": k, "source": s, "minute": m, "hits": h * 2, "human": h, "bots": h}
-        for n, k, s, m, h in hits
-    ]
-    lines = "\n".join(json.dumps(row) for row in rows)
-    warehouse.execute(
-        f"INSERT INTO rollup_minute (site, name, kind, source, minute, hits, human, bots) FORMAT JSONEachRow\n{lines}"
-    )
 
 
 def test_counts_are_human_and_without_mail_and_logs(warehouse: HttpWarehouse) -> None:

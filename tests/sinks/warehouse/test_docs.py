@@ -9,8 +9,8 @@ from schemas.drops import DropReason
 from sinks.warehouse.client import HttpWarehouse
 from sinks.warehouse.container import splice
 from tests.processes import REPO
-from tests.sinks.conftest import ClickHouse
 from tests.sinks.packs import Chain, sighting_pack
+from tests.sinks.server import ClickHouse
 
 PAGES = ("clickhouse", "alerts")
 QUERIES = [

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +13,9 @@ from schemas.topics import CLEAN, DEAD
 from streams.partition.replay import find_dead_letters, has_rows_already, why_unreadable
 from streams.partition.store import PACK_WINDOW_MS
 from tests.broker import make_topics_anew
-from tests.processes import REPO
 from tests.streams.make import RING, page_view, sealed
 from tests.streams.memory_log import MemoryLogs
-from tests.streams.workers import Workers, now_ms, pages, stored
+from tests.streams.workers import Workers, now_ms, pages, replay, stored
 
 
 @pytest.fixture
@@ -28,20 +24,6 @@ def workers(kafka: str, tmp_path: Path) -> Iterator[Workers]:
     found = Workers(kafka, tmp_path)
     yield found
     found.stop()
-
-
-def replay(workers: Workers, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as people type it."""
-    environ = {
-        **os.environ,
-        "FAIRPIXEL_DATA": str(workers.folder / "data"),
-        "FAIRPIXEL_KEYS": str(workers.folder / "keys"),
-        "FAIRPIXEL_KAFKA_BOOTSTRAP": workers.bootstrap,
-    }
-    command = [sys.executable, "-m", "deploy.cli", "replay", *arguments]
-    return subprocess.run(
-        command, cwd=REPO, env=environ, text=True, capture_output=True, timeout=60, check=False
-    )
 
 
 @pytest.mark.timeout(180)

@@ -11,25 +11,10 @@ from pathlib import Path
 import pytest
 from rocksdict import Cache
 
-from schemas.clean_pack import CleanHead
-from schemas.links import Origin, Position
-from streams.partition.store import PACK_WINDOW_MS, DeduplicationStore, Mark, StoreLimits
+from streams.partition.store import PACK_WINDOW_MS, DeduplicationStore, StoreLimits
 from streams.steps.duplicates import Known
 from tests.processes import REPO, await_that
-
-HOUR_MS = 3_600_000
-LIMITS = StoreLimits(window_ms=24 * HOUR_MS, buffer_bytes=1_000_000, cache=Cache(4_000_000))
-NOW = 1_763_800_000_000
-A, B = b"a" * 16, b"b" * 16
-
-
-def head(*keys: bytes, pack_id: str = "ab" * 16, **more: object) -> CleanHead:
-    kept = b"".join(key + b"\2" + b"f" * 8 for key in keys)
-    return CleanHead(Origin("t", 0, 5), "w", None, pack_id=pack_id, kept=kept, **more)  # type: ignore[arg-type]
-
-
-def mark(next_offset: int = 6) -> Mark:
-    return Mark("clean", next_offset, Position("t", 5, "w"))
+from tests.streams.partition.marks import HOUR_MS, LIMITS, NOW, A, B, head, mark
 
 
 def test_a_key_is_known_within_the_window_of_the_broker_clock(tmp_path: Path) -> None:
@@ -92,7 +77,8 @@ def test_a_damaged_cache_is_thrown_away(tmp_path: Path) -> None:
 def test_what_a_killed_worker_wrote_is_kept(tmp_path: Path) -> None:
     code = (
         "import sys, time; sys.path.insert(0, '.')\n"
-        "from tests.streams.partition.test_store import *\n"
+        "from pathlib import Path; from streams.partition.store import DeduplicationStore\n"
+        "from tests.streams.partition.marks import A, LIMITS, NOW, head, mark\n"
         f"store = DeduplicationStore.open(Path({str(tmp_path)!r}), LIMITS)\n"
         "store.remember([(head(A), NOW)], mark())\n"
         "print('written', flush=True); time.sleep(60)"
