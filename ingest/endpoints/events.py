@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from itertools import repeat
 from typing import Any, NamedTuple
 
-from ingest.endpoints.intake import Intake, NotKept, Offered
+from ingest.endpoints.intake import Intake, NotKept
 from ingest.reading.body import (
     UNREADABLE_EVENT,
     UNREADABLE_ITEM,
@@ -110,11 +111,18 @@ class EventsEndpoint:
     async def _take(self, post: _Post, send: Send) -> None:
         intake = self._intake
         intake.require_room(len(post.taken.events))
-        results: list[dict[str, Any]] = []
-        offered = _offer(post.credential, await post.turn.run(_parse_all, post, intake.make_id), results)
-        await intake.keep("events", offered, post.origin, post.now_ms, patient=post.patient, turn=post.turn)
+        found = await post.turn.run(_parse_all, post, intake.make_id)
+        offered = [one if isinstance(one, Rejection) else one.row for one in found]
+        await intake.keep(
+            "events",
+            zip(repeat(post.credential), offered, strict=False),
+            post.origin,
+            post.now_ms,
+            patient=post.patient,
+            turn=post.turn,
+        )
         self._counts.hits["events", 200] += 1
-        answer: dict[str, Any] = {"results": results}
+        answer: dict[str, Any] = {"results": [_result(index, one) for index, one in enumerate(found)]}
         if post.taken.warnings:
             answer["detail"] = "; ".join(post.taken.warnings)
         await answers.send_json(send, 200, answer, post.cors)
@@ -131,18 +139,11 @@ def _parse_all(post: _Post, make_id: Callable[[], str]) -> list[Parsed | Rejecti
     return found
 
 
-def _offer(
-    credential: Credential, found: Iterable[Parsed | Rejection], results: list[dict[str, Any]]
-) -> Iterator[Offered]:
-    """What is to be kept, one by one; results: gets the answer to each."""
-    for index, parsed in enumerate(found):
-        if isinstance(parsed, Rejection):
-            results.append({"index": index, "status": "rejected", **parsed._asdict()})
-            yield credential, parsed
-            continue
-        row, warning = parsed
-        result = {"id": row[EVENT_ID], "status": "accepted"}
-        if warning:
-            result["detail"] = warning
-        results.append(result)
-        yield credential, row
+def _result(index: int, parsed: Parsed | Rejection) -> dict[str, Any]:
+    """The answer to one event, once it is kept."""
+    if isinstance(parsed, Rejection):
+        return {"index": index, "status": "rejected", **parsed._asdict()}
+    result = {"id": parsed.row[EVENT_ID], "status": "accepted"}
+    if parsed.warning:
+        result["detail"] = parsed.warning
+    return result

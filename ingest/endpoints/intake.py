@@ -103,7 +103,8 @@ class Intake:
         A pixel, one event that nothing awaits, goes this way by callbacks: see PixelEndpoint.take.
         """
         packs: list[asyncio.Future[bool]] = []
-        accepted, known, foreign = 0, None, False
+        add, append = self.packer.add, packs.append  # each looked up once: a batch may hold thousands
+        refused, known, foreign = 0, None, False
         for index, (credential, row) in enumerate(offered):
             if index % PAUSE_EVENTS == PAUSE_EVENTS - 1:
                 await asyncio.sleep(0)
@@ -113,10 +114,11 @@ class Intake:
             if credential is not known:  # nearly all events of a request are of one site
                 known, foreign = credential, self.is_foreign(credential, origin)
             if foreign:
-                packs.append(self.refuse_origin(credential, now_ms))
+                append(self.refuse_origin(credential, now_ms))
+                refused += 1
             else:
-                packs.append(self.packer.add(row, patient=patient))
-                accepted += 1
+                append(add(row, patient=patient))
+        accepted = len(packs) - refused
         if with_refusals:
             packs.append(self.packer.refusals_kept())
         if turn is not None:
