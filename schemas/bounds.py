@@ -99,9 +99,9 @@ class Bounds:
         if this.topic_id != self._topic_id:
             return judge(last, link, self._known(0, 0))
         follows = last.offset + 1 if last is not None and last.topic_id == this.topic_id else 0
-        if this.offset == follows and self._was_there(this.offset, time_ms):
+        if link.begins == follows and self._was_there(this.offset, time_ms):
             return judge(last, link, self._known(this.offset + 1, follows))
-        verdict = self._judge_slowly(last, link, head.pack_id, time_ms, seen_at, follows)
+        verdict = self._judge_slowly(last, link, head.answers[-1].pack_id, time_ms, seen_at, follows)
         if verdict.is_refused and self._topic_at <= seen_at:  # is it still the topic that was asked about?
             self._ask_topic()
             return self.judge(last, head, time_ms, seen_at)
@@ -116,15 +116,15 @@ class Bounds:
         self, last: Position | None, link: Link, pack_id: str, time_ms: int, seen_at: float, follows: int
     ) -> Verdict:
         offset = link.this.offset
-        end, first = offset + 1, offset
+        end, first = offset + 1, link.begins
         if offset < 0:
             return judge(last, link, self._known(end, first))
         if not self._is_older(offset, pack_id, time_ms, seen_at) and not self._was_known(
             offset, pack_id, seen_at
         ):
             end = offset
-        elif offset > follows:
-            first = self._first_behind(follows, offset, seen_at)
+        elif link.begins > follows:
+            first = self._first_behind(follows, link.begins, seen_at)
         return judge(last, link, self._known(end, first))
 
     def _is_older(self, offset: int, pack_id: str, time_ms: int, seen_at: float) -> bool:

@@ -1,4 +1,4 @@
-"""Clean packs: what may be kept of one raw pack; written by streams, read by the loader and by streams itself."""
+"""Clean packs: what may be kept of a run of raw packs; written by streams, read by the loader and by streams itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from schemas.avro_codec import (
     HEADER_SIZE,
     PackError,
+    Schema,
     build_schema,
-    decode,
     encode,
     find_schema,
     load_schema,
@@ -23,25 +23,29 @@ from schemas.links import Link, Origin, Position
 from schemas.pack import Refusal
 from schemas.seal import ACCEPTED_MAX, Accepted
 
-CLEAN_PACK = load_schema("clean_pack.v1")
-CLEAN_PACK_VERSIONS = {CLEAN_PACK.header: CLEAN_PACK}
+CLEAN_PACK_V1, CLEAN_PACK = load_schema("clean_pack.v1"), load_schema("clean_pack.v2")
+CLEAN_PACK_VERSIONS = {schema.header: schema for schema in (CLEAN_PACK_V1, CLEAN_PACK)}
 KEPT_SIZE = KEY_BYTES + 1 + FINGERPRINT_BYTES
+ANSWERED_MAX = 1_000  # raw packs of one clean pack that a reader takes; a writer of ours stays far below
 
 # One byte a source in `kept`; the order is part of the format.
 SOURCES = ("", "pixel", "tag", "server", "email", "log", "direct", "import")
 SOURCE_CODE = {name: bytes([code]) for code, name in enumerate(SOURCES)}
 
 _NAMES = [one["name"] for one in CLEAN_PACK.declared["fields"]]
-HEAD_FIELDS: tuple[str, ...] = tuple(_NAMES[: _NAMES.index("kept") + 1])
-CLEAN_COLUMNS: tuple[str, ...] = tuple(_NAMES[_NAMES.index("rules_version") + 1 : _NAMES.index("drop_key")])
+CLEAN_COLUMNS: tuple[str, ...] = tuple(_NAMES[_NAMES.index("event_id") : _NAMES.index("drop_key")])
 SIGHTING_COLUMNS: tuple[str, ...] = tuple(name for name in _NAMES if name.startswith("sighting_"))
-_HEADS = {
-    schema.header: build_schema(
-        f"{schema.name} head",
-        {**schema.declared, "name": "CleanHead", "fields": schema.declared["fields"][: len(HEAD_FIELDS)]},
+
+
+def _head_of(schema: Schema) -> Schema:
+    fields = schema.declared["fields"]
+    end = [one["name"] for one in fields].index("kept") + 1
+    return build_schema(
+        f"{schema.name} head", {**schema.declared, "name": "CleanHead", "fields": fields[:end]}
     )
-    for schema in CLEAN_PACK_VERSIONS.values()
-}
+
+
+_HEADS = {schema.header: _head_of(schema) for schema in CLEAN_PACK_VERSIONS.values()}
 
 
 class Kept(NamedTuple):
@@ -52,19 +56,39 @@ class Kept(NamedTuple):
     fingerprint: bytes  # 8 bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CleanHead:
-    """The first part of a clean pack: enough to decide whether it is accepted and what it stored."""
+class Answer(NamedTuple):
+    """What became of one raw pack."""
 
-    origin: Origin
-    writer: str
-    link: Position | None
-    pack_id: str = ""  # hex digits
+    pack_id: str = ""  # hex digits; "" when nobody could read it
     edge: str = ""
     repeat: bool = False
     dead: str = ""
     accepted: tuple[Accepted, ...] = ()
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the same pack, coming again, is a repeat of this one."""
+        return bool(self.pack_id) and not self.dead and not self.repeat
+
+
+@dataclass(frozen=True, slots=True)
+class CleanHead:
+    """The first part of a clean pack: enough to decide whether it is accepted and what it stored.
+
+    origin: of the last raw message it answers. answers: one a raw message, in the order of their offsets, which lie
+    one behind the other.
+    """
+
+    origin: Origin
+    writer: str
+    link: Position | None
+    answers: tuple[Answer, ...] = (Answer(),)
     kept: bytes = b""
+
+    @property
+    def first(self) -> int:
+        """The offset of the first raw message it answers."""
+        return self.origin.offset - len(self.answers) + 1
 
     @property
     def this(self) -> Position:
@@ -74,7 +98,12 @@ class CleanHead:
     @property
     def as_link(self) -> Link:
         """What the rule of `schemas.links` needs."""
-        return Link(self.this, self.link, self.origin.partition)
+        return Link(self.this, self.link, self.origin.partition, self.first)
+
+    @property
+    def accepted_count(self) -> int:
+        """How many events the edges accepted in the raw packs it answers."""
+        return sum(one.count for answer in self.answers for one in answer.accepted)
 
     def kept_entries(self) -> Iterator[Kept]:
         """The stored events' keys, in order."""
@@ -85,10 +114,14 @@ class CleanHead:
 
 @dataclass(frozen=True, slots=True)
 class CleanPack:
-    """A whole clean pack. `columns` holds lists named as in CLEAN_COLUMNS, each `count` long, or empty for defaults."""
+    """A whole clean pack. `columns` holds lists named as in CLEAN_COLUMNS, each `count` long, or empty for defaults.
+
+    counts: how many of these events came in each raw pack, in the order of `head.answers`; () for all in the first.
+    """
 
     head: CleanHead
     count: int = 0
+    counts: Sequence[int] = ()
     rules_version: str = ""
     columns: dict[str, list[Any]] = field(default_factory=dict)
     drops: Sequence[Drop] = ()
@@ -96,9 +129,13 @@ class CleanPack:
     refusals: Sequence[Refusal] = ()
 
 
-def encode_clean_pack(pack: CleanPack) -> bytes:
-    """Encode a pack; columns that are all defaults are written empty."""
-    head = pack.head
+def encode_clean_pack(pack: CleanPack, schema: Schema = CLEAN_PACK) -> bytes:
+    """Encode a pack; columns that are all defaults are written empty.
+
+    schema: of CLEAN_PACK_VERSIONS, for what stands in the place of an older message; clean_pack.v1 has one answer.
+    """
+    head, answers = pack.head, pack.head.answers
+    accepted = [(n, one) for n, answer in enumerate(answers) for one in answer.accepted]
     record: dict[str, Any] = {
         "origin_topic_id": head.origin.topic_id,
         "origin_partition": head.origin.partition,
@@ -107,22 +144,26 @@ def encode_clean_pack(pack: CleanPack) -> bytes:
         "link_topic_id": head.link.topic_id if head.link else "",
         "link_offset": head.link.offset if head.link else -1,
         "link_writer": head.link.writer if head.link else "",
-        "pack_id": head.pack_id,
-        "edge": head.edge,
-        "repeat": head.repeat,
-        "dead": head.dead,
-        "accepted_minute": [one.minute for one in head.accepted],
-        "accepted_site": [one.site for one in head.accepted],
-        "accepted_count": [one.count for one in head.accepted],
+        **(answers[0]._asdict() if schema is CLEAN_PACK_V1 else {}),
+        "answered_pack_id": [one.pack_id for one in answers],
+        "answered_edge": [one.edge for one in answers],
+        "answered_repeat": [one.repeat for one in answers],
+        "answered_dead": [one.dead for one in answers],
+        "accepted_minute": [one.minute for _, one in accepted],
+        "accepted_site": [one.site for _, one in accepted],
+        "accepted_count": [one.count for _, one in accepted],
+        "accepted_pack": [n for n, _ in accepted],
         "kept": head.kept,
         "count": pack.count,
         "rules_version": pack.rules_version,
+        "answered_count": pack.counts or [pack.count, *[0] * (len(answers) - 1)],
         "drop_key": [drop.key for drop in pack.drops],
         "drop_minute": [drop.minute for drop in pack.drops],
         "drop_site": [drop.site for drop in pack.drops],
         "drop_name": [drop.name for drop in pack.drops],
         "drop_source": [drop.source for drop in pack.drops],
         "drop_reason": [str(drop.reason) for drop in pack.drops],
+        "drop_pack": [drop.pack for drop in pack.drops],
         "refusal_minute": [one.minute for one in pack.refusals],
         "refusal_site": [one.site for one in pack.refusals],
         "refusal_reason": [one.reason for one in pack.refusals],
@@ -133,7 +174,7 @@ def encode_clean_pack(pack: CleanPack) -> bytes:
         record[name] = column if any(column) else ()
     for name in SIGHTING_COLUMNS:
         record[name] = pack.sightings.get(name, ())
-    return encode(CLEAN_PACK, record)
+    return encode(schema, record)
 
 
 def read_clean_head(message: bytes) -> CleanHead:
@@ -145,25 +186,34 @@ def read_clean_head(message: bytes) -> CleanHead:
 
 def decode_clean_pack(message: bytes) -> CleanPack:
     """Read a whole clean pack; for tools and for the loader's second look. Raises PackError."""
-    record = decode(message, CLEAN_PACK_VERSIONS, CLEAN_PACK)
-    count = record["count"]
+    record, _ = read_record(message, find_schema(message, CLEAN_PACK_VERSIONS))
+    head, count = _build_head(record), record["count"]
     columns = {name: record[name] for name in CLEAN_COLUMNS}
     for name, column in columns.items():
         if len(column) not in (0, count):
             raise PackError(DeadReason.UNEVEN_COLUMNS, name)
-    drops = ("drop_key", "drop_minute", "drop_site", "drop_name", "drop_source", "drop_reason")
-    refusals = ("refusal_minute", "refusal_site", "refusal_reason", "refusal_count")
-    for names in (drops, refusals):
-        if len({len(record[name]) for name in names}) != 1:
-            raise PackError(DeadReason.UNEVEN_COLUMNS, names[0])
+    counts = record.get("answered_count", [count])
+    if len(counts) != len(head.answers) or sum(counts) != count or min(counts) < 0:
+        raise PackError(DeadReason.UNEVEN_COLUMNS, "answered_count")
+    sightings = {name: record.get(name, []) for name in SIGHTING_COLUMNS}
+    drops = [record[f"drop_{name}"] for name in ("key", "minute", "site", "name", "source", "reason")]
+    drops.append(record.get("drop_pack") or [0] * len(drops[0]))
+    refusals = [record[f"refusal_{name}"] for name in ("minute", "site", "reason", "count")]
+    for name, of_one in (("drops", drops), ("refusals", refusals)):
+        if len(set(map(len, of_one))) != 1:
+            raise PackError(DeadReason.UNEVEN_COLUMNS, name)
+    for places in (drops[-1], sightings["sighting_pack"]):
+        if places and not 0 <= min(places) <= max(places) < len(head.answers):
+            raise PackError(DeadReason.UNREADABLE, "drop_pack, sighting_pack")
     return CleanPack(
-        head=_build_head(record),
+        head=head,
         count=count,
+        counts=tuple(counts),
         rules_version=record["rules_version"],
         columns=columns,
-        drops=[Drop(*values) for values in zip(*(record[name] for name in drops), strict=True)],
-        sightings={name: record[name] for name in SIGHTING_COLUMNS},
-        refusals=[Refusal(*values) for values in zip(*(record[name] for name in refusals), strict=True)],
+        drops=[Drop(*values) for values in zip(*drops, strict=True)],
+        sightings=sightings,
+        refusals=[Refusal(*values) for values in zip(*refusals, strict=True)],
     )
 
 
@@ -173,11 +223,11 @@ def clean_body(message: bytes) -> bytes:
 
 
 def _build_head(record: dict[str, Any]) -> CleanHead:
-    accepted = (record["accepted_minute"], record["accepted_site"], record["accepted_count"])
-    if len({len(column) for column in accepted}) != 1 or len(record["kept"]) % KEPT_SIZE:
+    accepted = [record["accepted_minute"], record["accepted_site"], record["accepted_count"]]
+    if len(set(map(len, accepted))) != 1 or len(record["kept"]) % KEPT_SIZE:
         raise PackError(DeadReason.UNEVEN_COLUMNS, "head")
     # As many as a raw pack may say: a million of them in 4 MB would be 100 MB of objects, for each pack of a block.
-    if len(record["accepted_minute"]) > ACCEPTED_MAX:
+    if len(accepted[0]) > ACCEPTED_MAX:
         raise PackError(DeadReason.UNREADABLE, "accepted")
     link = (
         Position(record["link_topic_id"], record["link_offset"], record["link_writer"])
@@ -188,10 +238,24 @@ def _build_head(record: dict[str, Any]) -> CleanHead:
         origin=Origin(record["origin_topic_id"], record["origin_partition"], record["origin_offset"]),
         writer=record["writer"],
         link=link,
-        pack_id=record["pack_id"],
-        edge=record["edge"],
-        repeat=record["repeat"],
-        dead=record["dead"],
-        accepted=tuple(map(Accepted, *accepted)),
+        answers=_build_answers(record, list(map(Accepted, *accepted))),
         kept=record["kept"],
     )
+
+
+def _build_answers(record: dict[str, Any], accepted: list[Accepted]) -> tuple[Answer, ...]:
+    """The same of both versions; clean_pack.v1 answers one raw pack."""
+    if "pack_id" in record:
+        one = Answer(record["pack_id"], record["edge"], record["repeat"], record["dead"], tuple(accepted))
+        return (one,)
+    columns = [record[f"answered_{name}"] for name in ("pack_id", "edge", "repeat", "dead")]
+    count, places = len(columns[0]), record["accepted_pack"]
+    if len(set(map(len, columns))) != 1 or len(places) != len(accepted):
+        raise PackError(DeadReason.UNEVEN_COLUMNS, "head")
+    in_reach = 0 < count <= min(ANSWERED_MAX, record["origin_offset"] + 1)
+    if not in_reach or (places and not 0 <= min(places) <= max(places) < count):
+        raise PackError(DeadReason.UNREADABLE, "answered")
+    of: list[list[Accepted]] = [[] for _ in range(count)]
+    for place, counted in zip(places, accepted, strict=True):
+        of[place].append(counted)
+    return tuple(map(Answer, *columns, map(tuple, of)))

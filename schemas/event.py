@@ -83,6 +83,7 @@ class Drop:
     name: str
     source: str
     reason: DropReason
+    pack: int = 0  # which of the raw packs that were decided together, from 0
 
 
 @dataclass(frozen=True)  # no slots: a step copies its dictionary

@@ -16,7 +16,7 @@ class Origin(NamedTuple):
 
 
 class Position(NamedTuple):
-    """An accepted clean pack, named by its origin in the raw topic and by who wrote it."""
+    """An accepted clean pack, named by the last raw message it answers and by who wrote it."""
 
     topic_id: str
     offset: int
@@ -28,7 +28,13 @@ class Link(NamedTuple):
 
     this: Position
     before: Position | None
-    partition: int = -1  # of the raw message; -1: not known, and not asked about
+    partition: int = -1  # of the raw messages; -1: not known, and not asked about
+    first: int = -1  # offset of the first raw message it answers; -1: it answers `this` alone
+
+    @property
+    def begins(self) -> int:
+        """The offset of the first raw message it answers."""
+        return self.this.offset if self.first < 0 else self.first
 
 
 class RawLog(NamedTuple):
@@ -67,7 +73,7 @@ REFUSAL_MEANING: dict[Verdict, str] = {
 
 
 def judge(last: Position | None, pack: Link, raw: RawLog) -> Verdict:
-    """The whole rule: `pack` continues the log after `last`, and names the raw message whose turn it is.
+    """The whole rule: `pack` continues the log after `last`, and answers raw messages from the one whose turn it is.
 
     Without the second half whoever can write one clean pack moves the log past messages that come later: these would
     be ignored for ever. A raw topic that is no more cannot be asked about: what its packs left behind in the clean log
@@ -85,24 +91,25 @@ def judge(last: Position | None, pack: Link, raw: RawLog) -> Verdict:
             return Verdict.ACCEPTED
         if this.topic_id != last.topic_id:
             return Verdict.ORIGIN_ELSEWHERE
-        return Verdict.ACCEPTED if this.offset == last.offset + 1 else Verdict.ORIGIN_SKIPS
+        return Verdict.ACCEPTED if pack.begins == last.offset + 1 else Verdict.ORIGIN_SKIPS
     if this.offset >= raw.end:
         return Verdict.ORIGIN_AHEAD
-    return Verdict.ORIGIN_SKIPS if this.offset > raw.next else Verdict.ACCEPTED
+    return Verdict.ORIGIN_SKIPS if pack.begins > raw.next else Verdict.ACCEPTED
 
 
 def is_accepted(last: Position | None, pack: Link) -> bool:
     """The half of the rule that needs the clean log alone: `pack` continues it after `last` (None: nothing known).
 
-    A pack is accepted when its link is the last accepted one. An empty link comes from a writer that found
-    neither cache nor clean pack: it is accepted when its origin lies above the last one, so a second writer
-    that started on the same empty log is not. Everything else is a repeat, a late writer, or follows a gap.
+    A pack is accepted when its link is the last accepted one and all it answers lies behind that one's last raw
+    message. An empty link comes from a writer that found neither cache nor clean pack: it is accepted when what it
+    answers lies behind the last one, so a second writer that started on the same empty log is not. Everything else is a
+    repeat, a late writer, or follows a gap.
     """
     if pack.before is not None:
-        return pack.before == last and _is_ahead(last, pack.this)
+        return pack.before == last and _is_ahead(last, pack)
     if last is None:
         return True
-    return pack.this.topic_id == last.topic_id and pack.this.offset > last.offset
+    return pack.this.topic_id == last.topic_id and pack.begins > last.offset
 
 
 def accept(last: Position | None, packs: Sequence[Link]) -> tuple[list[bool], Position | None]:
@@ -147,5 +154,5 @@ def _is_possible(pack: Link, raw: RawLog) -> bool:
     return here and (this.topic_id != raw.topic_id or this.offset < raw.end)
 
 
-def _is_ahead(last: Position | None, this: Position) -> bool:
-    return last is None or this.topic_id != last.topic_id or this.offset > last.offset
+def _is_ahead(last: Position | None, pack: Link) -> bool:
+    return last is None or pack.this.topic_id != last.topic_id or pack.begins > last.offset

@@ -57,7 +57,7 @@ def all_topics(partitions: int = PARTITIONS_EMBEDDED) -> tuple[Topic, ...]:
         ),
         Topic(
             CLEAN,
-            "what may be kept: one clean pack for each raw pack, linked to the one before",
+            "what may be kept: a clean pack for each run of raw packs, linked to the one before",
             partitions,
             {
                 **broker_time,

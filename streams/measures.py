@@ -55,9 +55,10 @@ def _seconds_of(step: str) -> Counter:
 
 
 def pack_decided(pack: CleanPack, seconds: float) -> None:
-    """Count one pack and its events by outcome."""
+    """Count the packs of a run and their events by outcome."""
     head = pack.head
-    PACKS.labels("dead" if head.dead else "repeat" if head.repeat else "decided").inc()
+    for one in head.answers:
+        PACKS.labels("dead" if one.dead else "repeat" if one.repeat else "decided").inc()
     _seconds_of("whole_pack").inc(seconds)
     outcomes = Tally(str(drop.reason) for drop in pack.drops)
     bases = Tally(pack.columns.get("basis", ()))
@@ -68,8 +69,9 @@ def pack_decided(pack: CleanPack, seconds: float) -> None:
     if any(flags):
         outcomes[Disposition.ID_COLLISION] = sum(1 for one in flags if one & _ID_COLLISION)
         MASKED_WHOLE.inc(sum(1 for one in flags if one & _MASKED_WHOLE))
-    if head.dead:
-        outcomes[Disposition.DEAD] = sum(one.count for one in head.accepted)
+    outcomes[Disposition.DEAD] = sum(
+        one.count for answer in head.answers if answer.dead for one in answer.accepted
+    )
     for outcome, count in outcomes.items():
         if count:
             EVENTS.labels(str(outcome)).inc(count)

@@ -212,7 +212,7 @@ class FakeWarehouse:
         if known is container:
             self.records += records
 
-    def check(self, container: bytes) -> None:
+    def check(self, table: str, container: bytes) -> None:
         records = list(fastavro.reader(io.BytesIO(container)))
         if any(map(self.unreadable, records)):
             raise BlockUnreadable("fake", 117)

@@ -98,10 +98,10 @@ def _messages(topics: tuple[Topic, ...]) -> Part:
             "x-sealed": _avro("raw_pack.v3"),
         },
         "CleanPack": {
-            "title": "what may be kept of one raw pack",
+            "title": "what may be kept of a run of raw packs",
             "contentType": "avro/binary",
             "description": f"{CODEC} Accepted is a pack whose link is the last accepted one; readers ignore the rest.",
-            "payload": _avro("clean_pack.v1"),
+            "payload": _avro("clean_pack.v2"),
         },
         "DeadLetter": {
             "title": "a message nobody could read, as it came",

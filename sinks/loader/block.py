@@ -8,7 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
 from schemas.avro_codec import PackError, Schema, find_schema
-from schemas.clean_pack import CLEAN_PACK_VERSIONS, KEPT_SIZE, CleanHead, read_clean_head
+from schemas.clean_pack import (
+    CLEAN_PACK,
+    CLEAN_PACK_V1,
+    CLEAN_PACK_VERSIONS,
+    KEPT_SIZE,
+    CleanHead,
+    read_clean_head,
+)
 from schemas.drops import DeadReason
 from schemas.links import Position, Verdict, is_accepted
 from sinks.warehouse.container import splice
@@ -30,6 +37,8 @@ class Fetch(NamedTuple):
     at: float
 
 
+# Each version has its own, so that a block that was under way during an update meets the views it met before.
+LANDING_TABLES = {CLEAN_PACK_V1.header: "packs", CLEAN_PACK.header: "runs"}
 REFUSED_MAX = 100  # of one block: the checkpoint must hold them
 
 
@@ -131,6 +140,12 @@ class Block:
     def token(self) -> str:
         """What makes a repeated insert the same insert."""
         return f"{self.topic_id}/{self.partition}/{self.start}-{self.end}"
+
+    @property
+    def table(self) -> str:
+        """Where its packs arrive."""
+        assert self.schema is not None, "a block with accepted packs has their schema"
+        return LANDING_TABLES[self.schema.header]
 
     @property
     def container(self) -> bytes:

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from runtime.kafka import KafkaUnavailable
 from runtime.logs import get_logger
-from schemas.avro_codec import PackError
-from schemas.clean_pack import read_clean_head
+from schemas.avro_codec import PackError, find_schema
+from schemas.clean_pack import CLEAN_PACK_VERSIONS, read_clean_head
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
 from schemas.links import Origin
@@ -68,7 +68,8 @@ class DeadPacks:
         value = b""
         if ended == ATTEMPTS_MAX:
             with suppress(PackError), attempts.at(message.offset):
-                value = say_dead(read_clean_head(message.value), DeadReason.POISONOUS)
+                schema = find_schema(message.value, CLEAN_PACK_VERSIONS)
+                value = say_dead(read_clean_head(message.value), DeadReason.POISONOUS, schema)
         self._tally.packs["dead"] += bool(value)
         return message._replace(value=value)
 
@@ -82,6 +83,7 @@ class DeadPacks:
         )
         self.send(block.topic_id, [(block.accepted[at].message, reason) for at, reason in found], wait)
         for at, reason in found:
-            block.put_dead(at, say_dead(block.accepted[at].head, reason))
+            assert block.schema is not None, "a block with accepted packs has their schema"
+            block.put_dead(at, say_dead(block.accepted[at].head, reason, block.schema))
         self._tally.packs["dead"] += len(found)
         return bool(found)

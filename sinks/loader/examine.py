@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from schemas.avro_codec import PackError, read_record
+from schemas.avro_codec import PackError, Schema, read_record
 from schemas.clean_pack import CleanHead, CleanPack, decode_clean_pack, encode_clean_pack
 from schemas.drops import DeadReason
 from sinks.loader.attempts import Attempts
@@ -20,15 +20,16 @@ Bad = tuple[int, DeadReason]  # index in `accepted`
 Wait = Callable[[str], None]
 
 
-def say_dead(head: CleanHead, reason: DeadReason) -> bytes:
-    """A pack in the place of another: the same link, and its events counted as dead."""
-    return encode_clean_pack(CleanPack(replace(head, dead=str(reason), kept=b"")))
+def say_dead(head: CleanHead, reason: DeadReason, schema: Schema) -> bytes:
+    """A pack in the place of another of that schema: the same link, and its events counted as dead."""
+    answers = tuple(one._replace(dead=str(reason)) for one in head.answers)
+    return encode_clean_pack(CleanPack(replace(head, answers=answers, kept=b"")), schema)
 
 
 class Examiner:
     """Judges by bytes alone, so each repeat of a block has the same content.
 
-    Nothing is found out by loading: a pack goes into the table `packs_trial`, which keeps nothing. What ClickHouse
+    Nothing is found out by loading: a pack goes into a table of trial, which keeps nothing. What ClickHouse
     cannot read there it could not read in the block either, so of that block nothing was stored.
     """
 
@@ -79,24 +80,25 @@ class Examiner:
         assert block.schema is not None, "a block with accepted packs has their schema"
         container = splice(block.schema, [block.accepted[at].message.value for at in packs])
         harmless = splice(
-            block.schema, [say_dead(block.accepted[at].head, DeadReason.UNREADABLE) for at in packs]
+            block.schema,
+            [say_dead(block.accepted[at].head, DeadReason.UNREADABLE, block.schema) for at in packs],
         )
         for _ in range(TRIES_MAX):
             self._turn()
             try:
-                self._warehouse.check(container)
+                self._warehouse.check(block.table, container)
                 return None
             except BlockUnreadable as error:
                 return error
             except WarehouseAway as error:
                 problem = error
-            self._await_answer(harmless, wait)
+            self._await_answer(block.table, harmless, wait)
         return problem
 
-    def _await_answer(self, harmless: bytes, wait: Wait) -> None:
+    def _await_answer(self, table: str, harmless: bytes, wait: Wait) -> None:
         while True:
             try:
-                self._warehouse.check(harmless)
+                self._warehouse.check(table, harmless)
                 return
             except WarehouseError as away:
                 wait(f"ClickHouse: {away}")

@@ -282,7 +282,7 @@ class Partition:
                 with self._attempts.at(block.start, block.end):
                     container = block.container
                 began = True
-                self._warehouse.insert("packs", container, token=block.token)
+                self._warehouse.insert(block.table, container, token=block.token)
                 return
             except WarehouseError as error:
                 if error.code in SCHEMA_MISSING_CODES:

@@ -30,7 +30,7 @@ UNREADABLE_CODES = frozenset(
         190,  # SIZES_OF_ARRAYS_DONT_MATCH
         321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
         349,  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
-        395,  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: packs_to_packs_even found columns that do not fit
+        395,  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: a view found columns that do not fit
         407,  # DECIMAL_OVERFLOW
         467,  # CANNOT_PARSE_BOOL
         469,  # VIOLATED_CONSTRAINT
@@ -88,7 +88,7 @@ class Warehouse(Protocol):
         Raises BlockUnreadable or WarehouseAway.
         """
 
-    def check(self, container: bytes) -> None:
+    def check(self, table: str, container: bytes) -> None:
         """Read a container as `insert` would and store nothing. Raises BlockUnreadable or WarehouseAway."""
 
     def execute(self, sql: str, params: Mapping[str, Param] | None = None) -> None:
@@ -117,8 +117,8 @@ class HttpWarehouse:
     def insert(self, table: str, container: bytes, *, token: str) -> None:
         self._insert(table, container, {**INSERT_SETTINGS, "insert_deduplication_token": token})
 
-    def check(self, container: bytes) -> None:
-        self._insert("packs_trial", container, INSERT_SETTINGS)
+    def check(self, table: str, container: bytes) -> None:
+        self._insert(f"{table}_trial", container, INSERT_SETTINGS)
 
     def execute(
         self, sql: str, params: Mapping[str, Param] | None = None, *, database: str = DATABASE

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import compress
+from itertools import chain, compress
 from typing import Any
 
 from schemas.clean_pack import CLEAN_COLUMNS
@@ -42,12 +42,24 @@ class CleanBatch(EventBatch):
     bot_score: list[int] = field(default_factory=list)
     bot_signals: list[str] = field(default_factory=list)
     is_bot: list[bool] = field(default_factory=list)
+    pack: list[int] = field(default_factory=list)  # which of the raw packs that are decided together
     sightings: tuple[Sighting, ...] = ()
 
     @classmethod
     def of(cls, batch: EventBatch) -> CleanBatch:
         """Begin with what the edge received."""
         return cls(**{name: getattr(batch, name) for name in EVENT_FIELDS})
+
+    @classmethod
+    def of_run(cls, batches: Mapping[int, EventBatch]) -> CleanBatch:
+        """The same for several packs, by their places in the run; the events stay in order."""
+        if list(batches) == [0]:
+            return cls.of(batches[0])
+        columns: dict[str, Any] = {
+            name: list(chain.from_iterable(getattr(one, name) for one in batches.values()))
+            for name in EVENT_FIELDS
+        }
+        return cls(**columns, pack=[place for place, one in batches.items() for _ in range(len(one))])
 
     def drop(self, reasons: Sequence[DropReason | None]) -> CleanBatch:
         """Leave out each event whose reason is not None, and count it under that reason. Needs the `key` column."""
@@ -61,6 +73,7 @@ class CleanBatch(EventBatch):
                 self.name[i],
                 self.source[i],
                 reason,
+                self.pack[i] if self.pack else 0,
             )
             for i, reason in enumerate(reasons)
             if reason is not None
@@ -95,6 +108,7 @@ class Sighting:
     currency: str = ""
     user: str = ""
     properties: str = ""
+    pack: int = 0  # as CleanBatch.pack
 
 
 def replace(batch: CleanBatch, **columns: Any) -> CleanBatch:

@@ -44,7 +44,7 @@ class Chain(Generic[Item]):
     @property
     def confirmed_raw(self) -> int:
         """Raw offsets below this one are decided and their clean packs acknowledged."""
-        return self.under_way[0].head.origin.offset if self.under_way else self.next_raw
+        return self.under_way[0].head.first if self.under_way else self.next_raw
 
     def place(self) -> Place:
         """Where the next clean pack stands."""

@@ -45,13 +45,12 @@ class Deduplication:
     def hold(self, head: CleanHead, entries: dict[bytes, bytes]) -> None:
         """A clean pack was sent: `entries` is key -> 25 bytes, as in its `kept`."""
         self._entries.update(entries)
-        if head.pack_id and not head.dead:
-            self._packs.add(head.pack_id)
+        self._packs.update(one.pack_id for one in head.answers if one.is_stored)
 
     def confirm(self, head: CleanHead, entries: dict[bytes, bytes], time_ms: int, mark: Mark) -> None:
         """It lies in the log: from the packs under way into the cache."""
         self.store.remember([(head, time_ms)], mark)
         for key in entries:
             del self._entries[key]
-        if not head.repeat:
-            self._packs.discard(head.pack_id)
+        # Not those of dead answers: a pack that was dead may have come again, and be under way behind this one.
+        self._packs.difference_update(one.pack_id for one in head.answers if one.is_stored)

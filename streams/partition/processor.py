@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
@@ -17,7 +19,7 @@ from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
 from schemas.topics import CLEAN, DEAD, RAW
 from streams import measures
-from streams.decide import Decided, Place, decide, refuse
+from streams.decide import Decided, NotTogether, Place, decide, refuse
 from streams.fault import where
 from streams.kafka.log_reader import LogReader
 from streams.kafka.outbox import Delivered, DeliveryError, Outbox
@@ -45,6 +47,22 @@ class RawMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class RunLimits:
+    """How many raw messages one clean pack may answer, and how long the first waits for others.
+
+    A clean pack costs 1 ms however little is in it, and a message that waits costs nobody anything: the loader takes
+    what came within its gap, which is eighty times longer.
+    """
+
+    count_max: int = 32
+    size_bytes_max: int = 150_000  # of the sealed messages; a single one may be larger
+    spread_ms_max: int = (
+        1_000  # by the broker's clock, from the first to the last: they are judged as of one moment
+    )
+    wait_s: float = 0.005  # 0: each is decided by itself, at once
+
+
+@dataclass(frozen=True, slots=True)
 class Dependencies:
     """What all partition processors of a worker share."""
 
@@ -55,6 +73,7 @@ class Dependencies:
     limits: StoreLimits
     flight_packs_max: int
     give_up: Callable[[str], None]  # ends the process: broken infrastructure is never an outcome
+    runs: RunLimits = RunLimits()
 
     def attempts(self, partition: int) -> Path:
         """Where it stands which pack is being decided: beside the cache, which may be thrown away at any time."""
@@ -91,7 +110,7 @@ class _Closed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _InFlightItem:
-    message: RawMessage
+    messages: Sequence[RawMessage]
     made: Decided
 
 
@@ -131,6 +150,9 @@ class PartitionProcessor:
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
+        self._waiting: deque[RawMessage] = deque()  # not decided yet, in the order of their offsets
+        self._run_timer: asyncio.TimerHandle | None = None
+        self._run: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> bool:
@@ -149,9 +171,28 @@ class PartitionProcessor:
                 await self._open()
 
     async def take(self, message: RawMessage) -> None:
-        """Decide one message; returns when it is sent, or known to be decided before."""
+        """Decide one message with those that come within a moment; returns when there is room for the next one."""
+        runs = self.dependencies.runs
+        self._waiting.append(message)
+        if not runs.wait_s or len(self._waiting) >= runs.count_max:
+            await self._decide_waiting()
+        elif self._run_timer is None and (self._run is None or self._run.done()):
+            self._run_timer = asyncio.get_running_loop().call_later(runs.wait_s, self._begin_run)
+
+    def _begin_run(self) -> None:
+        self._run = asyncio.get_running_loop().create_task(self._decide_waiting())
+        self._run.add_done_callback(self._run_ended)
+
+    def _run_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self.dependencies.give_up(where(error))
+
+    async def _decide_waiting(self) -> None:
+        if self._run_timer is not None:
+            self._run_timer.cancel()
+            self._run_timer = None
         async with self._turn:
-            await self._take(message)
+            await self._decide_all(self._waiting)
 
     async def close(self) -> None:
         """Wait a moment for what is under way, then give the deduplication store back."""
@@ -235,39 +276,65 @@ class PartitionProcessor:
             self._store.destroy()
             self._store = None
 
-    async def _take(self, message: RawMessage) -> None:
-        while self._state not in (State.CLOSING, State.CLOSED):
+    async def _decide_all(self, waiting: deque[RawMessage]) -> None:
+        """Decide and send what waits, or find that it is decided; what a partition processor leaves that is closed is
+        for whoever has the partition next."""
+        while waiting and self._state not in (State.CLOSING, State.CLOSED):
             if self._state is State.FENCED:
                 await self._begin_again()
             elif self._opened is None:
                 await self._open()
             else:
-                chain = self._opened.chain
+                chain, message = self._opened.chain, waiting[0]
                 if message.offset < chain.next_raw:
+                    waiting.popleft()
                     if message.offset < chain.confirmed_raw:
                         message.ack()
-                    return
-                if message.offset > chain.next_raw:
+                elif message.offset > chain.next_raw:
                     await self._fill_gap(chain.next_raw, message.offset)
                 elif len(chain.under_way) >= self.dependencies.flight_packs_max:
                     await self._wait()
-                elif await self._decide(self._opened, message):
-                    return
+                else:
+                    await self._decide(self._opened, self._cut_run(self._opened, waiting))
 
-    async def _decide(self, opened: _Opened, message: RawMessage) -> bool:
-        """Decide and send; False when somebody else wrote before the clean pack was sent."""
+    def _cut_run(self, opened: _Opened, waiting: deque[RawMessage]) -> list[RawMessage]:
+        """What is decided as one: messages that lie one behind the other, within the limits. They stay in `waiting`."""
+        limits, first = self.dependencies.runs, waiting[0]
+        run, size = [first], len(first.value)
+        if opened.attempts.is_alone(first.offset):
+            return run
+        for message in islice(waiting, 1, limits.count_max):
+            size += len(message.value)
+            if (
+                size > limits.size_bytes_max
+                or message.offset != run[-1].offset + 1
+                or abs(message.time_ms - first.time_ms) > limits.spread_ms_max
+                or opened.attempts.is_alone(message.offset)
+            ):
+                break
+            run.append(message)
+        return run
+
+    async def _decide(self, opened: _Opened, messages: Sequence[RawMessage]) -> None:
+        """Decide and send; sends nothing when somebody else wrote before the clean pack was sent."""
         started = perf_counter()
         place = opened.chain.place()
-        made = self._judge(opened, place, message)
+        try:
+            made = self._judge(opened, place, messages)
+        except NotTogether:
+            opened.attempts.alone_until = messages[-1].offset + 1
+            return
         head = made.pack.head
-        if head.dead:
-            await self._send_dead_letter(
-                opened, DeadLetter(DeadReason(head.dead), RAW, place.origin, message.value)
-            )
-            if self._state is not State.DECIDING:
-                return False
+        for message, answer in zip(messages, head.answers, strict=True):
+            if answer.dead:
+                origin = place.origin._replace(offset=message.offset)
+                await self._send_dead_letter(
+                    opened, DeadLetter(DeadReason(answer.dead), RAW, origin, message.value)
+                )
+        if self._state is not State.DECIDING:
+            return
         opened.deduplication.hold(head, made.entries)
-        opened.chain.sent(head, _InFlightItem(message, made))
+        opened.chain.sent(head, _InFlightItem(messages, made))
         loop = asyncio.get_running_loop()
 
         def report(result: Delivered | DeliveryError) -> None:  # on the outbox's thread
@@ -275,31 +342,32 @@ class PartitionProcessor:
 
         self.dependencies.outbox.send(CLEAN, self.partition, made.value, None, report)
         measures.pack_decided(made.pack, perf_counter() - started)
-        return True
 
-    def _judge(self, opened: _Opened, place: Place, message: RawMessage) -> Decided:
-        """The decision. One that ended ATTEMPTS_MAX workers in a row is not begun again: what is behind it goes on."""
+    def _judge(self, opened: _Opened, place: Place, messages: Sequence[RawMessage]) -> Decided:
+        """The decision. A pack that ended ATTEMPTS_MAX workers in a row is not begun again: what is behind it goes on.
+        Raises NotTogether."""
         deduplication, policy, attempts = opened.deduplication, self.dependencies.policy, opened.attempts
-        ended = attempts.ended(message.offset)
+        first = messages[0]
+        ended = attempts.ended(first.offset)
         if ended >= ATTEMPTS_MAX:
             get_logger().error(
-                "pack_ends_workers", partition=self.partition, offset=message.offset, times=ended
+                "pack_ends_workers", partition=self.partition, offset=first.offset, times=ended
             )
             # To read what stands around it may be what ended them; until it is kept, the verdict may be needed again.
-            with attempts.deciding(message.offset, keep=True):
-                return refuse(message.value, place, policy.rules, blindly=ended > ATTEMPTS_MAX)
+            with attempts.deciding(first.offset, keep=True):
+                return refuse(first.value, place, policy.rules, blindly=ended > ATTEMPTS_MAX)
 
         def look_up(keys: Sequence[bytes]) -> Sequence[Known | None]:
             with attempts.elsewhere():
-                return deduplication.look_up(keys, message.time_ms)
+                return deduplication.look_up(keys, first.time_ms)
 
         def has_pack(pack_id: str) -> bool:
             with attempts.elsewhere():
-                return deduplication.has_pack(pack_id, message.time_ms)
+                return deduplication.has_pack(pack_id, first.time_ms)
 
-        with attempts.deciding(message.offset):
+        with attempts.deciding(first.offset, len(messages)):
             return decide(
-                message.value,
+                [message.value for message in messages],
                 place,
                 open_pack=policy.open_pack,
                 rules=policy.rules,
@@ -356,8 +424,9 @@ class PartitionProcessor:
             if self._state is State.CLOSING:
                 self._enter(State.CLOSED)
                 return
-            messages = [sent.item.message for sent in opened.chain.under_way]
-            self._stranded = _Stranded(messages, len(messages) - 1)
+            under_way = opened.chain.under_way
+            messages = [message for sent in under_way for message in sent.item.messages]
+            self._stranded = _Stranded(messages, len(under_way) - 1)
             self._enter(State.FENCED)
             self._recovery = asyncio.get_running_loop().create_task(self._recover())
             return
@@ -365,7 +434,8 @@ class PartitionProcessor:
         mark = Mark(opened.recovered.clean_topic_id, result.offset + 1, head.this)
         opened.deduplication.confirm(head, item.made.entries, result.time_ms, mark)
         self._progress()
-        item.message.ack()
+        for message in item.messages:
+            message.ack()
 
     async def _recover(self) -> None:
         """Begin again also when no further message comes."""
@@ -382,8 +452,8 @@ class PartitionProcessor:
         self._enter(State.RECOVERING)
         self._forget()
         await self._open()
-        for message in self._stranded.messages:  # those accepted lie before next_raw and are passed over
-            await self._take(message)
+        # Those accepted lie before next_raw and are passed over.
+        await self._decide_all(deque(self._stranded.messages))
 
     async def _fill_gap(self, start: int, end: int) -> None:
         """Decide messages the consumer did not bring: somebody moved the group's offset, or clean packs were lost."""
@@ -400,7 +470,8 @@ class PartitionProcessor:
                 for record in chunk:
                     if self._opened and self._opened.chain.next_raw < record.offset:
                         self._skip_to(record.offset)
-                    await self._take(RawMessage(record.offset, record.time_ms, record.value, _nothing))
+                    message = RawMessage(record.offset, record.time_ms, record.value, _nothing)
+                    await self._decide_all(deque([message]))
             if self._opened and self._opened.chain.next_raw == start:
                 self._skip_to(end)
         except KafkaUnavailable as error:

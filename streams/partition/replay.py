@@ -68,7 +68,7 @@ def has_rows_already(log: LogReader, partition: int, since_ms: int, now_ms: int,
                 head = read_clean_head(record.value)
             except PackError:
                 continue
-            if head.pack_id == pack_id and not head.dead and not head.repeat:
+            if any(one.is_stored and one.pack_id == pack_id for one in head.answers):
                 return True
     return False
 

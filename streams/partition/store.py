@@ -155,8 +155,9 @@ class DeduplicationStore:
             for at in range(0, len(kept), KEPT_SIZE):
                 end = at + KEY_BYTES
                 put(kept[at:end], time + kept[end : at + KEPT_SIZE])
-            if head.pack_id and not head.dead and not head.repeat:
-                put(_PACK + bytes.fromhex(head.pack_id), time)
+            for answer in head.answers:
+                if answer.is_stored:
+                    put(_PACK + bytes.fromhex(answer.pack_id), time)
         put(_MARK, orjson.dumps((mark.topic_id, mark.next_offset, mark.last and tuple(mark.last))))
         self._db.write(batch)
 

@@ -68,7 +68,7 @@ def _rename_collisions(rules: Rules, stored: Sequence[Known | None], batch: Clea
 def _sighting(batch: CleanBatch, i: int) -> Sighting:
     named = Sighting(
         batch.key[i], batch.event_id[i], batch.site[i], batch.name[i], batch.source[i],
-        batch.protocol[i], batch.trust[i], batch.received_at[i],
+        batch.protocol[i], batch.trust[i], batch.received_at[i], pack=batch.pack[i] if batch.pack else 0,
     )  # fmt: skip
     if batch.trust[i] != "secret":
         return named

@@ -8,12 +8,13 @@ from typing import Any
 from confluent_kafka import Producer
 
 from runtime.kafka_access import KafkaAccess
-from schemas.clean_pack import CleanHead, CleanPack, encode_clean_pack
+from schemas.clean_pack import CleanPack, encode_clean_pack
 from schemas.links import Origin
 from schemas.ring import Key
 from schemas.seal import Accepted, seal_pack
 from schemas.topics import RAW
 from sinks.loader.kafka.log_reader import find_topic_id
+from tests.clean_heads import head_of_one
 from tests.sinks.packs import NOW_MS, Chain
 from tests.sinks.stage import Stage, publish
 
@@ -38,7 +39,7 @@ class Platform:
     def forge(self, offset: int, topic_id: str = "", partition: int = 0) -> None:
         """A clean pack that continues the log, by somebody else."""
         origin = Origin(topic_id or self.chain.topic_id, partition, offset)
-        head = CleanHead(origin, "forger", self.chain.last, pack_id="ee" * 16)
+        head = head_of_one(origin, "forger", self.chain.last, pack_id="ee" * 16)
         publish(self.stage.bootstrap, [encode_clean_pack(CleanPack(head))])
 
     @property

@@ -22,7 +22,7 @@ from schemas.drops import DeadReason
 from schemas.links import Origin
 from schemas.seal import ENVELOPE, open_seal, read_envelope, seal_pack
 from schemas.topics import CLEAN, CLEAN_SIZE_MAX, DEAD, RAW
-from streams.partition.attempts import Attempts
+from streams.partition.attempts import ATTEMPTS_MAX, Attempts
 from tests.attacks.poisoned_streams import ENDLESS, FATAL
 from tests.broker import make_topics_anew
 from tests.processes import await_that
@@ -154,8 +154,8 @@ def accepting(minute: int = 0, site: str = "demo", count: int = 1, times: int = 
 )  # fmt: skip
 def test_impossible_words_around_a_pack_are_a_dead_letter(value: bytes) -> None:
     head = decided(value).pack.head
-    assert head.dead in ("unreadable", "uneven_columns")
-    assert head.accepted == ()
+    assert head.answers[0].dead in ("unreadable", "uneven_columns")
+    assert head.answers[0].accepted == ()
 
 
 def test_a_pack_that_opens_to_gigabytes_is_inflated_no_further_than_a_pack_may_be() -> None:
@@ -168,7 +168,7 @@ def test_a_pack_that_opens_to_gigabytes_is_inflated_no_further_than_a_pack_may_b
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 10_000_000
-    assert decided(value).pack.head.dead == "unreadable"
+    assert decided(value).pack.head.answers[0].dead == "unreadable"
 
 
 # Poison
@@ -199,7 +199,7 @@ def test_a_pack_that_ended_three_workers_is_a_dead_letter_and_those_behind_it_ar
     office = work(tmp_path, story)
     assert office.accepted() == [0, 1, 2]
     heads = [read_clean_head(record.value) for record in office.logs.logs[CLEAN, 0]]
-    assert [(head.dead, sum(one.count for one in head.accepted)) for head in heads] == [
+    assert [(head.answers[0].dead, sum(one.count for one in head.answers[0].accepted)) for head in heads] == [
         ("", 1), ("poisonous", 1), ("", 1),
     ]  # fmt: skip
     [record] = office.logs.logs[DEAD, 0]
@@ -259,13 +259,21 @@ def test_a_pack_that_ends_or_holds_each_worker_takes_three_of_them(workers: Work
     [(partition, poisonous)] = workers.send(pages(f"{bug}{run}", [0]))
     workers.send(pages(run, range(4, 20)))
     workers.flush()
-    for _ in range(3):
+    ends, decided_all = 0, False
+    while not decided_all and ends <= ATTEMPTS_MAX + 1:
         worker = workers.start(
             POISONED, FAIRPIXEL_STREAMS_STUCK_SECONDS_MAX="4", FAIRPIXEL_STREAMS_INSTANCE="one"
         )
-        await_that(lambda one=worker: one.process.poll() is not None, 60, "the worker ends")
-        shutil.rmtree(workers.folder / "data" / "streams" / "seen", ignore_errors=True)
-    worker = workers.start(POISONED, FAIRPIXEL_STREAMS_INSTANCE="one")
+        await_that(
+            lambda one=worker: one.process.poll() is not None or workers.has_decided(),
+            60,
+            "the worker ends or is done",
+        )
+        decided_all = worker.process.poll() is None
+        ends += not decided_all
+        if not decided_all:
+            shutil.rmtree(workers.folder / "data" / "streams" / "seen", ignore_errors=True)
+    assert ATTEMPTS_MAX <= ends <= ATTEMPTS_MAX + 1, "the first may have decided it together with others"
     packs = workers.await_decided()
     assert {one: n for one, n in stored(packs).items() if run in one} == {f"{run}-{n}": 1 for n in range(20)}
     dead = [
@@ -274,7 +282,8 @@ def test_a_pack_that_ends_or_holds_each_worker_takes_three_of_them(workers: Work
     assert [(dead_letter.value, dead_letter.origin.partition) for dead_letter in dead] == [
         (poisonous, partition)
     ]
-    assert [sum(a.count for a in pack.head.accepted) for pack in packs[partition] if pack.head.dead] == [1]
+    answers = [one for pack in packs[partition] for one in pack.head.answers]
+    assert [sum(a.count for a in one.accepted) for one in answers if one.dead] == [1]
     assert worker.process.poll() is None
     listed = replay(workers)
     assert "poisonous" in listed.stdout

@@ -84,8 +84,8 @@ def decide_within(rows: list[Row], seconds_max: float) -> tuple[int, Counter[str
     start = time.thread_time()
     pack = decode_clean_pack(decided(value, site='default_consent = "granted"').value)
     took = time.thread_time() - start
-    assert not pack.head.dead, (
-        f"a pack of {len(rows)} events the edge took is a dead letter: {pack.head.dead}"
+    assert not pack.head.answers[0].dead, (
+        f"a pack of {len(rows)} events the edge took is a dead letter: {pack.head.answers[0].dead}"
     )
     assert pack.count + len(pack.drops) == len(rows), "an event is neither kept nor counted"
     assert took < seconds_max, f"{len(rows)} events took {took:.1f} s"

@@ -10,13 +10,14 @@ import psutil
 import pytest
 
 from schemas.avro_codec import decode
-from schemas.clean_pack import CLEAN_PACK, CLEAN_PACK_VERSIONS, CleanHead, CleanPack, encode_clean_pack
+from schemas.clean_pack import CLEAN_PACK, CLEAN_PACK_VERSIONS, CleanPack, encode_clean_pack
 from schemas.dead_letter import DeadLetter
 from schemas.drops import DeadReason
 from schemas.links import Origin, Position
 from schemas.topics import CLEAN, RAW
 from tests.attacks.neighbours import Platform, envelope, write
 from tests.attacks.poisoned_loader import ENDLESS, FATAL, LATE
+from tests.clean_heads import head_of_one
 from tests.processes import await_that
 from tests.sinks.stage import Stage, publish
 
@@ -197,7 +198,7 @@ def test_a_loader_that_what_it_fetches_ended_fetches_little_at_a_time(platform: 
     stage = platform.stage
     platform.work(2)
     # 100 kB that unpack to a gigabyte, of packs that nothing links to; the loader is allowed less than that at once.
-    head = CleanHead(Origin(platform.chain.topic_id, 0, 1), "forger", Position("nothing", 1, "nobody"))
+    head = head_of_one(Origin(platform.chain.topic_id, 0, 1), "forger", Position("nothing", 1, "nobody"))
     bomb = encode_clean_pack(CleanPack(head)) + bytes(3_900_000)
     one: dict[str, Any] = {
         "compression.type": "zstd",

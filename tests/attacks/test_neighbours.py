@@ -14,13 +14,14 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from runtime.kafka_access import KafkaAccess
-from schemas.clean_pack import CleanHead, CleanPack, encode_clean_pack
+from schemas.clean_pack import CleanPack, encode_clean_pack
 from schemas.drops import DeadReason
 from schemas.links import Origin, Position
 from schemas.topics import CLEAN, RAW
 from sinks.loader.block import Checkpoint
 from sinks.loader.kafka.log_reader import find_topic_id
 from tests.attacks.neighbours import Platform, envelope, write
+from tests.clean_heads import head_of_one
 from tests.processes import await_that
 from tests.sinks.stage import Stage, publish
 
@@ -114,7 +115,7 @@ def test_a_pack_forged_in_the_place_of_another_is_named_by_the_ledger(platform: 
 def test_thousands_of_forged_packs_delay_the_true_ones_by_moments(platform: Platform) -> None:
     stage = platform.stage
     platform.work(5)
-    head = CleanHead(Origin(platform.chain.topic_id, 0, FAR), "forger", platform.chain.last)
+    head = head_of_one(Origin(platform.chain.topic_id, 0, FAR), "forger", platform.chain.last)
     publish(stage.bootstrap, [encode_clean_pack(CleanPack(head))] * 5_000)
     platform.work(5)
     stage.start()

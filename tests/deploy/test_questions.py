@@ -30,7 +30,7 @@ def warehouse_of_rows(
     """Two rows, a later copy of one of them, a drop and two refusals; commands that ask there."""
     chain = Chain()
     packs = [chain.pack(2, [DropReason.NO_CONSENT], refused=2, columns=COLUMNS), sighting_pack(chain)]
-    warehouse.insert("packs", splice(CLEAN_PACK, packs), token="t")
+    warehouse.insert("runs", splice(CLEAN_PACK, packs), token="t")
     monkeypatch.setenv("FAIRPIXEL_DATA", str(tmp_path))
     monkeypatch.setenv("FAIRPIXEL_CLICKHOUSE_PORT", str(clickhouse.port))
     monkeypatch.setenv("FAIRPIXEL_IDENTITY_SECRET", IDENTITY.hex())

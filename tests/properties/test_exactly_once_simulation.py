@@ -14,7 +14,15 @@ import pytest
 from schemas import bounds as bounds_module
 from schemas import links as links_module
 from schemas.bounds import Bounds, TooEarly
-from schemas.clean_pack import CleanHead, CleanPack, encode_clean_pack, read_clean_head
+from schemas.clean_pack import (
+    CLEAN_PACK,
+    CLEAN_PACK_V1,
+    Answer,
+    CleanHead,
+    CleanPack,
+    encode_clean_pack,
+    read_clean_head,
+)
 from schemas.identity import KEY_BYTES
 from schemas.links import Origin, Position, Verdict, accept
 from schemas.ring import Key
@@ -33,6 +41,7 @@ WINDOW_MS = 24 * 3_600_000
 STEPS = 400
 SEEDS = range(60)
 FLIGHT_MAX = 4
+RUN_MAX = 3  # raw packs that are decided as one; each try cuts them anew
 
 
 class Message(NamedTuple):
@@ -89,13 +98,14 @@ class World:
         heads = [read_clean_head(record.value) for record in self.logs.logs[CLEAN, 0][-3:]]
         last = self.rng.choice(heads).this if heads else None
         end, at = len(self.raw), last.offset + 1 if last else 0
+        turn = max((offset for offset, _ in self.decisions), default=-1) + 1  # or one before it
         topic_id, partition, offset = self.rng.choice(
             (
                 ("raw-1", 0, 2**60),
                 ("raw-1", 0, 2**62 - 1),
                 ("raw-1", 0, end),  # the next that will come
                 ("raw-1", 0, end + self.rng.randrange(1, 5)),
-                ("raw-1", 0, max(at, end - 1) if end - 1 > at else end + 7),  # there, and others before it
+                ("raw-1", 0, end - 1 if end - 1 > turn else end + 7),  # there, and others before it
                 ("raw-1", 1, at),
                 ("raw-1", 0, -1),
                 ("raw-9", 0, at if last else 2**60),
@@ -106,8 +116,13 @@ class World:
         link = None if self.rng.random() < 0.1 and topic_id == "raw-1" else last
         if last is None and topic_id != "raw-1":
             return  # what an older raw topic left at the beginning of the log counts: nothing is lost by it
-        head = CleanHead(Origin(topic_id, partition, offset), name, link, self.rng.randbytes(16).hex())
-        self.logs.append(CLEAN, encode_clean_pack(CleanPack(head)))
+        # A run that begins with the message whose turn it is and ends with one that is there could be a writer's own.
+        room = offset - turn if turn < offset < end else RUN_MAX
+        count = self.rng.randrange(1, min(room, RUN_MAX, max(1, offset)) + 1)
+        answers = tuple(Answer(self.rng.randbytes(16).hex()) for _ in range(count))
+        head = CleanHead(Origin(topic_id, partition, offset), name, link, answers)
+        schema = CLEAN_PACK if offset >= 0 else CLEAN_PACK_V1  # nobody can read a run that begins before 0
+        self.logs.append(CLEAN, encode_clean_pack(CleanPack(head), schema))
 
 
 def envelope(pack_id: str) -> bytes:
@@ -190,29 +205,33 @@ class Writer:
             return self.open()
         if chain.next_raw >= len(self.world.raw) or len(chain.under_way) >= FLIGHT_MAX:
             return None
-        message, now_ms = self.world.raw[chain.next_raw], self.world.logs.logs[RAW, 0][chain.next_raw].time_ms
+        first, now_ms = chain.next_raw, self.world.logs.logs[RAW, 0][chain.next_raw].time_ms
+        run = self.world.raw[first : first + self.world.rng.randrange(1, RUN_MAX + 1)]
         place = chain.place()
-        repeat = memory.has_pack(message.pack_id, now_ms)
-        outcomes = ("repeat",) if repeat else self._outcomes(memory, message, now_ms)
-        kept = [key for key, one in zip(message.keys, outcomes, strict=False) if one == "kept"]
+        answers: list[Answer] = []
+        kept: set[bytes] = set()
+        for number, message in enumerate(run):
+            known = {answer.pack_id for answer in answers if answer.is_stored}
+            if self.world.rng.random() < 0.05:
+                outcomes: Outcomes = ("dead",)  # one that nobody can read today, among others
+            elif message.pack_id in known or memory.has_pack(message.pack_id, now_ms):
+                outcomes = ("repeat",)
+            else:
+                outcomes = self._outcomes(memory, message, now_ms, kept)
+            dead = "unreadable" if outcomes == ("dead",) else ""
+            answers.append(Answer(message.pack_id, repeat=outcomes == ("repeat",), dead=dead))
+            self.world.decisions[first + number, place.writer] = outcomes
         entries = {key: key + b"\1" + b"f" * 8 for key in kept}
-        head = CleanHead(
-            place.origin,
-            place.writer,
-            place.link,
-            message.pack_id,
-            repeat=repeat,
-            kept=b"".join(entries.values()),
-        )
-        self.world.decisions[place.origin.offset, place.writer] = outcomes
+        last = place.origin._replace(offset=first + len(run) - 1)
+        head = CleanHead(last, place.writer, place.link, tuple(answers), b"".join(entries.values()))
         memory.hold(head, entries)
         chain.sent(head, None)
         self.producer.append(head)
         return None
 
-    def _outcomes(self, memory: Deduplication, message: Message, now_ms: int) -> Outcomes:
+    def _outcomes(self, memory: Deduplication, message: Message, now_ms: int, own: set[bytes]) -> Outcomes:
+        """own: what this run keeps; grows."""
         stored = memory.look_up(message.keys, now_ms)
-        own: set[bytes] = set()
         outcomes = []
         for key, known in zip(message.keys, stored, strict=True):
             if self.world.rng.random() < 0.2:
@@ -322,16 +341,17 @@ def check(world: World) -> None:
         verdicts, _ = accept(None, [head.as_link for head in heads])
         assert accepted == [head for head, verdict in zip(heads, verdicts, strict=True) if verdict]
     assert not {head.writer for head in accepted} & world.forged, "what was forged is left out"
-    assert [head.origin.offset for head in accepted] == list(range(len(world.raw))), (
-        "each raw pack once, in order"
-    )
+    answers = [(head.first + n, head.writer, one) for head in accepted for n, one in enumerate(head.answers)]
+    assert [offset for offset, _, _ in answers] == list(range(len(world.raw))), "each raw pack once, in order"
     stored: set[bytes] = set()
     packs: set[str] = set()
     not_dropped: set[bytes] = set()
-    for head in accepted:
-        message = world.raw[head.origin.offset]
-        outcomes = world.decisions[head.origin.offset, head.writer]
-        if head.repeat:
+    for offset, writer, answer in answers:
+        message = world.raw[offset]
+        outcomes = world.decisions[offset, writer]
+        if answer.dead:
+            continue
+        if answer.repeat:
             assert message.pack_id in packs, "a repeat of nothing"
             continue
         assert message.pack_id not in packs, "a pack stored twice"
@@ -345,6 +365,7 @@ def check(world: World) -> None:
             if outcome != "dropped":
                 not_dropped.add(key)
     assert stored == not_dropped, "an event that nobody dropped is lost"
+    assert stored == {one.key for head in accepted for one in head.kept_entries()}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -359,9 +380,11 @@ def test_forged_packs_lose_and_double_nothing(seed: int) -> None:
 
 def test_the_world_is_rough_enough_to_mean_something() -> None:
     worlds = [simulate(seed) for seed in range(20)]
-    ignored = sum(len(world.logs.logs[CLEAN, 0]) - len(world.raw) for world in worlds)
+    ignored = sum(len(world.logs.logs[CLEAN, 0]) - len(world.reader.accepted) for world in worlds)
+    runs = sum(len(head.answers) > 1 for world in worlds for head in world.reader.accepted)
     writers = sum(world.writers for world in worlds)
     assert ignored > 100
+    assert runs > 200
     assert writers > 200
 
 

@@ -146,7 +146,7 @@ def test_who_did_not_agree_is_nowhere_in_the_row(some: list[Event], site: str) -
 )
 def test_without_consent_nothing_of_a_person_is_in_the_bytes(some: list[Event]) -> None:
     value = decided(sealed(some)).value
-    assert decode_clean_pack(value).head.dead == ""
+    assert decode_clean_pack(value).head.answers[0].dead == ""
     for secret in PERSONS:
         assert secret not in value
 

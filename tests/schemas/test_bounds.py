@@ -6,10 +6,10 @@ import pytest
 
 from runtime.kafka import KafkaUnavailable
 from schemas.bounds import SETTLE_S, Bounds, TooEarly
-from schemas.clean_pack import CleanHead
 from schemas.links import Origin, Position, Verdict
 from schemas.ring import Key
 from schemas.seal import seal_pack
+from tests.clean_heads import head_of_one
 from tests.fakes import FakeClock, FakeRaw
 
 T = 1_000_000
@@ -30,7 +30,7 @@ class World:
         self, offset: int, time_ms: int = T, link: Position | None = LAST, pack_id: str = "", **origin: object
     ) -> Verdict:
         where = Origin("raw-topic", 0, offset)._replace(**origin)  # type: ignore[arg-type]
-        return self.bounds.judge(link, CleanHead(where, "x", link, pack_id), time_ms, self.clock.now)
+        return self.bounds.judge(link, head_of_one(where, "x", link, pack_id), time_ms, self.clock.now)
 
     def append(self, offset: int, time_ms: int, pack_id: str = "") -> None:
         self.raw.end = offset + 1
@@ -61,7 +61,7 @@ def test_what_kafka_cannot_tell_is_not_guessed() -> None:
 def test_a_message_that_is_not_there_is_waited_for_and_then_refused() -> None:
     world = World()
     read_at = world.clock.now
-    head = CleanHead(Origin("raw-topic", 0, 2**60), "x", LAST)
+    head = head_of_one(Origin("raw-topic", 0, 2**60), "x", LAST)
     with pytest.raises(TooEarly):
         world.bounds.judge(LAST, head, T, read_at)
     world.clock.sleep(SETTLE_S)
@@ -104,5 +104,5 @@ def test_a_topic_made_anew_is_noticed_before_anything_is_refused() -> None:
     world.clock.sleep(60)
     old = LAST._replace(offset=20)
     read_at = world.clock.now - SETTLE_S
-    head = CleanHead(Origin("raw-topic", 0, 21), "x", old)
+    head = head_of_one(Origin("raw-topic", 0, 21), "x", old)
     assert world.bounds.judge(old, head, T, read_at) is Verdict.ACCEPTED, "what the old topic left behind"

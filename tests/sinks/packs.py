@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from schemas.clean_pack import SOURCE_CODE, CleanHead, CleanPack, encode_clean_pack
+from schemas.clean_pack import SOURCE_CODE, CleanPack, encode_clean_pack
 from schemas.drops import DropReason
 from schemas.event import Drop
 from schemas.identity import event_key, event_keys
 from schemas.links import Origin, Position
 from schemas.pack import Refusal
 from schemas.seal import Accepted
+from tests.clean_heads import head_of_one
 
 RAW_TOPIC_ID = "raw-topic"
 IDENTITY = b"i" * 32
@@ -57,7 +58,7 @@ class Chain:
         pack_id = pack_id or f"{rng.getrandbits(128):032x}"
         made = build_columns(rng, rows, now, site) | (columns or {}) if rows else {}
         keys = event_keys(IDENTITY, made.get("site", []), made.get("name", []), made.get("event_id", []))
-        head = CleanHead(
+        head = head_of_one(
             origin=Origin(self.topic_id, self.partition, self.offset),
             writer=self.writer,
             link=self.last,
@@ -138,7 +139,7 @@ def random_pack_id() -> str:
 
 def sighting_pack(chain: Chain) -> bytes:
     """A pack with a later copy of an event, from a backend."""
-    head = CleanHead(Origin(RAW_TOPIC_ID, 0, chain.offset), "writer-1", chain.last, pack_id="ab" * 16)
+    head = head_of_one(Origin(RAW_TOPIC_ID, 0, chain.offset), "writer-1", chain.last, pack_id="ab" * 16)
     chain.last = head.this
     chain.offset += 1
     return encode_clean_pack(
@@ -158,6 +159,7 @@ def sighting_pack(chain: Chain) -> bytes:
                 "sighting_currency": ["EUR"],
                 "sighting_user": ["u"],
                 "sighting_properties": ["{}"],
+                "sighting_pack": [0],
             },
         )
     )

@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from contextlib import suppress
+from operator import ge
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -17,6 +18,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from ingest.serving.sockets import raise_file_limit
 from runtime.keyring import keep_ring
 from schemas import topics
+from schemas.clean_pack import read_clean_head
 from tests.platform import Platform, await_that
 from tests.speed.machine import cpu_seconds, http_load, measure_cpu, nginx, program, ready, resident_bytes
 from tests.speed.traffic import sealed_packs
@@ -140,13 +142,9 @@ def drain(platform: Platform) -> None:
 
 def streams(platform: Platform, pack_count: int) -> Figures:
     """Events a second of one worker over a backlog of packs, by the broker's own clock; its CPU and memory."""
-    before = _ends(platform, topics.CLEAN)
+    before, raw_ends = _ends(platform, topics.CLEAN), _ends(platform, topics.RAW)
     with program(platform, "streams") as worker:
-        await_that(
-            lambda: sum(_ends(platform, topics.CLEAN)) >= sum(before) + pack_count,
-            "streams works through",
-            300,
-        )
+        await_that(lambda: all(map(ge, _answered(platform), raw_ends)), "streams works through", 300)
         used, resident = cpu_seconds(worker), resident_bytes(worker)
     first, last = _times(platform, before)
     events = pack_count * PACK_EVENTS
@@ -215,6 +213,22 @@ def _ends(platform: Platform, topic: str) -> list[int]:
             consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1]
             for p in range(topics.PARTITIONS_EMBEDDED)
         ]
+    finally:
+        consumer.close()
+
+
+def _answered(platform: Platform) -> list[int]:
+    """For each partition the raw offset behind the last that a clean pack answers."""
+    consumer = _consumer(platform)
+    try:
+        answered = []
+        for partition, end in enumerate(_ends(platform, topics.CLEAN)):
+            answered.append(0)
+            if end:
+                consumer.assign([TopicPartition(topics.CLEAN, partition, end - 1)])
+                message: Any = await_that(lambda: consumer.poll(1), "a clean pack", 20)
+                answered[-1] = read_clean_head(message.value()).origin.offset + 1
+        return answered
     finally:
         consumer.close()
 

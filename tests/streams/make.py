@@ -90,9 +90,9 @@ def sealed(
     )
 
 
-def decided(value: bytes, *, site: str = "", link: Position | None = None, **more: Any) -> Decided:
-    """Decide one raw message at offset 7 of partition 0."""
+def decided(*values: bytes, site: str = "", link: Position | None = None, **more: Any) -> Decided:
+    """Decide raw messages from offset 7 of partition 0 on, as one."""
     usual: dict[str, Any] = {
         "open_pack": open_with(RING), "rules": rules(site), "look_up": nothing_stored, "has_pack": lambda _: False,
     }  # fmt: skip
-    return decide(value, Place(Origin("topic", 0, 7), "writer", link), **{**usual, **more})
+    return decide(values, Place(Origin("topic", 0, 7), "writer", link), **{**usual, **more})

@@ -68,6 +68,5 @@ class InMemoryStore:
         for head, time_ms in stored:
             for one in head.kept_entries():
                 self.keys[one.key] = (time_ms, Known(one.source, one.fingerprint))
-            if head.pack_id and not head.dead and not head.repeat:
-                self.packs[head.pack_id] = time_ms
+            self.packs |= {one.pack_id: time_ms for one in head.answers if one.is_stored}
         self.mark = mark

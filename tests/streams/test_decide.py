@@ -21,8 +21,12 @@ def test_a_pack_names_its_origin_its_writer_and_what_it_stores() -> None:
     made = decided(sealed([page_view(), purchase()], pack_id=b"p" * 16), link=link)
     pack = decode_clean_pack(made.value)
     assert (pack.head.origin, pack.head.writer, pack.head.link) == (Origin("topic", 0, 7), "writer", link)
-    assert (pack.head.pack_id, pack.head.edge, pack.count) == ((b"p" * 16).hex(), "edge-1", 2)
-    assert pack.head.accepted == (Accepted(NOW // 60_000 * 60, "demo", 2),)
+    assert (pack.head.answers[0].pack_id, pack.head.answers[0].edge, pack.count) == (
+        (b"p" * 16).hex(),
+        "edge-1",
+        2,
+    )
+    assert pack.head.answers[0].accepted == (Accepted(NOW // 60_000 * 60, "demo", 2),)
     assert (
         [one.key for one in pack.head.kept_entries()]
         == cleaned(page_view(), purchase()).key
@@ -39,12 +43,17 @@ def test_a_pack_of_which_nothing_survives_still_makes_one() -> None:
         b"",
         [DropReason.NO_CONSENT],
     )
-    assert pack.head.accepted
+    assert pack.head.answers[0].accepted
 
 
 def test_a_repeated_pack_stores_drops_and_accepts_nothing() -> None:
     head = decode_clean_pack(decided(sealed([page_view()]), has_pack=lambda _: True).value).head
-    assert (head.repeat, head.dead, head.accepted, head.kept) == (True, "", (), b"")
+    assert (head.answers[0].repeat, head.answers[0].dead, head.answers[0].accepted, head.kept) == (
+        True,
+        "",
+        (),
+        b"",
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,13 +68,17 @@ def test_a_repeated_pack_stores_drops_and_accepts_nothing() -> None:
     ids=["empty", "junk", "another schema", "torn", "another key"],
 )
 def test_what_nobody_can_read_is_dead(value: bytes, reason: str) -> None:
-    assert decode_clean_pack(decided(value).value).head.dead == reason
+    assert decode_clean_pack(decided(value).value).head.answers[0].dead == reason
 
 
 def test_a_dead_pack_with_a_readable_envelope_says_what_was_accepted() -> None:
     whole = sealed([page_view()], pack_id=b"p" * 16)
     head = decided(whole[:-1] + bytes([whole[-1] ^ 1])).pack.head
-    assert (head.dead, head.pack_id, sum(one.count for one in head.accepted)) == (
+    assert (
+        head.answers[0].dead,
+        head.answers[0].pack_id,
+        sum(one.count for one in head.answers[0].accepted),
+    ) == (
         "seal_broken",
         (b"p" * 16).hex(),
         1,
@@ -74,14 +87,14 @@ def test_a_dead_pack_with_a_readable_envelope_says_what_was_accepted() -> None:
 
 @pytest.mark.parametrize("said", [{"source": "satellite"}, {"flags": 2**62}])
 def test_what_decodes_and_defeats_a_step_is_dead_and_no_crash(said: dict[str, object]) -> None:
-    assert decided(sealed([page_view(**said)])).pack.head.dead == "unreadable"
+    assert decided(sealed([page_view(**said)])).pack.head.answers[0].dead == "unreadable"
 
 
 def test_what_defeats_a_step_unforeseen_is_dead_and_no_crash(capsys: pytest.CaptureFixture[str]) -> None:
     def defeated(*_: object) -> CleanBatch:
         raise ZeroDivisionError("content")
 
-    assert decided(sealed([page_view()]), run=defeated).pack.head.dead == "unreadable"
+    assert decided(sealed([page_view()]), run=defeated).pack.head.answers[0].dead == "unreadable"
     assert "content" not in capsys.readouterr().out
 
 

@@ -119,6 +119,11 @@ class Workers:
             found[partition] = [pack for pack, verdict in zip(packs, verdicts, strict=True) if verdict]
         return found
 
+    def has_decided(self) -> bool:
+        """Whether every raw message has its accepted clean pack, each once and in order."""
+        ends = self.raw_ends()
+        return offsets(self.accepted()) == {p: list(range(ends[p])) for p in PARTITIONS}
+
     def dead_letters(self) -> list[DeadLetter]:
         """All dead letters there are."""
         dead_letters = []
@@ -131,14 +136,8 @@ class Workers:
         """Wait until every raw message has its accepted clean pack, each once and in order; returns them."""
         self.flush()
         ends = self.raw_ends()
-
-        def done() -> bool:
-            return all(self.log.bounds(CLEAN, p)[1] >= ends[p] for p in PARTITIONS) and offsets(
-                self.accepted()
-            ) == {p: list(range(ends[p])) for p in PARTITIONS}
-
         await_that(
-            done,
+            self.has_decided,
             within_s,
             f"{ends} raw messages are decided; logs: {[one.recovered() for one in self.running]}",
         )
@@ -195,7 +194,10 @@ class Worker:
 
 def offsets(packs: dict[int, list[CleanPack]]) -> dict[int, list[int]]:
     """The raw offsets each partition's packs answer."""
-    return {partition: [pack.head.origin.offset for pack in some] for partition, some in packs.items()}
+    return {
+        partition: [offset for one in some for offset in range(one.head.first, one.head.origin.offset + 1)]
+        for partition, some in packs.items()
+    }
 
 
 def stored(packs: dict[int, list[CleanPack]]) -> Counter[str]:

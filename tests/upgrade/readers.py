@@ -34,7 +34,11 @@ def _read_raw(value: bytes, headers: Headers, ring: Ring) -> Any:
 
 
 def _read_clean(value: bytes, headers: Headers, ring: Ring) -> Any:
-    return asdict(decode_clean_pack(value))
+    read = asdict(decode_clean_pack(value))
+    if len(read["head"]["answers"]) == 1:  # as a pack of one answer was read before there were runs
+        [answer] = read["head"].pop("answers")
+        read["head"] |= answer._asdict()
+    return read
 
 
 def _read_dead(value: bytes, headers: Headers, ring: Ring) -> Any:

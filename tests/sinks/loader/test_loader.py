@@ -151,14 +151,16 @@ def test_bytes_that_are_no_pack_become_one_dead_letter_and_the_neighbours_are_st
 
 def test_a_pack_that_clickhouse_refuses_becomes_a_dead_letter_and_is_counted_as_dead() -> None:
     stage = Stage(*chain_of(3))
-    stage.warehouse.unreadable = lambda record: record["origin_offset"] == 1 and not record["dead"]
+    stage.warehouse.unreadable = lambda record: (
+        record["origin_offset"] == 1 and not record["answered_dead"][0]
+    )
     stage.effects.fuse = 4  # commit, position, letter, position, and no insert
     with pytest.raises(Killed):
         stage.run()
     stage.effects.fuse = None
     stage.run()
     assert len(stage.dead_letters.dead_letters) == 1
-    assert [(record["dead"], record["count"]) for record in stage.warehouse.records] == [
+    assert [(record["answered_dead"][0], record["count"]) for record in stage.warehouse.records] == [
         ("", 2),
         ("refused_by_clickhouse", 0),
         ("", 2),

@@ -65,7 +65,14 @@ def test_a_pack_that_ended_three_loaders_is_put_aside_and_its_neighbours_are_loa
     loader, died = live(stage)
     assert died == (3 if place == "judging" else 6)
     assert stage.loaded == list(range(6))
-    assert [record["dead"] for record in stage.warehouse.records] == ["", "", "poisonous", "", "", ""]
+    assert [record["answered_dead"][0] for record in stage.warehouse.records] == [
+        "",
+        "",
+        "poisonous",
+        "",
+        "",
+        "",
+    ]
     assert stage.warehouse.records[2]["accepted_count"] == [2]
     [dead_letter] = stage.dead_letters.dead_letters
     assert (dead_letter.reason, dead_letter.origin.offset, dead_letter.value) == (
@@ -118,7 +125,7 @@ def test_an_error_nobody_expects_is_counted_like_the_end_of_the_process(
         with pytest.raises(ZeroDivisionError):
             stage.run()
     stage.run()
-    assert [record["dead"] for record in stage.warehouse.records] == ["", "poisonous", ""]
+    assert [record["answered_dead"][0] for record in stage.warehouse.records] == ["", "poisonous", ""]
 
 
 def test_whoever_is_killed_while_clickhouse_or_kafka_is_away_blames_no_pack(tmp_path: Path) -> None:
@@ -145,7 +152,7 @@ def test_whoever_is_killed_while_clickhouse_or_kafka_is_away_blames_no_pack(tmp_
     stage.run()
     assert stage.loaded == list(range(6))
     assert stage.dead_letters.dead_letters == []
-    assert {record["dead"] for record in stage.warehouse.records} == {""}
+    assert {record["answered_dead"][0] for record in stage.warehouse.records} == {""}
 
 
 def test_what_is_loaded_is_forgiven(tmp_path: Path) -> None:
@@ -177,16 +184,26 @@ def test_a_pack_that_nobody_can_read_and_clickhouse_answers_with_trouble_is_foun
     packs[3] = packs[3] + b"more"
     stage = Stage(*packs)
     stage.warehouse.too_heavy = lambda records: (
-        code if any(record["origin_offset"] == 3 and not record["dead"] for record in records) else -1
+        code
+        if any(record["origin_offset"] == 3 and not record["answered_dead"][0] for record in records)
+        else -1
     )
     stage.run()
-    assert [record["dead"] for record in stage.warehouse.records] == ["", "", "", "unreadable", ""]
+    assert [record["answered_dead"][0] for record in stage.warehouse.records] == [
+        "",
+        "",
+        "",
+        "unreadable",
+        "",
+    ]
 
 
 def test_a_pack_that_ends_clickhouse_each_time_is_put_aside() -> None:
     stage = Stage(*chain_of(5))
     stage.warehouse.too_heavy = lambda records: (
-        0 if any(record["origin_offset"] == 3 and not record["dead"] for record in records) else -1
+        0
+        if any(record["origin_offset"] == 3 and not record["answered_dead"][0] for record in records)
+        else -1
     )
     stage.run()
     assert stage.loaded == list(range(5))
@@ -202,7 +219,7 @@ def test_a_block_for_which_clickhouse_lacks_memory_is_named_and_loaded_when_ther
 
     def weigh(records: list[dict[str, Any]]) -> int:
         stuck.append(loader.tally.stuck)
-        heavy = len(records) > 1 and not any(record["dead"] for record in records)
+        heavy = len(records) > 1 and not any(record["answered_dead"][0] for record in records)
         return 241 if len(stuck) < 40 and heavy else -1
 
     stage.warehouse.too_heavy = weigh
@@ -241,4 +258,4 @@ def test_what_is_stored_in_part_keeps_packs_that_only_our_own_decoder_dislikes()
 
     stage.warehouse.too_heavy = weigh
     stage.run()
-    assert {record["dead"] for record in stage.warehouse.records} == {""}
+    assert {record["answered_dead"][0] for record in stage.warehouse.records} == {""}

@@ -29,7 +29,7 @@ def test_the_page_for_analysts_shows_ten_queries() -> None:
 def test_every_shown_query_runs_without_a_password(warehouse: HttpWarehouse, clickhouse: ClickHouse) -> None:
     chain = Chain()
     packs = [chain.pack(20, drops=[DropReason.NO_CONSENT], refused=1), chain.pack(5), sighting_pack(chain)]
-    warehouse.insert("packs", splice(CLEAN_PACK, packs), token="t")
+    warehouse.insert("runs", splice(CLEAN_PACK, packs), token="t")
     reader = HttpWarehouse(clickhouse.url, "", "")
     for page, query in QUERIES:
         rows = reader.rows(query)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
 
-from schemas.clean_pack import CLEAN_PACK, CleanHead, CleanPack, encode_clean_pack
+from schemas.clean_pack import CLEAN_PACK, Answer, CleanHead, CleanPack, encode_clean_pack
 from schemas.drops import DropReason
+from schemas.event import Drop
+from schemas.identity import event_keys
 from schemas.links import Origin
+from schemas.seal import Accepted
 from sinks.warehouse.client import BlockUnreadable, HttpWarehouse
 from sinks.warehouse.container import splice
 from sinks.warehouse.migrate import Migration, MigrationError, migrate, read_migrations, split_statements
-from tests.sinks.packs import NOW_MS, RAW_TOPIC_ID, Chain, accepted_of, sighting_pack
+from tests.clean_heads import head_of_one
+from tests.sinks.packs import IDENTITY, NOW_MS, RAW_TOPIC_ID, Chain, accepted_of, build_columns, sighting_pack
 
 TABLES = ("events", "rollup_minute", "drops", "drops_minute", "sightings", "accepted", "refusals", "progress")
 
@@ -29,7 +34,7 @@ SUMS = {
 
 
 def load(warehouse: HttpWarehouse, *packs: bytes, token: str = "t") -> None:
-    warehouse.insert("packs", splice(CLEAN_PACK, packs), token=token)
+    warehouse.insert("runs", splice(CLEAN_PACK, packs), token=token)
 
 
 def contents(warehouse: HttpWarehouse) -> dict[str, Any]:
@@ -147,7 +152,7 @@ def test_empty_packs_move_progress(warehouse: HttpWarehouse) -> None:
 def test_a_dead_pack_counts_until_it_comes_again_mended(warehouse: HttpWarehouse) -> None:
     chain = Chain()
     pack_id = "cd" * 16
-    head = CleanHead(
+    head = head_of_one(
         Origin(RAW_TOPIC_ID, 0, 0),
         "writer-1",
         None,
@@ -174,7 +179,7 @@ def test_a_pack_with_uneven_columns_is_refused_whole(
 ) -> None:
     chain = Chain()
     good = chain.pack(3)
-    head = CleanHead(Origin(RAW_TOPIC_ID, 0, 1), "writer-1", chain.last, pack_id="ef" * 16, kept=b"k" * 75)
+    head = head_of_one(Origin(RAW_TOPIC_ID, 0, 1), "writer-1", chain.last, pack_id="ef" * 16, kept=b"k" * 75)
     full = {
         "event_id": ["x", "y", "z"],
         "site": ["demo"] * 3,
@@ -185,7 +190,7 @@ def test_a_pack_with_uneven_columns_is_refused_whole(
     with pytest.raises(BlockUnreadable):
         load(warehouse, good, bad)
     with pytest.raises(BlockUnreadable):
-        warehouse.check(splice(CLEAN_PACK, [bad]))
+        warehouse.check("runs", splice(CLEAN_PACK, [bad]))
     assert contents(warehouse)["events"] == [{"n": 0}]
 
 
@@ -244,3 +249,77 @@ def test_every_table_a_pack_reaches_remembers_tokens_and_says_its_purpose(wareho
         assert row["comment"], row["name"]
         if row["name"] in TABLES:
             assert "non_replicated_deduplication_window = 100000" in row["engine_full"], row["name"]
+
+
+def test_each_row_of_a_run_names_the_raw_pack_it_came_in(warehouse: HttpWarehouse) -> None:
+    minute = NOW_MS // 60_000 * 60
+    answers = (
+        Answer("aa" * 16, accepted=(Accepted(minute, "demo", 3),)),
+        Answer("bb" * 16, repeat=True),
+        Answer("cc" * 16, dead="no_key", accepted=(Accepted(minute, "demo", 7),)),
+        Answer("dd" * 16, accepted=(Accepted(minute, "demo", 2), Accepted(minute, "other", 1))),
+    )
+    keys = event_keys(IDENTITY, ["demo"] * 3, ["page_view"] * 3, ["x", "y", "z"])
+    columns = build_columns(Random(1), 3, NOW_MS, "demo") | {
+        "event_id": ["x", "y", "z"],
+        "name": ["page_view"] * 3,
+    }
+    drops = [
+        Drop(key, minute, site, "page_view", "pixel", DropReason.NO_CONSENT, pack)
+        for key, site, pack in zip(keys, ("demo", "demo", "other"), (0, 3, 3), strict=True)
+    ]
+    head = CleanHead(
+        Origin(RAW_TOPIC_ID, 0, 13),
+        "writer-1",
+        None,
+        answers,
+        b"".join(key + b"\1" + key[:8] for key in keys),
+    )
+    load(warehouse, encode_clean_pack(CleanPack(head, 3, (2, 0, 0, 1), "1", columns, drops)))
+    assert warehouse.rows("SELECT event_id, origin_offset FROM events ORDER BY event_id") == [
+        {"event_id": "x", "origin_offset": 10}, {"event_id": "y", "origin_offset": 10},
+        {"event_id": "z", "origin_offset": 13},
+    ]  # fmt: skip
+    assert warehouse.rows("SELECT origin_offset, site FROM drops ORDER BY origin_offset, site") == [
+        {"origin_offset": 10, "site": "demo"},
+        {"origin_offset": 13, "site": "demo"},
+        {"origin_offset": 13, "site": "other"},
+    ]
+    names = ("pack", "origin_offset", "site", "count", "dropped", "dead")
+    assert warehouse.rows(
+        "SELECT lower(hex(pack_id)) AS pack, origin_offset, site, count, dropped, dead FROM accepted "
+        "ORDER BY pack, site"
+    ) == [
+        dict(zip(names, row, strict=True))
+        for row in (
+            ("aa" * 16, 10, "demo", 3, 1, ""),
+            ("cc" * 16, 12, "demo", 7, 0, "no_key"),
+            ("dd" * 16, 13, "demo", 2, 1, ""),
+            ("dd" * 16, 13, "other", 1, 1, ""),
+        )
+    ]
+    assert [(row["site"], row["difference"]) for row in warehouse.rows("SELECT * FROM ledger ORDER BY site")] == [
+        ("demo", 0), ("other", 0),
+    ]  # fmt: skip
+    assert warehouse.rows("SELECT max(origin_offset) AS o FROM progress") == [{"o": 13}]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"counts": (1, 1)},
+        {"counts": (4, -1)},
+        {"drops": [Drop(b"k" * 16, 0, "demo", "n", "pixel", DropReason.INVALID, 2)]},
+    ],
+    ids=["counts", "negative", "drop elsewhere"],
+)
+def test_a_run_whose_answers_do_not_fit_is_refused_whole(
+    warehouse: HttpWarehouse, more: dict[str, Any]
+) -> None:
+    columns = build_columns(Random(1), 3, NOW_MS, "demo")
+    head = CleanHead(
+        Origin(RAW_TOPIC_ID, 0, 1), "writer-1", None, (Answer("aa" * 16), Answer("bb" * 16)), b"k" * 75
+    )
+    with pytest.raises(BlockUnreadable):
+        load(warehouse, encode_clean_pack(CleanPack(head, 3, columns=columns, **more)))
+    assert contents(warehouse)["events"] == [{"n": 0}]

@@ -24,7 +24,7 @@ def test_an_order_reported_by_a_pixel_and_a_backend_is_one_purchase_with_the_bac
         "is_bot": [False, False],
     }
     packs = [chain.pack(2, columns=pixel), sighting_pack(chain)]
-    warehouse.insert("packs", splice(CLEAN_PACK, packs), token="t")
+    warehouse.insert("runs", splice(CLEAN_PACK, packs), token="t")
     rows = warehouse.rows(
         "SELECT order_id, toString(value) AS value, currency, user, sightings, seen_by FROM purchases ORDER BY order_id"
     )

@@ -52,10 +52,10 @@ def test_a_disk_that_takes_nothing_never_condemns_a_pack(refusing: list[bytes]) 
     warehouse = HttpWarehouse(f"http://127.0.0.1:{refusing[0].decode()}", "", "")
     refusing[1] = DISK
     with pytest.raises(WarehouseAway):
-        warehouse.check(b"pack")
+        warehouse.check("runs", b"pack")
     refusing[1] = AVRO
     with pytest.raises(BlockUnreadable):
-        warehouse.check(b"pack")
+        warehouse.check("runs", b"pack")
 
 
 def test_a_refusal_of_the_clients_own_first_questions_says_nothing_of_the_data(
@@ -74,6 +74,6 @@ def test_the_text_of_a_refusal_holds_nothing_the_server_wrote(refusing: list[byt
     for text in (AVRO, DISK):
         refusing[1] = text
         with pytest.raises(WarehouseError) as refused:
-            warehouse.check(b"pack")
+            warehouse.check("runs", b"pack")
         assert "exception" not in str(refused.value).lower()
         assert refused.value.code == 1001

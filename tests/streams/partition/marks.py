@@ -7,6 +7,7 @@ from rocksdict import Cache
 from schemas.clean_pack import CleanHead
 from schemas.links import Origin, Position
 from streams.partition.store import Mark, StoreLimits
+from tests.clean_heads import head_of_one
 
 HOUR_MS = 3_600_000
 LIMITS = StoreLimits(window_ms=24 * HOUR_MS, buffer_bytes=1_000_000, cache=Cache(4_000_000))
@@ -16,7 +17,7 @@ A, B = b"a" * 16, b"b" * 16
 
 def head(*keys: bytes, pack_id: str = "ab" * 16, **more: object) -> CleanHead:
     kept = b"".join(key + b"\2" + b"f" * 8 for key in keys)
-    return CleanHead(Origin("t", 0, 5), "w", None, pack_id=pack_id, kept=kept, **more)  # type: ignore[arg-type]
+    return head_of_one(Origin("t", 0, 5), "w", None, pack_id=pack_id, kept=kept, **more)  # type: ignore[arg-type]
 
 
 def mark(next_offset: int = 6) -> Mark:

@@ -1,4 +1,4 @@
-"""A partition processor on logs that are lists, with an outbox that can be held back."""
+"""A partition processor with its logs in memory, and what it sent, acknowledged and gave up."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ from schemas.links import accept
 from schemas.topics import CLEAN, RAW
 from streams.decide import open_with
 from streams.kafka.outbox import Delivered, DeliveryError, OnDelivery
-from streams.partition.processor import (
-    Dependencies,
-    PartitionProcessor,
-    RawMessage,
-)
+from streams.partition.processor import Dependencies, PartitionProcessor, RawMessage, RunLimits
 from streams.partition.store import StoreLimits
 from tests.streams.make import RING, page_view, rules, sealed
 from tests.streams.memory_log import MemoryLogs
 
 LIMITS = StoreLimits(window_ms=24 * 3_600_000, buffer_bytes=1_000_000, cache=Cache(4_000_000))
+AT_ONCE = RunLimits(count_max=1, wait_s=0)
 
 
 class HeldOutbox:
@@ -65,13 +62,13 @@ class FixedPolicy:
 class Office:
     """A partition processor with its logs, and what it acknowledged and gave up."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runs: RunLimits = AT_ONCE) -> None:
         self.logs = MemoryLogs()
         self.outbox = HeldOutbox(self.logs)
         self.gave_up: list[str] = []
         policy: Any = FixedPolicy()
         self.dependencies = Dependencies(
-            self.logs, self.outbox, policy, folder, LIMITS, 3, self.gave_up.append
+            self.logs, self.outbox, policy, folder, LIMITS, 3, self.gave_up.append, runs
         )
         self.processor = PartitionProcessor(0, self.dependencies)
 
@@ -92,12 +89,17 @@ class Office:
         """Raw offsets that have an accepted clean pack, in order."""
         heads = [read_clean_head(record.value) for record in self.logs.logs[CLEAN, 0]]
         verdicts, _ = accept(None, [head.as_link for head in heads])
-        return [head.origin.offset for head, verdict in zip(heads, verdicts, strict=True) if verdict]
+        return [
+            offset
+            for head, verdict in zip(heads, verdicts, strict=True)
+            for offset in range(head.first, head.origin.offset + 1)
+            if verdict
+        ]
 
 
-def work(folder: Path, story: Callable[[Office], Awaitable[None]]) -> Office:
+def work(folder: Path, story: Callable[[Office], Awaitable[None]], runs: RunLimits = AT_ONCE) -> Office:
     """Run a story on a fresh partition processor and close it."""
-    office = Office(folder)
+    office = Office(folder, runs)
 
     async def tell() -> None:
         async with asyncio.timeout(20):
@@ -116,4 +118,5 @@ async def settle() -> None:
 
 
 def pack(number: int) -> bytes:
+    """A raw pack of one event."""
     return sealed([page_view(event_id=f"e{number}")])

@@ -37,7 +37,7 @@ def test_a_dead_letter_is_kept_before_its_clean_pack_is_sent(tmp_path: Path) -> 
     assert office.outbox.effects[:3] == [f"sent to {DEAD}", f"kept in {DEAD}", f"sent to {CLEAN}"]
     [record] = office.logs.logs[DEAD, 0]
     assert DeadLetter.from_message(record.value, record.headers).value == b"junk"
-    assert read_clean_head(office.logs.logs[CLEAN, 0][0].value).dead == "not_a_pack"
+    assert read_clean_head(office.logs.logs[CLEAN, 0][0].value).answers[0].dead == "not_a_pack"
 
 
 def test_a_dead_letter_is_not_sent_again_after_a_crash_before_its_clean_pack(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from streams.partition import recovery as recovery_module
 from streams.partition.chain import next_raw_after
 from streams.partition.recovery import RecoveredLog, recover_log
 from streams.partition.store import PACK_WINDOW_MS, Mark
+from tests.clean_heads import head_of_one
 from tests.streams.memory_log import CHUNK, InMemoryStore, MemoryLogs
 
 WINDOW_MS = 24 * 3_600_000
@@ -23,7 +24,7 @@ WINDOW_MS = 24 * 3_600_000
 
 def pack(offset: int, link: Position | None, writer: str = "w", topic_id: str = "raw-1") -> CleanHead:
     key = offset.to_bytes(16)
-    return CleanHead(
+    return head_of_one(
         Origin(topic_id, 0, offset), writer, link, pack_id=f"{offset:032x}", kept=key + b"\1" + b"f" * 8
     )
 

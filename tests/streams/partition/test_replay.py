@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from schemas.clean_pack import CleanHead, CleanPack, encode_clean_pack
+from schemas.clean_pack import CleanPack, encode_clean_pack
 from schemas.links import Origin
 from schemas.topics import CLEAN, DEAD
 from streams.partition.replay import find_dead_letters, has_rows_already, why_unreadable
 from streams.partition.store import PACK_WINDOW_MS
 from tests.broker import make_topics_anew
+from tests.clean_heads import head_of_one
 from tests.streams.make import RING, page_view, sealed
 from tests.streams.memory_log import MemoryLogs
 from tests.streams.workers import Workers, now_ms, pages, replay, stored
@@ -76,7 +77,7 @@ def test_strange_messages_among_the_dead_letters_are_listed_too() -> None:
 def test_a_pack_stored_longer_ago_than_the_worker_remembers_is_found_in_the_clean_log() -> None:
     logs = MemoryLogs()
     value = sealed([page_view()], pack_id=b"p" * 16)
-    head = CleanHead(Origin("raw-1", 0, 0), "w", None, pack_id=(b"p" * 16).hex())
+    head = head_of_one(Origin("raw-1", 0, 0), "w", None, pack_id=(b"p" * 16).hex())
     since = logs.now_ms
     later = since + PACK_WINDOW_MS + 1
     assert not has_rows_already(logs, 0, since, later, value)
