@@ -252,7 +252,8 @@ def _build_answers(record: dict[str, Any], accepted: list[Accepted]) -> tuple[An
     count, places = len(columns[0]), record["accepted_pack"]
     if len(set(map(len, columns))) != 1 or len(places) != len(accepted):
         raise PackError(DeadReason.UNEVEN_COLUMNS, "head")
-    in_reach = 0 < count <= min(ANSWERED_MAX, record["origin_offset"] + 1)
+    # One that names an offset before the first is read, so that the rule can refuse it by name.
+    in_reach = 0 < count <= min(ANSWERED_MAX, max(1, record["origin_offset"] + 1))
     if not in_reach or (places and not 0 <= min(places) <= max(places) < count):
         raise PackError(DeadReason.UNREADABLE, "answered")
     of: list[list[Accepted]] = [[] for _ in range(count)]

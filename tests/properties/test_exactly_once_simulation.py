@@ -121,7 +121,7 @@ class World:
         count = self.rng.randrange(1, min(room, RUN_MAX, max(1, offset)) + 1)
         answers = tuple(Answer(self.rng.randbytes(16).hex()) for _ in range(count))
         head = CleanHead(Origin(topic_id, partition, offset), name, link, answers)
-        schema = CLEAN_PACK if offset >= 0 else CLEAN_PACK_V1  # nobody can read a run that begins before 0
+        schema = self.rng.choice([CLEAN_PACK, CLEAN_PACK_V1]) if count == 1 else CLEAN_PACK
         self.logs.append(CLEAN, encode_clean_pack(CleanPack(head), schema))
 
 
