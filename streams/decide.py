@@ -23,7 +23,7 @@ from schemas.drops import DeadReason
 from schemas.links import Origin, Position
 from schemas.pack import RawPack, Refusal, decode_raw_pack
 from schemas.ring import Ring
-from schemas.seal import Envelope, open_seal, read_envelope
+from schemas.seal import ACCEPTED_MAX, Envelope, open_seal, read_envelope
 from schemas.topics import CLEAN_SIZE_MAX
 from streams.columns.batch import CleanBatch, Sighting
 from streams.fault import BrokenDependency, where
@@ -86,11 +86,11 @@ def decide(
 
     A repeat answers with nothing and says so. So does a message nobody can read, also one that decodes to something no
     step knows what to do with: it waits among the dead letters for a better program, and those beside it go on. Raises
-    BrokenDependency; and NotTogether for several messages that defeat a step, hold more than TOGETHER_MAX events, or
-    give more than `size_max` bytes.
+    BrokenDependency; and NotTogether for several messages that defeat a step, hold more than one clean pack may or give
+    more than `size_max` bytes.
     """
     read = [_read(value, open_pack) for value in values]
-    if len(read) > 1 and sum(len(one.raw.batch) for one in read if one.raw is not None) > TOGETHER_MAX:
+    if len(read) > 1 and _is_too_much(read):
         raise NotTogether
     try:
         return _decide_events(read, place, rules, look_up, has_pack, run, size_max)
@@ -119,6 +119,12 @@ def refuse(value: bytes, place: Place, rules: Rules, *, blindly: bool = False) -
 class _Read(NamedTuple):
     answer: Answer
     raw: RawPack | None  # None when nobody can read it; then `answer` says why
+
+
+def _is_too_much(read: Sequence[_Read]) -> bool:
+    """Whether these are more than one clean pack may answer; no reader takes one of more than ACCEPTED_MAX counts."""
+    events = sum(len(one.raw.batch) for one in read if one.raw is not None)
+    return events > TOGETHER_MAX or sum(len(one.answer.accepted) for one in read) > ACCEPTED_MAX
 
 
 def _read(value: bytes, open_pack: Opener) -> _Read:

@@ -56,9 +56,8 @@ class RunLimits:
 
     count_max: int = 32
     size_bytes_max: int = 150_000  # of the sealed messages; a single one may be larger
-    spread_ms_max: int = (
-        1_000  # by the broker's clock, from the first to the last: they are judged as of one moment
-    )
+    # From the first to the last by the broker's clock: they are judged as of one moment.
+    spread_ms_max: int = 1_000
     wait_s: float = 0.005  # 0: each is decided by itself, at once
 
 

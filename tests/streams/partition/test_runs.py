@@ -8,10 +8,12 @@ import pytest
 
 from schemas.clean_pack import CleanPack, decode_clean_pack
 from schemas.drops import DropReason
+from schemas.seal import ACCEPTED_MAX, Accepted, seal_pack
 from schemas.topics import CLEAN, DEAD, RAW
 from streams import decide as decide_module
 from streams.partition.attempts import ATTEMPTS_MAX, Attempts
 from streams.partition.processor import RunLimits
+from tests.streams.make import KEY
 from tests.streams.partition.office import Office, pack, settle, work
 
 SHORT = RunLimits(wait_s=0.02)
@@ -146,6 +148,15 @@ def test_a_run_that_gives_too_much_is_decided_pack_by_pack(
 ) -> None:
     monkeypatch.setattr(decide_module, "TOGETHER_MAX", 2)
     assert runs(decide_all(tmp_path, pack(1), pack(2), pack(3))) == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_dead_packs_that_count_more_than_a_reader_takes_are_answered_one_by_one(tmp_path: Path) -> None:
+    counts = [Accepted(60 * n, "demo", 1) for n in range(ACCEPTED_MAX - 10)]
+    whole = [seal_pack(b"", KEY, pack_id=bytes([n]) * 16, nonce=b"n" * 12, accepted=counts) for n in range(2)]
+    dead = [value[:-1] + b"x" for value in whole]
+    office = decide_all(tmp_path, *dead, limits=RunLimits(size_bytes_max=10_000_000, wait_s=0.02))
+    assert runs(office) == [(0, 0), (1, 1)]
+    assert all(one.head.answers[0].dead for one in clean_packs(office))
 
 
 def test_a_pack_that_ends_its_workers_takes_no_neighbour_with_it(
