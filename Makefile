@@ -37,7 +37,7 @@ check: setup ## style, types and house rules
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/house
 
-bench: setup ## measure each part alone, all together, and beside hostile events
+bench: setup ## measure each part alone, all together, beside hostile events, and the cost of each load
 	@exec $(BIN)/python -m tests.speed $(ARGS)
 
 # Minutes of each target, one at a time or two, with what they learnt before: make fuzz ARGS="--minutes 10 --only sql".

@@ -1,4 +1,5 @@
-"""`make bench`: every part alone, then all together, in rounds; prints a table of medians and writes bench.json."""
+"""`make bench`: every part alone, then all together, then the cost of each load, in rounds; prints a table of medians
+and writes bench.json."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import json
 import os
 import platform as host
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -17,78 +19,37 @@ from rich.table import Table
 
 from runtime.settings import PlatformSettings
 from tests.platform import Platform
-from tests.speed import hostile, parts, together
+from tests.speed import cost, hostile, parts, together
+from tests.speed.goals import goal_of, in_order, show
+from tests.speed.loads import LOADS, Load, parse_loads
 from tests.speed.machine import kafka, program, ready
 from tests.speed.wire import wire
 
 Figures = dict[str, float]
-
-# name: what it is, the figure to reach, and whether more is better
-GOALS: dict[str, tuple[str, float | None, bool]] = {
-    "edge_us_per_pixel": ("edge: server CPU a pixel, acknowledged by Kafka (µs)", 45, False),
-    "edge_over_nginx": ("edge: the same, over nginx empty_gif with a log", None, False),
-    "nginx_us_per_gif": ("nginx: CPU a GIF, with a log (µs)", None, False),
-    "edge_pixels_per_second": ("edge: pixels a second, one worker", None, True),
-    "edge_p99_ms": ("edge: p99 under full load (ms)", None, False),
-    "edge_p99_half_rate_ms": ("edge: p99 at half of the highest rate (ms)", 50, False),
-    "edge_us_per_batched_event": ("edge: CPU an event in batches of 100 (µs)", 12, False),
-    "edge_us_per_beacon": ("edge: CPU a beacon of the tag, two events (µs)", None, False),
-    "edge_idle_connections": ("edge: idle connections held while others send", 5_000, True),
-    "edge_idle_errors": ("  errors of either", 0, False),
-    "edge_memory_growth_percent": ("edge: memory, from a tenth of the time to its end (%)", 5, False),
-    "edge_failed": ("edge: requests without a 200", 0, False),
-    "streams_events_per_second": ("streams: events a second, one worker", 35_000, True),
-    "streams_us_per_event": ("streams: CPU an event (µs)", None, False),
-    "streams_resident_mb": ("streams: memory (MB)", None, False),
-    "loader_events_per_second": ("loader: events a second into events and rollups", 150_000, True),
-    "loader_rows_per_second": ("loader: rows a second", None, True),
-    "loader_us_per_event": ("loader: CPU of our Python an event (µs)", 1, False),
-    "clickhouse_us_per_event": ("ClickHouse: CPU an event (µs)", None, False),
-    "loader_resident_mb": ("loader: memory (MB)", None, False),
-    "import_lines_per_second": ("log import: lines a second, the command whole", 100_000, True),
-    "import_us_per_line": ("log import: CPU a line (µs)", None, False),
-    "wire_us_per_pixel": ("nginx ingestion: nginx's CPU a pixel (µs)", None, False),
-    "wire_plain_us_per_gif": ("  nginx: CPU a GIF with a log, interleaved with it (µs)", None, False),
-    "wire_over_nginx": ("  the one over the other, median of pairs", 1.1, False),
-    "wire_pixels_per_second": ("  pixels a second, one worker, follower beside it", None, True),
-    "wire_follow_us_per_line": ("  follower: CPU a line (µs)", None, False),
-    "wire_lost": ("  answered hits that Kafka does not have", 0, False),
-    "held_events_per_second": ("all on one machine: events a second, held", 15_000, True),
-    "held_lag_packs_first_third": ("  lag in packs, first third", None, False),
-    "held_lag_packs_last_third": ("  lag in packs, last third", None, False),
-    "held_settled_after_s": ("  all loaded after the load stopped (s)", None, False),
-    "held_failed": ("  requests without a 200", 0, False),
-    "held_p99_ms": ("  p99 of a batch (ms)", None, False),
-    "queryable_p50_s": ("a hit is queryable, 2,000 events/s: p50 (s)", 1, False),
-    "queryable_p99_s": ("a hit is queryable, 2,000 events/s: p99 (s)", 2, False),
-    "queryable_never": ("  probes never seen", 0, False),
-    "hostile_events_per_second": (
-        "hostile events beside 100 ordinary ones a second: sent a second",
-        450,
-        True,
-    ),
-    "hostile_accepted_percent": ("  requests of theirs the edge took (%)", None, True),
-    "hostile_unanswered": ("  requests of theirs without an answer", 0, False),
-    "hostile_queryable_p50_s": ("  an ordinary hit is queryable: p50 (s)", None, False),
-    "hostile_queryable_p99_s": ("  an ordinary hit is queryable: p99 (s)", 2, False),
-    "hostile_queryable_never": ("  ordinary hits never seen", 0, False),
-    "hostile_settled_after_s": ("  all loaded after the last of them (s)", None, False),
-    "hostile_ledger_difference": ("  events the ledger cannot account for", 0, False),
-    "hostile_dead_letters": ("  dead letters", 0, False),
-    "warm_start_s": ("ready after a warm `make up` (s)", 20, False),
-    "idle_resident_mb": ("idle memory of everything (MB)", 1_500, False),
-}
+ALONE = ("edge", "wire", "streams", "loader", "import")
+PARTS = (*ALONE, "together", "hostile", "cost")
 
 
 def main() -> None:
     """Run what was asked for; everything by default."""
-    arguments = argparse.ArgumentParser(description=__doc__)
+    asked = _arguments().parse_args()
+    wanted = asked.only or list(PARTS)
+    console = Console()
+    rounds: list[Figures] = []
+    try:
+        _run_rounds(wanted, asked, rounds, console)
+    except Exception:  # whatever was measured before is shown and written
+        console.print_exception(max_frames=3)
+    names = in_order(name for one in rounds for name in one)
+    figures = {name: median(one[name] for one in rounds if name in one) for name in names}
+    _show(console, figures)
+    _write(figures, rounds, console)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    arguments = argparse.ArgumentParser(prog="make bench", description=__doc__)
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument(
-        "--only",
-        choices=["edge", "wire", "streams", "loader", "import", "together", "hostile"],
-        action="append",
-    )
+    arguments.add_argument("--only", choices=PARTS, action="append")
     arguments.add_argument(
         "--packs", type=int, default=1_600, help="raw packs of 500 events for streams and loader, a round"
     )
@@ -102,10 +63,27 @@ def main() -> None:
         "--hostile", type=int, default=10_000, help="hostile events that are sent, a round"
     )
     arguments.add_argument("--hold", type=float, default=120, help="seconds the common rate is held")
-    asked = arguments.parse_args()
-    wanted = asked.only or ["edge", "wire", "streams", "loader", "import", "together", "hostile"]
-    console = Console()
-    rounds: list[Figures] = []
+    arguments.add_argument(
+        "--loads",
+        type=_loads,
+        default=LOADS,
+        metavar="LOAD[,LOAD]",
+        help=f"rows of the table of costs: some of {','.join(load.name for load in LOADS)}",
+    )
+    arguments.add_argument("--row", type=float, default=20, help="seconds a row of that table is measured")
+    return arguments
+
+
+def _loads(text: str) -> tuple[Load, ...]:
+    try:
+        return parse_loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+@contextmanager
+def _platform(console: Console) -> Iterator[Platform]:
+    """A platform in a folder of its own, set up and stopped."""
     with tempfile.TemporaryDirectory(prefix="fairpixel-bench-") as folder:
         # Limits are on, and higher than one machine can send.
         platform = Platform(Path(folder), env={"FAIRPIXEL_INGEST_NETWORK_RATE_MAX": "1000000"})
@@ -113,21 +91,41 @@ def main() -> None:
         platform.up()
         platform.down()
         parts.limit_site(platform)
-        try:
-            _run_rounds(platform, wanted, asked, rounds, console)
-        except Exception:  # whatever was measured before is shown and written
-            console.print_exception(max_frames=3)
-    figures = {
-        name: median(r[name] for r in rounds if name in r) for name in GOALS if any(name in r for r in rounds)
-    }
-    _show(console, figures)
-    _write(figures, rounds, console)
+        yield platform
 
 
 def _run_rounds(
+    wanted: list[str], asked: argparse.Namespace, rounds: list[Figures], console: Console
+) -> None:
+    if set(wanted) - {"cost"}:
+        with _platform(console) as platform:
+            _run_parts(platform, wanted, asked, rounds, console)
+    if "cost" in wanted:
+        _run_cost(asked, rounds, console)
+
+
+def _run_cost(asked: argparse.Namespace, rounds: list[Figures], console: Console) -> None:
+    """All rows, and then all again: what the machine does meanwhile meets each row alike."""
+    # A platform of its own: bytes on disk an event are those of this traffic alone.
+    with _platform(console) as platform:
+        platform.up()
+        try:
+            cost.warm_up(platform)
+            for number in range(asked.rounds):
+                console.print(f"round {number + 1} of {asked.rounds}, the cost of each load")
+                rounds.append({})
+                for load in asked.loads:
+                    console.print(f"  {load.title}")
+                    rounds[-1] |= cost.cost(platform, load, asked.row)
+                rounds[-1] |= cost.disk(platform)
+        finally:
+            platform.down()
+
+
+def _run_parts(
     platform: Platform, wanted: list[str], asked: argparse.Namespace, rounds: list[Figures], console: Console
 ) -> None:
-    if {"edge", "wire", "streams", "loader", "import"} & set(wanted):
+    if set(ALONE) & set(wanted):
         with kafka(platform):
             for number in range(asked.rounds):
                 console.print(f"round {number + 1} of {asked.rounds}, each part alone")
@@ -190,7 +188,7 @@ def _together(platform: Platform, hold: float, say: Callable[[str], None], figur
         say("  idle memory")
         figures |= together.idle_memory(platform)
         say("  queryable")
-        figures |= together.queryable(platform, 2_000, 30)
+        figures |= together.queryable(platform, Load("pixel", 2_000), 30)
         say("  held rate")
         figures |= together.held_rate(platform, 15_100, hold)  # a little above the goal
     finally:
@@ -200,15 +198,14 @@ def _together(platform: Platform, hold: float, say: Callable[[str], None], figur
 def _show(console: Console, figures: Figures) -> None:
     table = Table("part", "median", "goal", "")
     for name, value in figures.items():
-        meaning, goal, more = GOALS[name]
-        held = "" if goal is None else "yes" if (value >= goal if more else value <= goal) else "NO"
-        table.add_row(
-            meaning,
-            f"{value:,.2f}" if value < 100 else f"{value:,.0f}",
-            "" if goal is None else f"{'≥' if more else '≤'} {goal:,g}",
-            held,
-        )
-    console.print(table)
+        goal = goal_of(name)
+        if not goal.detail:
+            aim = "" if goal.figure is None else f"{'≥' if goal.more else '≤'} {goal.figure:,g}"
+            table.add_row(
+                goal.meaning, show(value), aim, {None: "", True: "yes", False: "NO"}[goal.reached(value)]
+            )
+    for one in (*cost.tables(figures), table):
+        console.print(one)
 
 
 def _write(figures: Figures, rounds: list[Figures], console: Console) -> None:

@@ -23,11 +23,12 @@ from typing import Any
 from tests.attacks.hostile_events import HostileRequest, hostile_requests
 from tests.platform import Platform
 from tests.speed.http_load import Connection
+from tests.speed.loads import Load
 from tests.speed.machine import ROOT
 from tests.speed.together import queryable
 
 Figures = dict[str, float]
-HOSTILE_PER_SECOND, ORDINARY_PER_SECOND = 500, 100
+HOSTILE_PER_SECOND, ORDINARY = 500, Load("pixel", 100)
 CONNECTIONS = 16
 LOOK_EVERY_S = 0.2  # both cores are busy: looking all the time would take half of one
 ANSWER_SECONDS_MAX = 30
@@ -38,9 +39,7 @@ def beside_ordinary(platform: Platform, count: int, seed: int) -> Figures:
     """Send so many hostile events at 500 a second, and meanwhile ordinary ones at 100 with probes among them."""
     dead_before = len(platform.dead_letter_offsets())
     with _credential(platform, count, seed) as (sending, told):
-        waits = queryable(
-            platform, ORDINARY_PER_SECOND, count / HOSTILE_PER_SECOND, sending, look_every_s=LOOK_EVERY_S
-        )
+        waits = queryable(platform, ORDINARY, count / HOSTILE_PER_SECOND, sending, look_every_s=LOOK_EVERY_S)
     start, settled_s = time.perf_counter(), inf
     with suppress(AssertionError):  # it never settled, and the table says so
         platform.settle(300)

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from tests.platform import Platform, await_that, free_ports
+from tests.speed.loads import Load
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,8 +62,13 @@ def family(process: psutil.Process) -> list[psutil.Process]:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """CPU time of a process and all it started, user and system."""
-    return sum(one.cpu_times().user + one.cpu_times().system for one in family(process))
+    """CPU time of a process and all it started, user and system; also of children that ended."""
+    used = 0.0
+    for one in family(process):
+        with suppress(psutil.NoSuchProcess):  # ended just now: its parent's account has it
+            times = one.cpu_times()
+            used += times.user + times.system + times.children_user + times.children_system
+    return used
 
 
 def resident_bytes(process: psutil.Process) -> int:
@@ -93,6 +99,13 @@ def http_load(
     done.check_returncode()
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
+
+
+def send_load(platform: Platform, load: Load, seconds: float, connections: int = 16) -> dict[str, Any]:
+    """Send an open load to the edge for so long; what the load generator prints of it."""
+    key = platform.secret_key if load.kind == "batch" else "demo"
+    port = int(platform.env["FAIRPIXEL_EDGE_PORT"])
+    return http_load(port, connections, seconds, load.per_second, load.kind, key)
 
 
 @contextmanager

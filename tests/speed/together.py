@@ -13,7 +13,8 @@ from statistics import quantiles
 import psutil
 
 from tests.platform import Platform
-from tests.speed.machine import family, http_load, wait_seconds
+from tests.speed.loads import Load
+from tests.speed.machine import family, http_load, send_load, wait_seconds
 
 Figures = dict[str, float]
 
@@ -56,10 +57,11 @@ def held_rate(platform: Platform, events_per_second: int, seconds: float) -> Fig
 
 def queryable(
     platform: Platform,
-    events_per_second: int,
+    load: Load,
     seconds: float,
     beside: AbstractContextManager[object] | None = None,
     look_every_s: float = 0.02,
+    warm_up_s: float = 10,
 ) -> Figures:
     """Seconds from sending a pixel until a query shows its row, at a steady rate of other traffic.
 
@@ -68,8 +70,7 @@ def queryable(
 
     After ten seconds of that traffic: until then the broker's machine compiles what it runs, on both cores.
     """
-    edge_port = int(platform.env["FAIRPIXEL_EDGE_PORT"])
-    http_load(edge_port, 16, 10, events_per_second, "pixel")
+    send_load(platform, load, warm_up_s)
     sent: dict[str, float] = {}
     seen: dict[str, float] = {}
     stop = threading.Event()
@@ -98,7 +99,7 @@ def queryable(
         thread.start()
     try:
         with beside or nullcontext():
-            http_load(edge_port, 16, seconds, events_per_second, "pixel")
+            send_load(platform, load, seconds)
     finally:
         stop.set()
         for thread in threads:
