@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.docs.shown import protocol_requests
 from tests.ingest.edges import SECRET_KEY, Edge
 from tests.processes import REPO, free_port
 
 PAGES = REPO / "docs" / "protocols"
 NAMED_OTHERWISE = {"native": "native", "pixel": "native", "tag": "native", "cloudevents": "native"}
-NEEDS_CLICKHOUSE = "/v1/events/order-42"
-
-
-def curls() -> Iterator[tuple[str, str]]:
-    """(page, command), in order."""
-    for page in sorted(PAGES.glob("*.md")):
-        for block in re.findall(r"^```\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE):
-            if block.startswith("curl ") and NEEDS_CLICKHOUSE not in block:
-                yield page.stem, block.strip()
-
-
-COMMANDS = list(curls())
+COMMANDS = [(Path(one.page).stem, one.text) for one in protocol_requests()]
 
 
 def test_every_protocol_shows_a_request() -> None:
