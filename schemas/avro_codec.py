@@ -1,5 +1,7 @@
-"""Avro single-object encoding by fastavro: marker, schema fingerprint, body (Avro specification 1.11,
-"Single object encoding")."""
+"""Avro single-object encoding: marker, schema fingerprint, body (Avro specification 1.11, "Single object encoding").
+
+fastavro reads, and writes what `schemas.avro.columns` does not.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from typing import Any
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
+from schemas.avro.columns import Fields, compile_fields, write_fields
 from schemas.drops import DeadReason
 
 MARKER = b"\xc3\x01"
@@ -29,12 +32,13 @@ class PackError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One version of one record: as declared, ready for fastavro, and the ten bytes its messages begin with."""
+    """One version of one record: as declared, ready to be read and written, and what its messages begin with."""
 
     name: str  # such as clean_pack.v1
     declared: dict[str, Any]
     parsed: Any
-    header: bytes
+    header: bytes  # ten bytes
+    fields: Fields | None  # None: fastavro writes it
 
 
 @cache
@@ -47,11 +51,15 @@ def load_schema(name: str) -> Schema:
 def build_schema(name: str, declared: dict[str, Any]) -> Schema:
     """Prepare a schema; the fingerprint is CRC-64-AVRO of its parsing canonical form, little-endian."""
     print_hex = fingerprint(to_parsing_canonical_form(declared), "CRC-64-AVRO")
-    return Schema(name, declared, parse_schema(declared), MARKER + bytes.fromhex(print_hex))
+    return Schema(
+        name, declared, parse_schema(declared), MARKER + bytes.fromhex(print_hex), compile_fields(declared)
+    )
 
 
 def encode(schema: Schema, record: dict[str, Any]) -> bytes:
     """One record as a message."""
+    if schema.fields is not None:
+        return schema.header + write_fields(schema.fields, record)
     out = io.BytesIO()
     out.write(schema.header)
     schemaless_writer(out, schema.parsed, record)

@@ -1,1 +1,4 @@
-"""The Avro schemas of everything that lies in a topic, one file a version; a change is a new version."""
+"""The Avro schemas of everything that lies in a topic, one file a version, and how columns are written.
+
+A change of a schema is a new version.
+"""
