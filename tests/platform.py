@@ -230,9 +230,13 @@ class Platform:
 
     def loaded(self) -> bool:
         """True when ClickHouse is past the raw topic's end."""
+        return self.backlog() == 0
+
+    def backlog(self) -> int:
+        """Offsets of the raw topic that ClickHouse is not past yet."""
         sql = "SELECT origin_partition p, max(origin_offset) + 1 o FROM fairpixel.progress GROUP BY p"
         loaded = {row["p"]: row["o"] for row in self.query(sql)}
-        return all(loaded.get(partition, 0) >= end for partition, end in self.raw_ends().items())
+        return sum(max(0, end - loaded.get(partition, 0)) for partition, end in self.raw_ends().items())
 
     def raw_ends(self) -> dict[int, int]:
         """The offset behind the last raw pack of each partition."""

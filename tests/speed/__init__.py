@@ -1,1 +1,1 @@
-"""What `make bench` runs: each part alone, then all together; no part of `make test`."""
+"""What `make bench` runs: parts alone, all together, costs and the highest rate; no part of `make test`."""

@@ -56,6 +56,13 @@ def ready(platform: Platform, port_variable: str, path: str = "/readyz") -> None
     await_that(lambda: platform.get(url), f"{url} answers", 60)
 
 
+def consumer_lag(platform: Platform, port_variable: str) -> int:
+    """The packs that wait for a program, as it says itself."""
+    return int(
+        json.loads(platform.get(f"http://127.0.0.1:{platform.env[port_variable]}/healthz"))["consumer_lag"]
+    )
+
+
 def family(process: psutil.Process) -> list[psutil.Process]:
     """The process and all it started."""
     return [process, *process.children(recursive=True)]

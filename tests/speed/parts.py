@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from contextlib import suppress
@@ -20,10 +19,21 @@ from runtime.keyring import keep_ring
 from schemas import topics
 from schemas.clean_pack import read_clean_head
 from tests.platform import Platform, await_that
-from tests.speed.machine import cpu_seconds, http_load, measure_cpu, nginx, program, ready, resident_bytes
+from tests.speed.machine import (
+    consumer_lag,
+    cpu_seconds,
+    http_load,
+    measure_cpu,
+    nginx,
+    program,
+    ready,
+    resident_bytes,
+)
 from tests.speed.traffic import sealed_packs
 
 PACK_EVENTS = 500
+# What an edge writes at some thousand hits a second, where packs close by their age.
+SMALL_PACK_EVENTS = 50
 Figures = dict[str, float]
 
 
@@ -106,8 +116,8 @@ def edge_memory(platform: Platform, rate: float, seconds: float) -> Figures:
     return {"edge_memory_growth_percent": (after / before - 1) * 100}
 
 
-def fill_raw(platform: Platform, pack_count: int, seed: int) -> None:
-    """Write raw packs of 500 events to the raw topic, as an edge would have."""
+def fill_raw(platform: Platform, pack_count: int, seed: int, pack_events: int = PACK_EVENTS) -> None:
+    """Write raw packs to the raw topic, as an edge would have."""
     now_ms = int(time.time() * 1_000)
     ring = keep_ring(Path(platform.env["FAIRPIXEL_KEYS"]), now_ms)
     producer = Producer(
@@ -117,7 +127,7 @@ def fill_raw(platform: Platform, pack_count: int, seed: int) -> None:
             "queue.buffering.max.kbytes": 2_000_000,
         }
     )
-    for number, pack in enumerate(sealed_packs(Random(seed), pack_count, PACK_EVENTS, now_ms, ring)):
+    for number, pack in enumerate(sealed_packs(Random(seed), pack_count, pack_events, now_ms, ring)):
         producer.produce(topics.RAW, pack, partition=number % topics.PARTITIONS_EMBEDDED)
         producer.poll(0)
     assert producer.flush(60) == 0
@@ -133,25 +143,35 @@ def drain(platform: Platform) -> None:
         for variable in ("FAIRPIXEL_STREAMS_PORT", "FAIRPIXEL_SINKS_PORT"):
             ready(platform, variable)
             await_that(
-                lambda variable=variable: _lag(platform, variable) == 0,
+                lambda variable=variable: consumer_lag(platform, variable) == 0,
                 "a backlog is worked through",
                 600,
                 every=0.5,
             )  # type: ignore[misc]
 
 
-def streams(platform: Platform, pack_count: int) -> Figures:
+def streams(platform: Platform, pack_count: int, pack_events: int = PACK_EVENTS) -> Figures:
     """Events a second of one worker over a backlog of packs, by the broker's own clock; its CPU and memory."""
     before, raw_ends = _ends(platform, topics.CLEAN), _ends(platform, topics.RAW)
     with program(platform, "streams") as worker:
         await_that(lambda: all(map(ge, _answered(platform), raw_ends)), "streams works through", 300)
         used, resident = cpu_seconds(worker), resident_bytes(worker)
     first, last = _times(platform, before)
-    events = pack_count * PACK_EVENTS
+    events = pack_count * pack_events
     return {
         "streams_events_per_second": events / ((last - first) / 1_000),
         "streams_us_per_event": used / events * 1e6,
         "streams_resident_mb": resident / 1e6,
+    }
+
+
+def streams_small_packs(platform: Platform, pack_count: int, seed: int) -> Figures:
+    """The same over a backlog of small packs; what it leaves is drained before anybody loads."""
+    fill_raw(platform, pack_count, seed, SMALL_PACK_EVENTS)
+    told = streams(platform, pack_count, SMALL_PACK_EVENTS)
+    return {
+        "streams_small_events_per_second": told["streams_events_per_second"],
+        "streams_small_us_per_event": told["streams_us_per_event"],
     }
 
 
@@ -203,7 +223,9 @@ def _write_log(path: Path, lines: int, rng: Random) -> None:
 
 
 def _consumer(platform: Platform) -> Consumer:
-    return Consumer({**platform.kafka().client(), "group.id": "bench", "enable.auto.commit": False})
+    # Closed while it connects, a consumer complains; nothing is wrong.
+    quiet = {"group.id": "bench", "enable.auto.commit": False, "log_level": 0}
+    return Consumer({**platform.kafka().client(), **quiet})
 
 
 def _ends(platform: Platform, topic: str) -> list[int]:
@@ -247,7 +269,3 @@ def _times(platform: Platform, starts: list[int]) -> tuple[int, int]:
     finally:
         consumer.close()
     return min(times), max(times)
-
-
-def _lag(platform: Platform, variable: str = "FAIRPIXEL_SINKS_PORT") -> int:
-    return int(json.loads(platform.get(f"http://127.0.0.1:{platform.env[variable]}/healthz"))["consumer_lag"])
