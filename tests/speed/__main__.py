@@ -137,30 +137,40 @@ def _loads(text: str) -> tuple[Load, ...]:
 
 
 @contextmanager
-def _platform(console: Console) -> Iterator[Platform]:
-    """A platform in a folder of its own, set up and stopped."""
+def _new_platform(console: Console) -> Iterator[Platform]:
+    """A platform that runs, in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="fairpixel-bench-") as folder:
         # Limits are on, and higher than one machine can send.
         platform = Platform(Path(folder), env={"FAIRPIXEL_INGEST_NETWORK_RATE_MAX": "1000000"})
         console.print("setting up …")
+        with _running(platform):
+            # The edge reads its configuration again while it runs, long before a warm-up is over.
+            parts.limit_site(platform)
+            yield platform
+
+
+@contextmanager
+def _running(platform: Platform) -> Iterator[None]:
+    try:
         platform.up()
+        yield
+    finally:
         platform.down()
-        parts.limit_site(platform)
-        yield platform
 
 
 def _run_rounds(
     wanted: list[str], asked: argparse.Namespace, rounds: list[Figures], console: Console
 ) -> None:
     if set(wanted) - {"cost", "highest"}:
-        with _platform(console) as platform:
+        with _new_platform(console) as platform:
+            platform.down()
             _run_parts(platform, wanted, asked, rounds, console)
     # Platforms of their own: what others left behind costs them nothing, and the bytes on disk are of known traffic.
     if "cost" in wanted:
-        with _platform(console) as platform, _running(platform):
+        with _new_platform(console) as platform:
             _run_cost(platform, asked, rounds, console)
     if "highest" in wanted:
-        with _platform(console) as platform, _running(platform):
+        with _new_platform(console) as platform:
             cost.warm_up(platform)
             for number in range(asked.rounds):
                 console.print(f"round {number + 1} of {asked.rounds}, the highest rate")
@@ -178,15 +188,6 @@ def _run_cost(platform: Platform, asked: argparse.Namespace, rounds: list[Figure
             console.print(f"  {load.title}")
             rounds[-1] |= cost.cost(platform, load, asked.row)
         rounds[-1] |= cost.disk(platform)
-
-
-@contextmanager
-def _running(platform: Platform) -> Iterator[None]:
-    platform.up()
-    try:
-        yield
-    finally:
-        platform.down()
 
 
 def _run_parts(
