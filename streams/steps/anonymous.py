@@ -96,22 +96,33 @@ def forget_persons(batch: CleanBatch) -> CleanBatch:
     if all(stays):
         return batch
 
-    def where_due(name: str, rule: Callable[[str], str]) -> list[str]:
-        column: list[str] = getattr(batch, name)
-        if not column:
-            return column
-        return [one if stay or not one else rule(one) for one, stay in zip(column, stays, strict=True)]
+    due = [i for i, stay in enumerate(stays) if not stay]
 
-    columns: dict[str, Any] = {name: where_due(name, lambda _: "") for name in PERSONAL}
+    def where_due(name: str, rule: Callable[[str], str]) -> list[str]:
+        column: list[str] = getattr(batch, name).copy()
+        if column:
+            found = {text: rule(text) for text in {column[i] for i in due}}  # a pack repeats few
+            for i in due:
+                column[i] = found[column[i]]
+        return column
+
+    def emptied(name: str) -> list[str]:
+        column: list[str] = getattr(batch, name).copy()
+        if column:
+            for i in due:
+                column[i] = ""
+        return column
+
+    columns: dict[str, Any] = {name: emptied(name) for name in PERSONAL}
     if SYSTEM in batch.kind and batch.visitor:  # a choice proves nothing without whose it is
         kept = [basis == _CONTRACT and is_choice(batch, i) for i, basis in enumerate(batch.basis)]
         visitors = zip(batch.visitor, columns["visitor"], kept, strict=True)
         columns["visitor"] = [whose if stay else emptied for whose, emptied, stay in visitors]
     columns |= {name: where_due(name, rule) for name, rule in COARSE.items()}
     if batch.properties:
-        due = [i for i, stay in enumerate(stays) if not stay and batch.properties[i]]
+        filled = [i for i in due if batch.properties[i]]
         properties = list(batch.properties)
-        for i, text in zip(due, coarse_all_properties([properties[i] for i in due]), strict=True):
+        for i, text in zip(filled, coarse_all_properties([properties[i] for i in filled]), strict=True):
             properties[i] = text
         columns["properties"] = properties
     return replace(batch, **columns)

@@ -2,47 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from hashlib import sha256
 
+from schemas.consent import Basis
 from streams.columns.batch import CleanBatch, replace
 from streams.rules import Rules
 
+_ANONYMOUS = str(Basis.ANONYMOUS)
 _BLOCK = 64  # bytes, of SHA-256
 _INNER, _OUTER = bytes(b ^ 0x36 for b in range(256)), bytes(b ^ 0x5C for b in range(256))
 
 
-def hasher(secret: bytes, kind: str) -> Callable[[str], str]:
-    """identity.keyed_hash for many values: HMAC-SHA-256 (RFC 2104) from two prepared states.
+def hash_all(secret: bytes, kind: str, values: Iterable[str]) -> list[str]:
+    """identity.keyed_hash of each value: HMAC-SHA-256 (RFC 2104) from two prepared states.
 
-    0.8 µs a value where hmac.digest costs 1.7; a memory of earlier hashes would cost as much as it saves.
+    0.9 µs a value where hmac.digest costs 2.3; a memory of earlier hashes would keep who was here.
     """
     pad = (secret if len(secret) <= _BLOCK else sha256(secret).digest()).ljust(_BLOCK, b"\0")
     inner = sha256(pad.translate(_INNER) + kind.encode() + b"\0").copy
     outer = sha256(pad.translate(_OUTER)).copy
 
-    def hash_of(value: str) -> str:
-        if not value:
-            return ""
-        state, result = inner(), outer()
-        state.update(value.encode("utf-8", "surrogatepass"))
-        result.update(state.digest())
-        return result.digest()[:16].hex()
-
-    return hash_of
+    hashes = []
+    for value in values:  # a loop of Python's: 0.15 µs a value besides the calls of OpenSSL
+        if value:
+            state, result = inner(), outer()
+            state.update(value.encode("utf-8", "surrogatepass"))
+            result.update(state.digest())
+            hashes.append(result.digest()[:16].hex())
+        else:
+            hashes.append("")
+    return hashes
 
 
 def hash_identifiers(rules: Rules, batch: CleanBatch) -> CleanBatch:
-    """Fill `visitor`, `user` and `session`, empty what they came from."""
-    sites = set(batch.site)
+    """Fill `visitor`, `user` and `session`, empty what they came from.
 
-    def hashed(kind: str, values: list[str]) -> list[str]:
-        if not any(values):
+    An event on the anonymous basis gets none of them; what `forget_persons` would empty need not be hashed.
+    """
+    sites = set(batch.site)
+    kept = [basis != _ANONYMOUS for basis in batch.basis] if _ANONYMOUS in batch.basis else None
+
+    def hashed(kind: str, column: list[str]) -> list[str]:
+        if not any(column):
             return []
-        of = {site: hasher(rules.of(site).hash_secret, kind) for site in sites}
-        if len(of) == 1:
-            return list(map(next(iter(of.values())), values))
-        return _each(of, batch.site, values)
+        values = column if kept is None else [v if keep else "" for v, keep in zip(column, kept, strict=True)]
+        if len(sites) == 1:
+            return hash_all(rules.of(batch.site[0]).hash_secret, kind, values)
+        places: dict[str, list[int]] = {site: [] for site in sites}
+        for i, site in enumerate(batch.site):
+            places[site].append(i)
+        hashes = [""] * len(values)
+        for site, here in places.items():
+            of_site = hash_all(rules.of(site).hash_secret, kind, [values[i] for i in here])
+            for i, one in zip(here, of_site, strict=True):
+                hashes[i] = one
+        return hashes
 
     return replace(
         batch,
@@ -51,7 +66,3 @@ def hash_identifiers(rules: Rules, batch: CleanBatch) -> CleanBatch:
         session=hashed("session", batch.session_id),
         visitor_id=[], user_id=[], session_id=[],
     )  # fmt: skip
-
-
-def _each(of: dict[str, Callable[[str], str]], sites: Iterable[str], values: Iterable[str]) -> list[str]:
-    return [of[site](value) for site, value in zip(sites, values, strict=True)]

@@ -11,7 +11,7 @@ from schemas.event import VALUE_E4_MAX
 from schemas.identity import FINGERPRINT_BYTES, event_keys, keyed_hash
 from streams.columns.batch import CleanBatch, replace
 from streams.rules import Rules
-from streams.steps.scrub import is_only_name, scrub_known, those_naming_persons
+from streams.steps.scrub import are_only_names, scrub_known, those_naming_persons
 
 RECEIVED_MAX = 4_102_444_800_000  # ms; the year 2100, beyond which no edge of ours received anything
 
@@ -26,7 +26,7 @@ ID_FIELDS = (
 def name_events(rules: Rules, batch: CleanBatch) -> CleanBatch:
     """Make ids and names safe, then fill `key` and `fingerprint`."""
     event_id = batch.event_id
-    if not all(map(is_only_name, event_id)):
+    if not are_only_names(event_id):
         # An id that looks like an e-mail address, a phone number or a card number is replaced by its keyed hash.
         secret = {site: rules.of(site).hash_secret for site in set(batch.site)}
         unsafe = those_naming_persons(event_id)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from schemas.event import Flag
 from streams.columns.joined import _kind, shadow
 from streams.steps.scrub import (
+    are_only_names,
     is_only_name,
     names_person,
     scrub_all,
@@ -103,6 +104,16 @@ def test_the_quick_look_at_an_id_overlooks_no_mail_address_and_no_bare_number(te
         assert "@" not in text
         assert not text.replace("-", "").replace(".", "").replace("_", "").isdigit()
         assert not names_person(text)
+
+
+ids = st.lists(
+    st.one_of(st.sampled_from(["", "a\nb", "a", "a-1", "12", "1.2", "--"]), st.text(max_size=4)), max_size=12
+)
+
+
+@given(ids)
+def test_a_look_at_many_ids_says_what_a_look_at_each_says(texts: list[str]) -> None:
+    assert are_only_names(texts) == all(map(is_only_name, texts)) or not texts
 
 
 WORDS = (
