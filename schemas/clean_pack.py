@@ -35,6 +35,13 @@ SOURCE_CODE = {name: bytes([code]) for code, name in enumerate(SOURCES)}
 _NAMES = [one["name"] for one in CLEAN_PACK.declared["fields"]]
 CLEAN_COLUMNS: tuple[str, ...] = tuple(_NAMES[_NAMES.index("event_id") : _NAMES.index("drop_key")])
 SIGHTING_COLUMNS: tuple[str, ...] = tuple(name for name in _NAMES if name.startswith("sighting_"))
+# The columns of every version as they are in a pack that has nothing to say there.
+_NOTHING: dict[str, Any] = {
+    one["name"]: ()
+    for schema in CLEAN_PACK_VERSIONS.values()
+    for one in schema.declared["fields"]
+    if isinstance(one["type"], dict)
+}
 
 
 def _head_of(schema: Schema) -> Schema:
@@ -135,8 +142,8 @@ def encode_clean_pack(pack: CleanPack, schema: Schema = CLEAN_PACK) -> bytes:
     schema: of CLEAN_PACK_VERSIONS, for what stands in the place of an older message; clean_pack.v1 has one answer.
     """
     head, answers = pack.head, pack.head.answers
-    accepted = [(n, one) for n, answer in enumerate(answers) for one in answer.accepted]
     record: dict[str, Any] = {
+        **_NOTHING,
         "origin_topic_id": head.origin.topic_id,
         "origin_partition": head.origin.partition,
         "origin_offset": head.origin.offset,
@@ -149,31 +156,37 @@ def encode_clean_pack(pack: CleanPack, schema: Schema = CLEAN_PACK) -> bytes:
         "answered_edge": [one.edge for one in answers],
         "answered_repeat": [one.repeat for one in answers],
         "answered_dead": [one.dead for one in answers],
-        "accepted_minute": [one.minute for _, one in accepted],
-        "accepted_site": [one.site for _, one in accepted],
-        "accepted_count": [one.count for _, one in accepted],
-        "accepted_pack": [n for n, _ in accepted],
         "kept": head.kept,
         "count": pack.count,
         "rules_version": pack.rules_version,
         "answered_count": pack.counts or [pack.count, *[0] * (len(answers) - 1)],
-        "drop_key": [drop.key for drop in pack.drops],
-        "drop_minute": [drop.minute for drop in pack.drops],
-        "drop_site": [drop.site for drop in pack.drops],
-        "drop_name": [drop.name for drop in pack.drops],
-        "drop_source": [drop.source for drop in pack.drops],
-        "drop_reason": [str(drop.reason) for drop in pack.drops],
-        "drop_pack": [drop.pack for drop in pack.drops],
-        "refusal_minute": [one.minute for one in pack.refusals],
-        "refusal_site": [one.site for one in pack.refusals],
-        "refusal_reason": [one.reason for one in pack.refusals],
-        "refusal_count": [one.count for one in pack.refusals],
+        **{name: column for name, column in pack.columns.items() if any(column)},
+        **pack.sightings,
     }
-    for name in CLEAN_COLUMNS:
-        column = pack.columns.get(name, ())
-        record[name] = column if any(column) else ()
-    for name in SIGHTING_COLUMNS:
-        record[name] = pack.sightings.get(name, ())
+    if accepted := [(n, one) for n, answer in enumerate(answers) for one in answer.accepted]:
+        record |= {
+            "accepted_minute": [one.minute for _, one in accepted],
+            "accepted_site": [one.site for _, one in accepted],
+            "accepted_count": [one.count for _, one in accepted],
+            "accepted_pack": [n for n, _ in accepted],
+        }
+    if pack.drops:
+        record |= {
+            "drop_key": [drop.key for drop in pack.drops],
+            "drop_minute": [drop.minute for drop in pack.drops],
+            "drop_site": [drop.site for drop in pack.drops],
+            "drop_name": [drop.name for drop in pack.drops],
+            "drop_source": [drop.source for drop in pack.drops],
+            "drop_reason": [str(drop.reason) for drop in pack.drops],
+            "drop_pack": [drop.pack for drop in pack.drops],
+        }
+    if pack.refusals:
+        record |= {
+            "refusal_minute": [one.minute for one in pack.refusals],
+            "refusal_site": [one.site for one in pack.refusals],
+            "refusal_reason": [one.reason for one in pack.refusals],
+            "refusal_count": [one.count for one in pack.refusals],
+        }
     return encode(schema, record)
 
 

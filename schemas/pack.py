@@ -87,17 +87,22 @@ def decode_raw_pack(body: bytes) -> RawPack:
     if len(separator) != 1:
         raise PackError(DeadReason.UNREADABLE, "separator")
     columns: dict[str, Any] = {}
+    nothing = {
+        "": [""] * count,
+        0: [0] * count,
+    }  # one list for all columns of defaults: nobody changes a column
     for name, default in _DEFAULTS.items():
         column = record[name]
-        if isinstance(column, str):  # since raw_pack.v3; never more than count + 1 values, whatever it holds
-            column = column.split(separator, count) if column else []
+        if not column:
+            column = nothing[default]
+        elif isinstance(
+            column, str
+        ):  # since raw_pack.v3; never more than count + 1 values, whatever it holds
+            column = column.split(separator, count)
         if len(column) != count:
-            if not column:
-                column = [default] * count
-            elif one_for_all and len(column) == 1 < count:
-                column *= count
-            else:
+            if not (one_for_all and len(column) == 1 < count):
                 raise PackError(DeadReason.UNEVEN_COLUMNS, name)
+            column *= count
         columns[name] = column
     refusals = (
         record["refusal_minute"],
@@ -107,7 +112,7 @@ def decode_raw_pack(body: bytes) -> RawPack:
     )
     if len({len(column) for column in refusals}) != 1:
         raise PackError(DeadReason.UNEVEN_COLUMNS, "refusals")
-    return RawPack(record["edge"], EventBatch(**columns), tuple(map(Refusal, *refusals)))
+    return RawPack(record["edge"], EventBatch.of_columns(columns), tuple(map(Refusal, *refusals)))
 
 
 def _shorten(column: Sequence[Any], count: int) -> Sequence[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -193,8 +193,7 @@ def _finish(
         key: key + SOURCE_CODE[source] + fingerprint
         for key, source, fingerprint in zip(batch.key, batch.source, batch.fingerprint, strict=True)
     }
-    seen_again = [asdict(one) for one in batch.sightings]
-    counts = Counter(batch.pack)
+    counts = Counter(batch.pack) if batch.pack else {}
     pack = CleanPack(
         head=_head(place, answers, b"".join(entries.values())),
         count=len(batch),
@@ -202,7 +201,11 @@ def _finish(
         rules_version=rules.version,
         columns=batch.clean_columns(),
         drops=batch.drops,
-        sightings={f"sighting_{name}": [one[name] for one in seen_again] for name in _SIGHTING_FIELDS},
+        sightings={
+            f"sighting_{name}": [getattr(one, name) for one in batch.sightings] for name in _SIGHTING_FIELDS
+        }
+        if batch.sightings
+        else {},
         refusals=refusals,
     )
     return Decided(pack, encode_clean_pack(pack), entries)

@@ -48,7 +48,8 @@ def write_fields(fields: Fields, record: Mapping[str, Any]) -> bytes:
     has no default."""
     if len(record) < len(fields.writers):
         record = {**fields.defaults, **record}
-    return b"".join([write(record[name]) for name, write in fields.writers])
+    # What is empty or 0 is a zero byte, whatever its type: most columns of a small pack need no call.
+    return b"".join([write(value) if (value := record[name]) else b"\0" for name, write in fields.writers])
 
 
 def write_number(number: int) -> bytes:
@@ -89,8 +90,10 @@ def _write_boolean(value: bool) -> bytes:
 
 def _write_texts(column: Sequence[str]) -> bytes:
     count = len(column)
-    if count == 1:
-        return b"".join((b"\2", _write_text(column[0]), _END))
+    if count == 1:  # as for more, in one call
+        text = column[0].encode()
+        size = len(text)
+        return b"".join((b"\2", _NUMBERS[size] if size < _TABLE_SIZE else write_number(size), text, _END))
     if not count:
         return _END
     first = column[0]
@@ -125,7 +128,7 @@ def _write_each_bytes(column: Sequence[bytes]) -> bytes:
 
 def _write_numbers(column: Sequence[int]) -> bytes:
     if len(column) < _FEW:
-        return b"".join((write_number(len(column)), *map(write_number, column), _END)) if column else _END
+        return b"".join((_NUMBERS[len(column)], *map(write_number, column), _END)) if column else _END
     out = io.BytesIO()
     schemaless_writer(out, _NUMBERS_SCHEMA, column)
     return out.getvalue()

@@ -48,7 +48,7 @@ class CleanBatch(EventBatch):
     @classmethod
     def of(cls, batch: EventBatch) -> CleanBatch:
         """Begin with what the edge received."""
-        return cls(**{name: getattr(batch, name) for name in EVENT_FIELDS})
+        return cls._with({name: getattr(batch, name) for name in EVENT_FIELDS})
 
     @classmethod
     def of_run(cls, batches: Mapping[int, EventBatch]) -> CleanBatch:
@@ -59,7 +59,17 @@ class CleanBatch(EventBatch):
             name: list(chain.from_iterable(getattr(one, name) for one in batches.values()))
             for name in EVENT_FIELDS
         }
-        return cls(**columns, pack=[place for place, one in batches.items() for _ in range(len(one))])
+        return cls._with({
+            **columns, "pack": [place for place, one in batches.items() for _ in range(len(one))],
+        })  # fmt: skip
+
+    @classmethod
+    def _with(cls, columns: Mapping[str, Any]) -> CleanBatch:
+        """What the constructor makes of them, as in `replace`."""
+        made = object.__new__(cls)
+        made.__dict__.update({name: [] for name in COLUMNS}, drops=(), sightings=())
+        made.__dict__.update(columns)
+        return made
 
     def drop(self, reasons: Sequence[DropReason | None]) -> CleanBatch:
         """Leave out each event whose reason is not None, and count it under that reason. Needs the `key` column."""
