@@ -61,9 +61,9 @@ class Worker:
         if processor is not None:
             time_ms = round(message.timestamp * 1000)
             raw = RawMessage(message.offset, time_ms, message.value or b"", event.ack)
-            await asyncio.shield(
-                processor.take(raw)
-            )  # Faust cancels agents; a partition processor must not stop in the middle of a step
+            if not processor.gather(raw):
+                # Faust cancels agents; a partition processor must not stop in the middle of a step.
+                await asyncio.shield(processor.decide_waiting())
 
     async def assign(self, partitions: set[int]) -> None:
         """Open a partition processor for each partition, all at once; messages wait for theirs."""

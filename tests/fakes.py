@@ -85,12 +85,13 @@ class FakeRaw:
         self._answer("topic_id")
         return self.id
 
-    def ends(self, partition: int, time_ms: int) -> RawEnds:
+    def ends(self, partition: int, time_ms: int, offset: int | None = None) -> RawEnds:
+        """As the loader's reader answers it: without the end where nobody needs it."""
         self._answer("ends")
-        later = [
-            offset for offset, written_ms in self.times.items() if written_ms >= time_ms and offset < self.end
-        ]
-        return RawEnds(min(later, default=self.end), self.end)
+        later = [at for at, written_ms in self.times.items() if written_ms >= time_ms and at < self.end]
+        then = min(later, default=self.end)
+        is_enough = offset is not None and later and then > offset
+        return RawEnds(then, None if is_enough else self.end)
 
     def first_at(self, partition: int, offset: int) -> RawMessage | None:
         self._answer("first_at")

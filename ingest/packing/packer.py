@@ -5,10 +5,10 @@ is 25 ms old. A broker on the same machine acknowledges in 0.15 ms: without the 
 and each pack costs about 80 µs here, 1 to 2 ms in streams and a share of a request to the broker. 64 senders and 2
 partitions make packs of 30: 80 µs / 30 = 2.7 µs an event.
 
-Nobody waits for the answer to a lone hit of a page, or to what a server sends now and then: a pack that holds few
-of those only becomes 25 ms old. So 200 hits a second make 80 packs instead of 200. A sender that went on as soon as its
-answer before was there waits for this one: with the first event of such a sender, or with 32 events, a pack is like any
-other.
+Nobody waits for the answer to a hit of a page, or to what a server sends now and then: a pack that holds few of those
+only becomes 25 ms old. So 200 hits a second make 80 packs instead of 200. A sender that went on as soon as its answer
+before was there waits for this one: with the first event of such a sender, or with 32 events, a pack is like any other.
+Whether that is said of hits, patience.py judges.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ingest.packing.pack import Pack, close_pack
+from ingest.packing.patience import Patience
 from ingest.reading.row import EVENT_ID, NAME, RECEIVED_AT, SITE, Row, row_size_max
 from runtime.logs import get_logger
 from schemas.drops import RefusalReason
@@ -75,6 +76,7 @@ class Packer:
         self._random_bytes = random_bytes
         self._limits = limits or PackLimits()
         self._loop = asyncio.get_running_loop()
+        self._patience = Patience()
         self._open: list[_Open | None] = []
         self._in_flight: list[int] = []  # packs not yet acknowledged, by partition
         self._refusals: Counter[tuple[int, str, str]] = Counter()
@@ -98,9 +100,9 @@ class Packer:
         return pack.done if pack is not None else self._refuse_size(row)
 
     def put(self, row: Row, on_kept: OnKept, *, patient: bool = False) -> None:
-        """The same for a caller that awaits nothing: `on_kept` is called when the pack is settled. A future's callback
-        takes a turn of the loop for each event, 1 µs."""
-        pack = self._add(row, patient, on_kept)
+        """The same for a hit, which may wait as long as patience.py finds: `on_kept` is called when the pack is
+        settled. A future's callback takes a turn of the loop for each event, 1 µs."""
+        pack = self._add(row, self._patience.may_wait(not patient, self._loop.time()), on_kept)
         if pack is None:
             self._refuse_size(row).add_done_callback(lambda done: on_kept(done.result()))
 

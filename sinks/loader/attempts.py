@@ -146,9 +146,9 @@ class Unblamed:
         with self._attempts.elsewhere():
             return self._raw.topic_id()
 
-    def ends(self, partition: int, time_ms: int) -> RawEnds:
+    def ends(self, partition: int, time_ms: int, offset: int | None = None) -> RawEnds:
         with self._attempts.elsewhere():
-            return self._raw.ends(partition, time_ms)
+            return self._raw.ends(partition, time_ms, offset)
 
     def first_at(self, partition: int, offset: int) -> RawMessage | None:
         with self._attempts.elsewhere():

@@ -102,7 +102,7 @@ class Partition:
         self._bounds = bounds
         self._attempts = attempts
         self._done_at = 0.0  # monotonic seconds of the end of the last block
-        self._gap_s = self._limits.gap_ms / 1_000  # from there to the end of the next one
+        self._gap_s = self._limits.gap_ms / 1_000  # from there to the next one
         # Since when `positions` speaks of a block that is loaded; None: it says that nothing is under way.
         self._unfinished_since: float | None = self._clock()
         self._link: OpenLink | None = None
@@ -306,9 +306,7 @@ class Partition:
         block, now = self.block, self._clock()
         self._enter(State.UNCOMMITTED)
         self._tally.count(block)
-        is_busy = block.row_count > self._limits.busy_rows
         self._done_at = now
-        self._gap_s = (self._limits.gap_busy_ms if is_busy else self._limits.gap_ms) / 1_000
         if block.accepted:
             self._unfinished_since, self._link = now, None
         if block.open_link and self._link is None:

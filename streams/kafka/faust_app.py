@@ -12,6 +12,7 @@ from runtime.kafka_access import KafkaAccess
 from runtime.settings import PlatformSettings
 from schemas.topics import RAW, STREAMS_GROUP
 from streams.fault import where
+from streams.kafka.gathering import GatheringTransport
 from streams.settings import StreamsSettings
 
 
@@ -63,6 +64,7 @@ def build_app(
         stream_wait_empty=False,  # the clean log knows what is decided; nobody need wait
         worker_redirect_stdouts=False,
     )
+    app.transport = GatheringTransport(app.conf.broker_consumer, app)
     raw = app.topic(RAW, value_type=bytes, key_type=bytes)
 
     async def decide_packs(stream: Any) -> None:

@@ -30,7 +30,7 @@ class RawView:
         """See RawReader."""
         return self._log.topic_id(RAW)
 
-    def ends(self, partition: int, time_ms: int) -> RawEnds:
+    def ends(self, partition: int, time_ms: int, offset: int | None = None) -> RawEnds:
         """See RawReader. The end first: what comes between the two questions is of neither."""
         _, high = self._log.bounds(RAW, partition)
         return RawEnds(min(self._log.offset_at(RAW, partition, time_ms), high), high)

@@ -41,7 +41,7 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
         "deploy.topics", "deploy.kafka_access", "deploy.embedded.kafka_login", "deploy.commands.tail",
         "deploy.commands._replay_direct",
     ),
-    "faust": ("streams.kafka.faust_app",),
+    "faust": ("streams.kafka.faust_app", "streams.kafka.gathering"),
     "httptools": ("ingest.serving.connection",),
     "httpx": (),
     "httpx2": ("deploy.commands.send",),

@@ -57,6 +57,19 @@ def test_packs_become_accepted_clean_packs_and_repeats_store_nothing(workers: Wo
     assert again == [((), 0)] * len(sent)
 
 
+def test_packs_that_come_one_by_one_share_clean_packs(workers: Workers) -> None:
+    workers.start().await_ready()
+    run = f"steady{now_ms()}"
+    for number in range(60):  # the input is a rate: 60 packs in about 0.6 s
+        workers.send(pages(run, [number]))
+        workers.flush()
+        time.sleep(0.01)
+    packs = workers.await_decided()
+    answered = [len(pack.head.answers) for some in packs.values() for pack in some]
+    assert sum(answered) == 60
+    assert len(answered) <= 30, "a clean pack for each moment and partition, not for each raw pack"
+
+
 def test_poison_becomes_one_dead_letter_each_and_its_neighbours_are_stored(workers: Workers) -> None:
     worker = workers.start()
     worker.await_ready()

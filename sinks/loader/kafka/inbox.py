@@ -119,8 +119,9 @@ class KafkaInbox:
             "heartbeat.interval.ms": 1_500,
             "max.poll.interval.ms": 120_000,  # the longest call between two polls is an insert of 30 s
             "fetch.message.max.bytes": 4_200_000,
-            "fetch.min.bytes": 100_000,  # or 50 ms: small packs share an answer of the broker
-            "fetch.wait.max.ms": 50,
+            # What is there comes at once: streams has gathered it. A quiet topic is asked about twice a second.
+            "fetch.min.bytes": 1,
+            "fetch.wait.max.ms": 500,
             "queued.max.messages.kbytes": 65_536,  # what arrives while a block is inserted; 32 MB cost a fifth
             "reconnect.backoff.max.ms": 1_000,
             "topic.metadata.refresh.interval.ms": 30_000,

@@ -23,17 +23,19 @@ class KafkaRaw:
         """See RawReader. Asked once in the life of a topic."""
         return find_topic_id(self._kafka, self._topic)
 
-    def ends(self, partition: int, time_ms: int) -> RawEnds:
-        """See RawReader. The end first: what comes between the two questions is of neither."""
+    def ends(self, partition: int, time_ms: int, offset: int | None = None) -> RawEnds:
+        """See RawReader. One request where `offset` spares the end; else the end first: what comes between the two
+        questions is of neither."""
         try:
+            if offset is not None:
+                then = self._first_since(partition, time_ms)
+                if then is not None and then > offset:
+                    return RawEnds(then, None)
             _, high = self._bounds(partition)
-            asked = [TopicPartition(self._topic, partition, time_ms)]
-            [found] = self._client().offsets_for_times(asked, timeout=ASK_S_MAX)
+            then = self._first_since(partition, time_ms)
         except KafkaException as raised:
             raise self._away(raised) from None
-        if found.error is not None:
-            raise KafkaUnavailable(found.error.name())
-        return RawEnds(min(found.offset, high) if found.offset >= 0 else high, high)
+        return RawEnds(high if then is None else min(then, high), high)
 
     def first_at(self, partition: int, offset: int) -> RawMessage | None:
         """See RawReader. Asked about packs in doubt only."""
@@ -70,6 +72,14 @@ class KafkaRaw:
         if self._kept is not None:
             self._kept.close()
             self._kept = None
+
+    def _first_since(self, partition: int, time_ms: int) -> int | None:
+        """The first message of this time or later; None when there is none yet."""
+        asked = [TopicPartition(self._topic, partition, time_ms)]
+        [found] = self._client().offsets_for_times(asked, timeout=ASK_S_MAX)
+        if found.error is not None:
+            raise KafkaUnavailable(found.error.name())
+        return int(found.offset) if found.offset >= 0 else None
 
     def _bounds(self, partition: int) -> tuple[int, int]:
         low, high = self._client().get_watermark_offsets(

@@ -195,7 +195,7 @@ def test_a_partition_taken_away_during_a_wait_is_not_committed_over_an_open_inse
     loader = stage.start()
     loader.step()
     stage.log.messages[0] += chain_of(6)[3:]
-    stage.clock.sleep(0.5)
+    stage.clock.sleep(BlockLimits().gap_ms / 1_000)
     stage.warehouse.away = 1_000
     polls = 0
     inbox = loader._inbox
