@@ -47,8 +47,8 @@ class CleanBatch(EventBatch):
 
     @classmethod
     def of(cls, batch: EventBatch) -> CleanBatch:
-        """Begin with what the edge received."""
-        return cls._with({name: getattr(batch, name) for name in EVENT_FIELDS})
+        """Begin with what the edge received, but for what no step looks at and no row has."""
+        return cls._with({name: getattr(batch, name) for name in _BEGUN_WITH})
 
     @classmethod
     def of_run(cls, batches: Mapping[int, EventBatch]) -> CleanBatch:
@@ -57,7 +57,7 @@ class CleanBatch(EventBatch):
             return cls.of(batches[0])
         columns: dict[str, Any] = {
             name: list(chain.from_iterable(getattr(one, name) for one in batches.values()))
-            for name in EVENT_FIELDS
+            for name in _BEGUN_WITH
         }
         return cls._with({
             **columns, "pack": [place for place, one in batches.items() for _ in range(len(one))],
@@ -134,6 +134,7 @@ def replace(batch: CleanBatch, **columns: Any) -> CleanBatch:
     return made
 
 
+_BEGUN_WITH = tuple(name for name in EVENT_FIELDS if name not in ("screen", "viewport", "timezone"))
 _FIELDS = frozenset(one.name for one in fields(CleanBatch))
 COLUMNS: tuple[str, ...] = tuple(
     one.name for one in fields(CleanBatch) if one.name not in ("drops", "sightings")

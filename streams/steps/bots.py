@@ -66,9 +66,13 @@ def score_bots(rules: Rules, batch: CleanBatch) -> CleanBatch:
     """Fill `bot_score`, `bot_signals`, `is_bot`; drop bots where the site leaves them out."""
     named = _named.of_all(batch.user_agent)
     scores, signals = [0] * len(batch), [""] * len(batch)
-    for i, (bot, user_agent, flags) in enumerate(zip(named, batch.user_agent, batch.flags, strict=True)):
-        if bot or not user_agent or flags & _SIGNALS:  # few events
-            scores[i], signals[i] = score_bot(batch.source[i], user_agent, flags)
+    suspects = [i for i, bot in enumerate(named) if bot]  # few events, most of them of listed agents
+    if not all(batch.user_agent):
+        suspects += [i for i, user_agent in enumerate(batch.user_agent) if not user_agent]
+    if any(batch.flags):
+        suspects += [i for i, flags in enumerate(batch.flags) if flags & _SIGNALS]
+    for i in suspects:
+        scores[i], signals[i] = score_bot(batch.source[i], batch.user_agent[i], batch.flags[i])
     if not any(scores):
         return batch
     is_bot = [score >= BOT_SCORE_MIN for score in scores]

@@ -24,7 +24,7 @@ ID_FIELDS = (
 
 
 def name_events(rules: Rules, batch: CleanBatch) -> CleanBatch:
-    """Make ids and names safe, then fill `key` and `fingerprint`."""
+    """Make ids and names safe, then fill `key` and `fingerprint`; empty `title`."""
     event_id = batch.event_id
     if not are_only_names(event_id):
         # An id that looks like an e-mail address, a phone number or a card number is replaced by its keyed hash.
@@ -39,6 +39,7 @@ def name_events(rules: Rules, batch: CleanBatch) -> CleanBatch:
         batch,
         event_id=event_id,
         name=name,
+        title=[],  # said for the fingerprint alone
         key=event_keys(rules.identity_secret, batch.site, name, event_id),
         fingerprint=fingerprints(rules.identity_secret, batch),
     )

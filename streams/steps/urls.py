@@ -136,7 +136,7 @@ _channels = Memo(channel_of, size_max=16_384)  # 16,384 x about 400 bytes = 7 MB
 
 
 def split_urls(rules: Rules, batch: CleanBatch) -> CleanBatch:
-    """Fill host, path, query, utm_*, referrer_host and channel; empty url, referrer and title."""
+    """Fill host, path, query, utm_*, referrer_host and channel; empty url and referrer."""
     columns: dict[str, Any] = {
         "referrer_host": _referrers.of_all(batch.referrer) if any(batch.referrer) else []
     }
@@ -156,4 +156,4 @@ def split_urls(rules: Rules, batch: CleanBatch) -> CleanBatch:
     nothing = [""] * len(batch)
     others = [columns.get(name) or nothing for name in ("host", "referrer_host", "utm_source", "utm_medium")]
     columns["channel"] = _channels.of_all(zip(batch.source, *others, strict=True))
-    return replace(batch, url=[], referrer=[], title=[], **columns)
+    return replace(batch, url=[], referrer=[], **columns)
