@@ -136,7 +136,7 @@ def _read(value: bytes, open_pack: Opener) -> _Read:
         check(raw)
     except PackError as error:
         return _Read(answer._replace(dead=str(error.reason)), None)
-    return _Read(answer._replace(edge=raw.edge), raw)
+    return _Read(Answer(answer.pack_id, raw.edge, accepted=answer.accepted), raw)
 
 
 def _decide_events(
