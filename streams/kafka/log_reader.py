@@ -45,6 +45,10 @@ class LogReader(Protocol):
         """The id of the topic that has this name now."""
         ...
 
+    def partition_count(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        ...
+
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """(offset of the first message there is, offset the next one will have)."""
         ...

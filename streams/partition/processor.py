@@ -23,6 +23,7 @@ from streams.decide import Decided, NotTogether, Place, decide, refuse
 from streams.fault import where
 from streams.kafka.log_reader import LogReader
 from streams.kafka.outbox import Delivered, DeliveryError, Outbox
+from streams.partition.ancestors import Ancestors, Undecided
 from streams.partition.attempts import ATTEMPTS_MAX, Attempts
 from streams.partition.chain import Chain, Fenced
 from streams.partition.deduplication import Deduplication
@@ -146,6 +147,7 @@ class PartitionProcessor:
         self._opened: _Opened | None = None  # from DECIDING on, until it is forgotten
         self._stranded = _Stranded([], 0)  # in FENCED
         self._store: DeduplicationStore | None = None
+        self._ancestors = Ancestors(partition)
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
@@ -236,6 +238,10 @@ class PartitionProcessor:
                 get_logger().warning("tail_unreadable", partition=self.partition, reason=error.name)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            except Undecided:
+                self.progress += 1  # it waits for other partitions, and for nothing of its own
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
             if self._state is not State.RECOVERING or self._store is None:
                 return
             writer = secrets.token_hex(8)
@@ -271,6 +277,12 @@ class PartitionProcessor:
                 self._store = DeduplicationStore.open(
                     dependencies.folder / str(self.partition), dependencies.limits
                 )
+            self._ancestors.hand_over(
+                dependencies.log,
+                self._store,
+                window_ms=dependencies.limits.window_ms,
+                progress=self._progress_or_stop,
+            )
             recovered = recover_log(
                 dependencies.log,
                 self.partition,

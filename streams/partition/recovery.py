@@ -60,7 +60,7 @@ def recover_log(
     topic_id, clean_id = log.topic_id(RAW), log.topic_id(CLEAN)
     raw_low, raw_high = log.bounds(RAW, partition)
     low, high = log.bounds(CLEAN, partition)
-    judge = _Judge(log, partition, progress, watch)
+    judge = Judge(log, partition, progress, watch)
     last: Position | None
     mark = store.mark
     if mark and (mark.topic_id != clean_id or mark.next_offset > high or mark.next_offset < low):
@@ -71,10 +71,10 @@ def recover_log(
         start = _start(log, judge, topic_id, low, high, raw_low, raw_high, window_ms)
         judge.refused.clear()  # they come again
         last, anchored = None, start == 0
-    for chunk, last_of_chunk, end in _accepted(log, judge, start, high, last, anchored):
+    for chunk, last_of_chunk, end in accepted_heads(log, judge, start, high, last, anchored):
         last = last_of_chunk
         store.remember(chunk, Mark(clean_id, end, last))
-    judge.raw.close()
+    judge.close()
     next_raw = next_raw_after(last, topic_id, raw_low)
     for refused in judge.refused:
         REFUSALS.tell(partition, refused)
@@ -83,8 +83,8 @@ def recover_log(
     )
 
 
-class _Judge:
-    """The rule, asked until Kafka can tell."""
+class Judge:
+    """The link rule for one partition, asked until Kafka can tell."""
 
     def __init__(self, log: LogReader, partition: int, progress: Callable[[], None], watch: Watch) -> None:
         self.partition = partition
@@ -95,7 +95,12 @@ class _Judge:
         self.progress = progress
         self._watch = watch
 
+    def close(self) -> None:
+        """Give the reader of the raw log back."""
+        self.raw.close()
+
     def accepts(self, last: Position | None, read: _Head) -> bool:
+        """Whether a clean pack is accepted behind the last accepted one. Raises KafkaUnavailable."""
         while True:
             try:
                 verdict = self.bounds.judge(last, read.head, read.time_ms, self.seen_at)
@@ -110,7 +115,7 @@ class _Judge:
 
 def _start(
     log: LogReader,
-    judge: _Judge,
+    judge: Judge,
     topic_id: str,
     low: int,
     high: int,
@@ -123,7 +128,7 @@ def _start(
     latest = max(low, high - LATEST_PACKS)
     if latest == low:
         return low
-    *_, (_, last, _) = _accepted(log, judge, latest, high, None, False)
+    *_, (_, last, _) = accepted_heads(log, judge, latest, high, None, False)
     next_raw = next_raw_after(last, topic_id, raw_low)
     if next_raw >= raw_high:
         newest = next(iter(log.read(CLEAN, partition, high - 1, high)))
@@ -133,8 +138,8 @@ def _start(
     return max(low, min(latest, log.offset_at(CLEAN, partition, time_ms - max(window_ms, PACK_WINDOW_MS))))
 
 
-def _accepted(
-    log: LogReader, judge: _Judge, start: int, end: int, last: Position | None, anchored: bool
+def accepted_heads(
+    log: LogReader, judge: Judge, start: int, end: int, last: Position | None, anchored: bool
 ) -> Iterator[tuple[list[tuple[CleanHead, int]], Position | None, int]]:
     """(accepted heads with their times, last accepted position, offset behind them) chunk by chunk."""
     chunks: Iterator[_Chunk] = map(_read_heads, log.read(CLEAN, judge.partition, start, end))

@@ -145,8 +145,11 @@ class DeduplicationStore:
         value = self._db.get(_PACK + bytes.fromhex(pack_id))
         return value is not None and int.from_bytes(value[:TIME_BYTES]) > now_ms - PACK_WINDOW_MS
 
-    def remember(self, stored: Sequence[tuple[CleanHead, int]], mark: Mark) -> None:
-        """Write what accepted packs stored, each with its LogAppendTime (ms), and how far that goes, in one batch."""
+    def remember(self, stored: Sequence[tuple[CleanHead, int]], mark: Mark | None) -> None:
+        """Write what accepted packs stored, each with its LogAppendTime (ms), and how far that goes, in one batch.
+
+        mark: None for packs of another partition, which say nothing of how far this one's log is read.
+        """
         batch = WriteBatch(raw_mode=True)
         put = batch.put
         for head, time_ms in stored:
@@ -158,7 +161,8 @@ class DeduplicationStore:
             for answer in head.answers:
                 if answer.is_stored:
                     put(_PACK + bytes.fromhex(answer.pack_id), time)
-        put(_MARK, orjson.dumps((mark.topic_id, mark.next_offset, mark.last and tuple(mark.last))))
+        if mark is not None:
+            put(_MARK, orjson.dumps((mark.topic_id, mark.next_offset, mark.last and tuple(mark.last))))
         self._db.write(batch)
 
     def close(self) -> None:

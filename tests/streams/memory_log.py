@@ -21,6 +21,7 @@ class MemoryLogs:
         self.logs: dict[tuple[str, int], list[Record]] = defaultdict(list)
         self.low: dict[tuple[str, int], int] = defaultdict(int)
         self.ids = {RAW: "raw-1", CLEAN: "clean-1", DEAD: "dead-1"}
+        self.partitions = 2
         self.now_ms = 1_000_000_000_000
 
     def append(
@@ -33,6 +34,9 @@ class MemoryLogs:
 
     def topic_id(self, topic: str) -> str:
         return self.ids[topic]
+
+    def partition_count(self, topic: str) -> int:
+        return self.partitions
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         return self.low[topic, partition], len(self.logs[topic, partition])
@@ -64,9 +68,9 @@ class InMemoryStore:
     def has_pack(self, pack_id: str, now_ms: int) -> bool:
         return self.packs.get(pack_id, 0) > now_ms - PACK_WINDOW_MS
 
-    def remember(self, stored: Sequence[tuple[CleanHead, int]], mark: Mark) -> None:
+    def remember(self, stored: Sequence[tuple[CleanHead, int]], mark: Mark | None) -> None:
         for head, time_ms in stored:
             for one in head.kept_entries():
                 self.keys[one.key] = (time_ms, Known(one.source, one.fingerprint))
             self.packs |= {one.pack_id: time_ms for one in head.answers if one.is_stored}
-        self.mark = mark
+        self.mark = mark or self.mark

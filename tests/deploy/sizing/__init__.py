@@ -1,0 +1,1 @@
+"""Workers and partitions by the cores of a machine, and topics that grow."""
