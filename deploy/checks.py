@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from deploy.embedded import kafka_config
+from deploy.supervisor.programs import streams_ports
 from runtime.errors import NO_ROOM, UserError
 from runtime.settings import PlatformSettings
 
@@ -21,7 +22,7 @@ MEMORY_MB_MIN = 1536
 PROBE_BYTES = 4096
 
 
-def port_settings(settings: PlatformSettings) -> Iterator[tuple[str, int, str]]:
+def port_settings(settings: PlatformSettings, streams_workers: int = 1) -> Iterator[tuple[str, int, str]]:
     """(what listens there, port, the variable that moves it) of every port the platform opens here."""
     if not settings.kafka_bootstrap:
         yield "Kafka", settings.kafka_port, "FAIRPIXEL_KAFKA_PORT"
@@ -30,14 +31,17 @@ def port_settings(settings: PlatformSettings) -> Iterator[tuple[str, int, str]]:
     if not settings.clickhouse_url:
         yield "ClickHouse", settings.clickhouse_port, "FAIRPIXEL_CLICKHOUSE_PORT"
     yield "the edge", settings.edge_port, "FAIRPIXEL_EDGE_PORT"
-    yield "streams' health", settings.streams_port, "FAIRPIXEL_STREAMS_PORT"
+    first, *more = streams_ports(settings, streams_workers)
+    yield "streams' health", first, "FAIRPIXEL_STREAMS_PORT"
+    for number, port in enumerate(more, start=2):
+        yield f"the health of streams-{number}", port, "FAIRPIXEL_STREAMS_MORE_PORT"
     yield "the loader's health", settings.sinks_port, "FAIRPIXEL_SINKS_PORT"
     yield "the alert watcher's health", settings.alerts_port, "FAIRPIXEL_ALERTS_PORT"
 
 
-def require_free_ports(settings: PlatformSettings) -> None:
+def require_free_ports(settings: PlatformSettings, streams_workers: int = 1) -> None:
     """Raises UserError naming every port that is taken, by whom where the system tells, and what moves it."""
-    wanted = list(port_settings(settings))
+    wanted = list(port_settings(settings, streams_workers))
     twice = {port for _, port, _ in wanted if sum(port == other for _, other, _ in wanted) > 1}
     lines = [f"port {port} is set for more than one program" for port in sorted(twice)]
     busy = [(what, port, variable) for what, port, variable in wanted if port not in twice and is_taken(port)]

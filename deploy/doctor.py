@@ -18,6 +18,7 @@ import psutil
 from deploy import bootstrap, checks
 from deploy.data_folder import SUBFOLDERS
 from deploy.local import REPO, Platform
+from deploy.sizing.record import sizes_of_next_start
 from deploy.supervisor.look import look
 from runtime.errors import UserError
 
@@ -118,10 +119,22 @@ def _memory(platform: Platform) -> Finding:
     return Finding("memory", "ok", f"{available} MB available")
 
 
+def _sizes(platform: Platform) -> Finding:
+    sizes, next_time = platform.sizes, "chosen"
+    if platform.supervisor_pid() is None:
+        sizes, next_time = sizes_of_next_start(platform.settings, os.environ), "the next start chooses"
+    return Finding(
+        "sizes",
+        "ok",
+        f"{next_time}: edge workers {sizes.edge_workers}, streams workers {sizes.streams_workers}, "
+        f"partitions {sizes.partitions} ({sizes.why})",
+    )
+
+
 def _ports(platform: Platform) -> Finding:
     if platform.supervisor_pid() is not None:
         return Finding("ports", "ok", "held by the running platform")
-    checks.require_free_ports(platform.settings)
+    checks.require_free_ports(platform.settings, platform.sizes.streams_workers)
     return Finding("ports", "ok", "all free")
 
 
@@ -232,7 +245,7 @@ def _topics(platform: Platform) -> Finding:
     from runtime.kafka_access import operator_access
     from schemas.topics import all_topics
 
-    wrong = differences(operator_access(platform.settings), all_topics())
+    wrong = differences(operator_access(platform.settings), all_topics(platform.sizes.partitions))
     if wrong:
         return Finding("topics", "wrong", "; ".join(wrong), "Run: .venv/bin/python -m deploy.topics")
     return Finding("topics", "ok", "all as declared")
@@ -303,6 +316,7 @@ CHECKS: tuple[tuple[str, Callable[[Platform], Finding]], ...] = (
     ("disk", _disk),
     ("logs", _logs),
     ("memory", _memory),
+    ("sizes", _sizes),
     ("ports", _ports),
     ("java", _java),
     ("jars", _jars),

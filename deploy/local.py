@@ -14,6 +14,8 @@ from typing import IO
 
 import psutil
 
+from deploy.sizing.record import sizes_of_last_start, sizes_of_next_start
+from deploy.sizing.sizes import SMALLEST, Sizes
 from deploy.supervisor.client import Supervisor
 from deploy.supervisor.leftovers import end, find_leftovers
 from deploy.supervisor.look import supervisor_pid
@@ -37,10 +39,11 @@ class Platform:
     settings: PlatformSettings
     folder: RunFolder
     programs: tuple[Program, ...]
+    sizes: Sizes = SMALLEST  # of the last start, or of the one that is about to be
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Platform:
-        """Raises UserError for a setting that cannot be used."""
+        """As the last start left it. Raises UserError for a setting that cannot be used."""
         try:
             settings = PlatformSettings.from_env(environ)
         except SettingError as error:
@@ -51,7 +54,22 @@ class Platform:
         settings = replace(
             settings, data=settings.data.resolve(), keys=settings.keys.resolve(), config=config
         )
-        return cls(settings, RunFolder.of(settings.data), platform_programs(settings))
+        sizes = sizes_of_last_start(settings) or SMALLEST
+        return cls(settings, RunFolder.of(settings.data), platform_programs(settings, sizes), sizes)
+
+    @classmethod
+    def to_start(cls, environ: Mapping[str, str]) -> Platform:
+        """As a start now would make it, or as it runs. Raises UserError for a setting that cannot be used."""
+        platform = cls.from_env(environ)
+        if platform.supervisor_pid() is not None:
+            return platform
+        try:
+            sizes = sizes_of_next_start(platform.settings, environ)
+        except SettingError as error:
+            raise UserError(
+                f"A setting cannot be used: {error}.", "Correct or unset that variable."
+            ) from None
+        return replace(platform, programs=platform_programs(platform.settings, sizes), sizes=sizes)
 
     @property
     def supervisor(self) -> Supervisor:

@@ -18,6 +18,7 @@ from deploy.checks import disk_problem, require_free_ports, require_room
 from deploy.data_folder import make_data_folder, secret_keys
 from deploy.display import status_line, status_table, welcome
 from deploy.local import Platform, log_tail
+from deploy.sizing.record import write_sizes
 from deploy.supervisor.look import Look, look
 from deploy.supervisor.run_folder import holder, take_lock
 from deploy.supervisor.starts import quick_ends
@@ -87,8 +88,9 @@ def _prepare(platform: Platform) -> bool:
     from runtime.config import ConfigError, read_config
 
     platform.end_orphans(lambda line: print(line, file=sys.stderr, flush=True))
-    require_free_ports(platform.settings)
+    require_free_ports(platform.settings, platform.sizes.streams_workers)
     fresh = make_data_folder(platform.settings)
+    write_sizes(platform.settings, platform.sizes)
     _make_keys(platform.settings.keys)
     try:
         read_config(platform.settings.config_path)

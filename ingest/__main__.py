@@ -57,7 +57,7 @@ def _config(settings: PlatformSettings, edge: EdgeSettings) -> Config:
         "ingest.app:build_edge",
         factory=True,
         interface="asgi3",
-        workers=edge.workers,
+        workers=edge.workers or 1,
         loop="ingest.serving.tls:EdgeLoop",
         http=Connection,
         ws="none",

@@ -233,11 +233,14 @@ class Edge:
         """As Kafka says, else as it last said (events must meet their copies), else as the embedded broker has it."""
         remembered = self._settings.data / "ingest" / "partitions.json"
         found = await asyncio.to_thread(self._outbox.fetch_partition_count, timeout_s)
-        self._partitions_known = found is not None
-        if found is not None:
-            await asyncio.to_thread(_remember, remembered, found)
-            return found
-        return await asyncio.to_thread(_recall, remembered) or PARTITIONS_EMBEDDED
+        last = found or await asyncio.to_thread(_recall, remembered) or PARTITIONS_EMBEDDED
+        # Where the topics are about to grow, no event may go by the old number any more: its copies would go by the
+        # new one. A pack for a partition that is not made yet waits in the spool; asking tells the producer of it.
+        count = max(last, self._settings.kafka_partitions)
+        self._partitions_known = found == count
+        if found:
+            await asyncio.to_thread(_remember, remembered, count)
+        return count
 
     async def _healthz(self, _: Request) -> Response:
         """Alive: the loop answers, Kafka's reports are fetched, the spool's writer and all tasks run."""

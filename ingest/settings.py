@@ -14,7 +14,9 @@ class EdgeSettings(FromEnv):
 
     host: str = setting("FAIRPIXEL_EDGE_HOST", "127.0.0.1", "address the edge listens on; 0.0.0.0 for all")
     workers: int = setting(
-        "FAIRPIXEL_INGEST_WORKERS", 1, "worker processes of the edge; each has a spool of its own"
+        "FAIRPIXEL_INGEST_WORKERS",
+        0,
+        "worker processes of the edge, each with a spool of its own; 0: by the cores under `make up`, else 1",
     )
     name: str = setting(
         "FAIRPIXEL_INGEST_NAME", "edge", "first part of the edge's name, as packs and spool folders carry it"

@@ -85,9 +85,28 @@ class PlatformSettings(FromEnv):
     streams_port: int = setting(
         "FAIRPIXEL_STREAMS_PORT", 8001, "port of the streams worker's health and metrics"
     )
+    streams_more_port: int = setting(
+        "FAIRPIXEL_STREAMS_MORE_PORT", 8011, "the same of a second streams worker; a third has the next port"
+    )
     sinks_port: int = setting("FAIRPIXEL_SINKS_PORT", 8002, "port of the loader's health and metrics")
     alerts_port: int = setting(
         "FAIRPIXEL_ALERTS_PORT", 8003, "port of the alert watcher's health and metrics"
+    )
+    cores: int = setting(
+        "FAIRPIXEL_CORES",
+        0,
+        "cores that `make up` counts on for the number of workers and partitions; 0: those it may use",
+    )
+    streams_workers: int = setting(
+        "FAIRPIXEL_STREAMS_WORKERS",
+        0,
+        "streams workers that `make up` starts, at most one a partition; 0: by the cores",
+    )
+    kafka_partitions: int = setting(
+        "FAIRPIXEL_KAFKA_PARTITIONS",
+        0,
+        "partitions of the topics, fixed by the first start; a multiple of those there are makes them grow; "
+        "0: by the cores",
     )
     kafka_bootstrap: str = setting(
         "FAIRPIXEL_KAFKA_BOOTSTRAP", "", "Kafka's addresses; empty: the embedded one"

@@ -100,7 +100,9 @@ async def run(settings: PlatformSettings, streams: StreamsSettings, identity_sec
     (settings.data / "streams").mkdir(mode=0o700, parents=True, exist_ok=True)
     kafka = find_access(settings, "streams")
     policy = Policy(settings.config_path, settings.keys, identity_secret)
-    await asyncio.get_running_loop().run_in_executor(None, wait_for_kafka, kafka, RAW)
+    await asyncio.get_running_loop().run_in_executor(
+        None, wait_for_kafka, kafka, RAW, settings.kafka_partitions
+    )
     outbox = KafkaOutbox(kafka)
     dependencies = Dependencies(
         log=KafkaLogReader(kafka),

@@ -27,12 +27,12 @@ from deploy.supervisor.run_folder import RunFolder
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.settings import PlatformSettings
 from schemas.dead_letter import DeadLetter
-from schemas.topics import DEAD, PARTITIONS_EMBEDDED, RAW, all_topics
+from schemas.topics import DEAD, RAW, all_topics
 
 PORTS = (
     "FAIRPIXEL_EDGE_PORT", "FAIRPIXEL_CONSOLE_PORT", "FAIRPIXEL_CLICKHOUSE_PORT", "FAIRPIXEL_KAFKA_PORT",
     "FAIRPIXEL_KAFKA_PROGRAMS_PORT", "FAIRPIXEL_KAFKA_CONTROLLER_PORT", "FAIRPIXEL_STREAMS_PORT",
-    "FAIRPIXEL_SINKS_PORT", "FAIRPIXEL_ALERTS_PORT",
+    "FAIRPIXEL_SINKS_PORT", "FAIRPIXEL_ALERTS_PORT", "FAIRPIXEL_STREAMS_MORE_PORT",
 )  # fmt: skip
 PROGRAMS = ("kafka", "clickhouse", "ingest", "streams", "sinks", "alerts")
 UP_SECONDS_MAX = 120
@@ -74,7 +74,8 @@ class Platform:
         own = {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FAIRPIXEL_")}
         self.env = {
-            **inherited, **own, "FAIRPIXEL_DATA": str(self.folder / "data"),
+            # Sizes of a small machine wherever the tests run; who asks for more says so.
+            **inherited, **own, "FAIRPIXEL_CORES": "2", "FAIRPIXEL_DATA": str(self.folder / "data"),
             "FAIRPIXEL_KEYS": str(self.folder / "keys"), **self.env,
         }  # fmt: skip
 
@@ -173,7 +174,7 @@ class Platform:
     def _read(self, topic: str) -> Iterator[Message]:
         consumer = self._consumer()
         try:
-            for partition in range(PARTITIONS_EMBEDDED):
+            for partition in self._partitions(consumer, topic):
                 consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
                 while not (message := await_that(lambda: consumer.poll(5), "a message")).error():
                     yield message
@@ -244,7 +245,7 @@ class Platform:
         try:
             return {
                 partition: consumer.get_watermark_offsets(TopicPartition(RAW, partition), timeout=5)[1]
-                for partition in range(PARTITIONS_EMBEDDED)
+                for partition in self._partitions(consumer, RAW)
             }
         except KafkaException as error:
             raise OSError(f"Kafka does not answer: {error.args[0].name()}") from None
@@ -260,6 +261,9 @@ class Platform:
     def kafka(self, program: str = BROKER) -> KafkaAccess:
         """The login of a program; by default that of the broker, which may do everything."""
         return find_access(PlatformSettings.from_env(self.env), program)
+
+    def _partitions(self, consumer: Consumer, topic: str) -> list[int]:
+        return sorted(consumer.list_topics(topic, timeout=5).topics[topic].partitions)
 
     def _consumer(self) -> Consumer:
         return Consumer(

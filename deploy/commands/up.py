@@ -17,4 +17,4 @@ def run(
     from deploy.local import Platform
     from deploy.start import go_up
 
-    go_up(Platform.from_env(os.environ), detach=detach)
+    go_up(Platform.to_start(os.environ), detach=detach)

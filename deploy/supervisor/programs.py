@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from deploy.sizing.sizes import SMALLEST, Sizes
 from deploy.supervisor.run_folder import MARK, RunFolder
 from runtime.settings import PlatformSettings
+from schemas.topics import PARTITIONS_EMBEDDED
 
 LOG_SIZE_MAX = 10 * 1024 * 1024  # bytes a file; the one before it is kept: 20 MB a program at most
 HEALTH = "health"
@@ -37,11 +39,12 @@ class Program:
         return not self.once
 
 
-def platform_programs(settings: PlatformSettings) -> tuple[Program, ...]:
+def platform_programs(settings: PlatformSettings, sizes: Sizes = SMALLEST) -> tuple[Program, ...]:
     """Every program of the platform; Kafka and ClickHouse only where no other one is configured."""
     loopback = "http://127.0.0.1"
     kafka = f"kafka://127.0.0.1:{settings.kafka_programs_port}"
     warehouse = f"{loopback}:{settings.clickhouse_port}/healthz"
+    partitions = (("FAIRPIXEL_KAFKA_PARTITIONS", str(sizes.partitions)),)
     embedded = []
     if not settings.kafka_bootstrap:
         embedded.append(Program("kafka", _module("deploy.embedded.kafka"), 10, 30, kafka, kafka))
@@ -51,16 +54,43 @@ def platform_programs(settings: PlatformSettings) -> tuple[Program, ...]:
         )
     return (
         *embedded,
-        Program(TOPICS, _module("deploy.topics"), 30, 5, once=True),
-        _ours("ingest", "ingest", 70, settings.edge_url),
-        # As a static member of its group a worker that was killed has its partitions back at once: 3 s, not 6.
+        Program(TOPICS, _module("deploy.topics"), 30, 5, once=True, environment=partitions),
         replace(
-            _ours("streams", "streams", 60, f"{loopback}:{settings.streams_port}"),
-            environment=(("FAIRPIXEL_STREAMS_INSTANCE", "streams-1"),),
+            _ours("ingest", "ingest", 70, settings.edge_url),
+            environment=(("FAIRPIXEL_INGEST_WORKERS", str(sizes.edge_workers)), *partitions),
+        ),
+        *(
+            replace(
+                _ours(_numbered("streams", number), "streams", 60, f"{loopback}:{port}"),
+                environment=(
+                    ("FAIRPIXEL_STREAMS_INSTANCE", _instance(number, sizes.partitions)),
+                    ("FAIRPIXEL_STREAMS_PORT", str(port)),
+                    *partitions,
+                ),
+            )
+            for number, port in enumerate(streams_ports(settings, sizes.streams_workers), start=1)
         ),
         _ours("sinks", "sinks", 50, f"{loopback}:{settings.sinks_port}"),
         _ours("alerts", "sinks.alerts", 40, f"{loopback}:{settings.alerts_port}"),
     )
+
+
+def streams_ports(settings: PlatformSettings, workers: int) -> list[int]:
+    """The health port of each streams worker."""
+    return [settings.streams_port, *(settings.streams_more_port + more for more in range(workers - 1))]
+
+
+def _instance(number: int, partitions: int) -> str:
+    """The lasting name of a streams worker in its group: one that was killed has its partitions back in 3 s, not in 6.
+
+    The broker gives a worker that comes back under its name the partitions it had and no others, so topics that have
+    grown need other names.
+    """
+    return f"streams-{number}" if partitions == PARTITIONS_EMBEDDED else f"streams-{number}-of-{partitions}"
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
 
 
 def _ours(name: str, module: str, rank: int, address: str) -> Program:

@@ -14,14 +14,14 @@ ANSWER_SECONDS_MAX = 3.0
 SAY_EVERY_SECONDS = 10.0
 
 
-def wait_for_kafka(kafka: KafkaAccess, topic: str) -> None:
-    """Return when the broker knows the topic; says every ten seconds that it waits."""
+def wait_for_kafka(kafka: KafkaAccess, topic: str, partition_count: int = 1) -> None:
+    """Return when the broker knows the topic with so many partitions; says every ten seconds that it waits."""
     admin = AdminClient({**kafka.client(), "reconnect.backoff.max.ms": 500, "log_level": 0})
     logged_at = time.monotonic()
     while True:
         try:
             found = admin.list_topics(topic, ANSWER_SECONDS_MAX).topics.get(topic)
-            if found is not None and found.error is None:
+            if found is not None and found.error is None and len(found.partitions) >= partition_count:
                 return
         except KafkaException:
             admin.poll(0)  # says so where the login is refused

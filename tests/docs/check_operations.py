@@ -15,6 +15,7 @@ from tests.platform import PROGRAMS, await_that
 from tests.processes import free_port
 
 FOREGROUND, DETACH, DOWN = "make up", "make up ARGS=--detach", "make down"
+GROWN = "FAIRPIXEL_KAFKA_PARTITIONS=4 make up"
 MOVED = "FAIRPIXEL_EDGE_PORT=9000 make up"
 READY = "Ctrl-C stops everything in order."
 
@@ -26,6 +27,8 @@ def running_platform(terminal: Terminal) -> Iterator[None]:
         pass
     for command in (DETACH, DOWN):
         terminal.printed[command] = terminal.run(command)
+    with in_foreground(terminal, GROWN, GROWN):
+        pass
     port = terminal.platform.env["FAIRPIXEL_EDGE_PORT"]
     elsewhere = {"FAIRPIXEL_EDGE_PORT": str(free_port())}
     with in_foreground(terminal, MOVED, MOVED.replace("9000", port), elsewhere):
@@ -62,6 +65,14 @@ def stops_in_order(terminal: Terminal, command: str) -> None:
     lines = [line.strip() for line in terminal.printed[command].splitlines()]
     stopped = [line.removeprefix("stopped ") for line in lines if line.startswith("stopped ")]
     assert stopped == ["ingest", "streams", "sinks", "alerts", "clickhouse", "kafka"]
+
+
+@checks(GROWN)
+def has_more_partitions_from_then_on(terminal: Terminal, command: str) -> None:
+    assert "Ready after" in terminal.printed[command]
+    assert len(terminal.platform.raw_ends()) == 4
+    told = " ".join(terminal.run(".venv/bin/fairpixel doctor").split())
+    assert "partitions 4 (2 cores, partitions as an earlier start made them)" in told
 
 
 @checks(MOVED)

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import ingest.protocols
 from deploy.kafka_acls import all_rules
+from deploy.sizing.sizes import Asked, choose_sizes
 from ingest.endpoints.routes import ROUTES
 from ingest.protocols.protocol import Route
 from ingest.reading.cloudevents import CONTEXT_EXTENSIONS, EXTENSIONS
@@ -71,14 +72,19 @@ def build_settings_tables() -> dict[str, str]:
 
 def build_operations_tables() -> dict[str, str]:
     """For docs/operations.md."""
+    sizes = {cores: choose_sizes(cores, Asked(), None) for cores in (2, 4, 6, 8, 12, 16, 32, 64)}
     return {
+        "sizes": table(
+            ("cores", "edge workers", "streams workers", "partitions, at the first start"),
+            ((cores, one.edge_workers, one.streams_workers, one.partitions) for cores, one in sizes.items()),
+        ),
         "topics": table(
-            ("topic", "what is in it", "partitions (embedded)", "kept for"),
+            ("topic", "what is in it", "partitions (up to 7 cores)", "kept for"),
             (
                 (f"`{t.name}`", t.purpose, t.partitions, f"{int(t.config['retention.ms']) // 3_600_000} h")
                 for t in all_topics()
             ),
-        )
+        ),
     }
 
 

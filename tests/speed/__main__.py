@@ -141,7 +141,10 @@ def _new_platform(console: Console) -> Iterator[Platform]:
     """A platform that runs, in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="fairpixel-bench-") as folder:
         # Limits are on, and higher than one machine can send.
-        platform = Platform(Path(folder), env={"FAIRPIXEL_INGEST_NETWORK_RATE_MAX": "1000000"})
+        # With the sizes that this machine gets, and no limit for the one network that all load comes from.
+        platform = Platform(
+            Path(folder), env={"FAIRPIXEL_INGEST_NETWORK_RATE_MAX": "1000000", "FAIRPIXEL_CORES": "0"}
+        )
         console.print("setting up …")
         with _running(platform):
             # The edge reads its configuration again while it runs, long before a warm-up is over.
