@@ -121,6 +121,14 @@ def test_a_pack_that_would_be_too_large_leaves_its_largest_events() -> None:
     assert [one.reason for one in pack.drops] == [DropReason.OVERSIZE]
 
 
+def test_a_pack_without_an_address_leaves_its_largest_events_too() -> None:
+    big = '{"text":"' + "long words " * 500 + '"}'
+    events = [purchase(), purchase(event_id="order-2", properties=big)]
+    pack = decided(sealed(events), size_max=4_000).pack
+    assert pack.columns["event_id"] == ["order-1"]
+    assert [one.reason for one in pack.drops] == [DropReason.OVERSIZE]
+
+
 def test_an_oversize_event_hides_no_smaller_copy() -> None:
     big = '{"text":"' + "long words " * 500 + '"}'
     events = [page_view(properties=big), page_view(source="tag")]
