@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from schemas.event import Flag
+from schemas.identity import partition_of
 from tests.ingest.edges import SECRET_KEY, Edge, ends
 from tests.processes import await_that, free_port
 
@@ -389,3 +390,21 @@ def test_each_worker_keeps_to_a_core_of_its_own_unless_told_otherwise(kafka: str
         assert edge.get("/p.gif?k=demo")[0] == 200
         own = Path("/proc/self/status").read_text().split("Cpus_allowed_list:")[1].split()[0]
         assert {cores for process in cores_of(edge) for cores in process} == {own}
+
+
+def test_events_go_by_the_partitions_that_the_topics_are_about_to_have(kafka: str, tmp_path: Path) -> None:
+    ids = [f"grown-{number}" for number in range(40)]
+    start = ends(kafka)
+    assert len(start) == 2
+    with Edge(tmp_path, kafka, {"FAIRPIXEL_KAFKA_PARTITIONS": "4"}) as edge:
+        status, _ = edge.post({"events": [{"event": "a", "id": name} for name in ids]})
+        assert status == 200
+        edge.stop()
+        kept = edge.spooled() + edge.events(start)
+    found = {event.event_id for event in kept}
+    assert found == set(ids)
+    # By the old number there would be no pack that Kafka cannot take.
+    assert {partition_of("demo", "a", name, 4) for name in ids} == {0, 1, 2, 3}
+    assert {event.event_id for event in edge.events(start)} <= {
+        name for name in ids if partition_of("demo", "a", name, 4) < 2
+    }
