@@ -26,7 +26,7 @@ from deploy.kafka_acls import BROKER, all_rules
 from runtime.errors import UserError
 from runtime.kafka_access import KafkaAccess, find_access
 from runtime.settings import PlatformSettings, SettingError
-from schemas.topics import PARTITIONS_EMBEDDED, Topic, all_topics
+from schemas.topics import PARTITIONS_DEFAULT, Topic, all_topics
 from sinks.settings import SinksSettings
 
 ASK_S_MAX = 10.0
@@ -194,7 +194,7 @@ def main() -> None:
         if not settings.kafka_bootstrap or "--access" in sys.argv[1:]:
             rules = all_rules(SinksSettings.from_env(os.environ).group)
             done += ensure_access(connect(kafka), kafka, settings, rules)
-        done += ensure_topics(kafka, all_topics(settings.kafka_partitions or PARTITIONS_EMBEDDED))
+        done += ensure_topics(kafka, all_topics(settings.kafka_partitions or PARTITIONS_DEFAULT))
         print("".join(f"{line}\n" for line in done), end="", flush=True)
     except (UserError, SettingError) as problem:
         sys.exit(f"topics: {problem}")

@@ -51,7 +51,7 @@ from runtime.logs import configure_logs, get_logger
 from runtime.secrets import SecretsError
 from runtime.settings import PlatformSettings
 from schemas.pack import PackLimits
-from schemas.topics import PARTITIONS_EMBEDDED, RAW_RETENTION_MS
+from schemas.topics import PARTITIONS_DEFAULT, RAW_RETENTION_MS
 
 REFRESH_S = 2.0  # between two looks at the configuration and the key ring
 FIRST_KEYS_S = 0.2  # the same while there is no key at all
@@ -233,10 +233,10 @@ class Edge:
         """As Kafka says, else as it last said (events must meet their copies), else as the embedded broker has it."""
         remembered = self._settings.data / "ingest" / "partitions.json"
         found = await asyncio.to_thread(self._outbox.fetch_partition_count, timeout_s)
-        last = found or await asyncio.to_thread(_recall, remembered) or PARTITIONS_EMBEDDED
+        last = found or await asyncio.to_thread(_recall, remembered)
         # Where the topics are about to grow, no event may go by the old number any more: its copies would go by the
         # new one. A pack for a partition that is not made yet waits in the spool; asking tells the producer of it.
-        count = max(last, self._settings.kafka_partitions)
+        count = max(last or 0, self._settings.kafka_partitions) or PARTITIONS_DEFAULT
         self._partitions_known = found == count
         if found:
             await asyncio.to_thread(_remember, remembered, count)

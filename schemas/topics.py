@@ -24,7 +24,7 @@ RAW_RETENTION_MS = 48 * HOUR_MS  # the spool's age limit is half of it
 CLEAN_RETENTION_MS = 8 * 24 * HOUR_MS  # above the duplicate window, so a lost cache can be read again
 DIRECT_RETENTION_MS = 48 * HOUR_MS  # clear text: no longer than an edge may be away
 DEAD_RETENTION_MS = 8 * 24 * HOUR_MS  # as long as the keys are kept
-PARTITIONS_EMBEDDED = 2
+PARTITIONS_DEFAULT = 2  # where no start has chosen by the cores: on another Kafka, and in older data folders
 RAW_SIZE_MAX = 1_100_000  # bytes; a pack holds at most 900 kB of events before compression
 CLEAN_SIZE_MAX = 4_000_000  # bytes
 DIRECT_SIZE_MAX = 200_000  # bytes; one event, properties and all
@@ -44,7 +44,7 @@ class Topic:
     newer: Mapping[str, str] = field(default_factory=dict)  # settings that brokers before 4.4 do not know
 
 
-def all_topics(partitions: int = PARTITIONS_EMBEDDED) -> tuple[Topic, ...]:
+def all_topics(partitions: int = PARTITIONS_DEFAULT) -> tuple[Topic, ...]:
     """Every topic of the platform. LogAppendTime: windows go by the broker's clock, which has one owner."""
     broker_time = {"message.timestamp.type": "LogAppendTime"}
     return (

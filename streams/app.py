@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,7 @@ class Worker:
         self._processors: dict[int, PartitionProcessor] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._closing: dict[int, asyncio.Task[None]] = {}
+        self._catching_up: asyncio.Task[None] | None = None
         self._finished = 0  # progress of partition processors that are closed
         self.assigned = False  # true after the first assignment, even an empty one
 
@@ -89,6 +90,26 @@ class Worker:
                 [self._closing[partition] for partition in processors], timeout=CLOSE_SECONDS_MAX
             )
 
+    def catch_up(self) -> None:
+        """While a partition awaits others, its messages fill Faust's buffers, and behind them those of all others wait,
+        here and in other workers: then each open one reads for itself."""
+        if self._catching_up and not self._catching_up.done():
+            return
+        processors = list(self._processors.values())
+        if any(processor.awaits_others for processor in processors):
+            self._catching_up = asyncio.get_running_loop().create_task(
+                self._catch_up([one for one in processors if one.ready])
+            )
+            self._catching_up.add_done_callback(self._caught_up)
+
+    async def _catch_up(self, processors: Sequence[PartitionProcessor]) -> None:
+        for processor in processors:
+            await processor.catch_up()
+
+    def _caught_up(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._dependencies.give_up(where(error))
+
     def _opened(self, task: asyncio.Task[None]) -> None:
         self._opening.discard(task)
         if not task.cancelled() and (error := task.exception()):
@@ -135,6 +156,7 @@ async def run(settings: PlatformSettings, streams: StreamsSettings, identity_sec
     get_logger().info("worker_started", rules_version=policy.rules.version)
     duties = [
         asyncio.create_task(_every(CONFIG_EVERY_SECONDS, policy.refresh_config)),
+        asyncio.create_task(_every(CONFIG_EVERY_SECONDS, worker.catch_up)),
         asyncio.create_task(_every(RING_EVERY_SECONDS, policy.refresh_ring)),
         asyncio.create_task(_every(CONFIG_EVERY_SECONDS, partial(end_if_crashed, app, end_process))),
     ]

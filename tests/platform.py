@@ -74,9 +74,9 @@ class Platform:
         own = {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FAIRPIXEL_")}
         self.env = {
-            # Sizes of a small machine wherever the tests run; who asks for more says so.
-            **inherited, **own, "FAIRPIXEL_CORES": "2", "FAIRPIXEL_DATA": str(self.folder / "data"),
-            "FAIRPIXEL_KEYS": str(self.folder / "keys"), **self.env,
+            # Sizes of a small machine wherever the tests run, but two partitions, as a larger one has several.
+            **inherited, **own, "FAIRPIXEL_CORES": "2", "FAIRPIXEL_KAFKA_PARTITIONS": "2",
+            "FAIRPIXEL_DATA": str(self.folder / "data"), "FAIRPIXEL_KEYS": str(self.folder / "keys"), **self.env,
         }  # fmt: skip
 
     @property

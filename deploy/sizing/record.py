@@ -14,7 +14,7 @@ from ingest.packing.spool_files import SEGMENT_NAME
 from ingest.settings import EdgeSettings
 from runtime.errors import UserError
 from runtime.settings import PlatformSettings
-from schemas.topics import PARTITIONS_EMBEDDED
+from schemas.topics import PARTITIONS_DEFAULT
 
 
 def sizes_of_last_start(settings: PlatformSettings) -> Sizes | None:
@@ -31,7 +31,7 @@ def sizes_of_next_start(settings: PlatformSettings, environ: Mapping[str, str]) 
     asked = Asked(EdgeSettings.from_env(environ).workers, settings.streams_workers, settings.kafka_partitions)
     if settings.kafka_bootstrap:
         # Another Kafka's topics are its operator's: nobody here knows what writes to them.
-        asked = replace(asked, partitions=asked.partitions or PARTITIONS_EMBEDDED)
+        asked = replace(asked, partitions=asked.partitions or PARTITIONS_DEFAULT)
         return choose_sizes(settings.cores or find_cores(), asked, None)
     fixed = _fixed_partitions(settings)
     sizes = choose_sizes(settings.cores or find_cores(), asked, fixed)
@@ -62,8 +62,8 @@ def _fixed_partitions(settings: PlatformSettings) -> int | None:
     if last := sizes_of_last_start(settings):
         return last.partitions
     kafka = settings.data / "kafka"
-    # Versions without a record made as many as two cores get.
-    return PARTITIONS_EMBEDDED if kafka.is_dir() and any(kafka.iterdir()) else None
+    # Versions without a record made so many everywhere.
+    return PARTITIONS_DEFAULT if kafka.is_dir() and any(kafka.iterdir()) else None
 
 
 def _is_anything_spooled(root: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.errors import UserError
-from schemas.topics import PARTITIONS_EMBEDDED
 
 # An edge worker keeps one core busy, a streams worker one: most events cost the edge more than streams, and as much
 # again goes to Kafka, ClickHouse and the loader, which use several cores by themselves. Two cores are one of each.
@@ -14,8 +13,10 @@ CORES_PER_STREAMS_WORKER = 4
 EDGE_WORKERS_MAX = 16  # beyond it each has a spool and a producer for little
 STREAMS_WORKERS_MAX = 8
 # As many again as there are streams workers, so that a machine with twice the cores needs no growth. Not more: each
-# partition makes packs of its own, which a quiet site pays for.
+# partition has packs, fetches and inserts of its own, which a quiet site pays for (200 pixels/s: 69 % of a core with
+# two partitions, 48 with one). So below CORES_OF_SEVERAL there is one.
 PARTITIONS_PER_STREAMS_WORKER = 2
+CORES_OF_SEVERAL = 4
 PARTITIONS_MAX = 64
 GROW = "docs/operations.md says how partitions grow."
 
@@ -35,7 +36,7 @@ class Sizes:
 
     edge_workers: int = 1
     streams_workers: int = 1
-    partitions: int = PARTITIONS_EMBEDDED
+    partitions: int = 1
     why: str = "as before the first start"
 
 
@@ -49,7 +50,7 @@ def choose_sizes(cores: int, asked: Asked, fixed_partitions: int | None) -> Size
     what is asked cannot be had.
     """
     streams = min(_power_of_two(cores // CORES_PER_STREAMS_WORKER), STREAMS_WORKERS_MAX)
-    by_cores = max(PARTITIONS_EMBEDDED, streams * PARTITIONS_PER_STREAMS_WORKER)
+    by_cores = streams * PARTITIONS_PER_STREAMS_WORKER if cores >= CORES_OF_SEVERAL else 1
     if asked.partitions:
         partitions = _asked_partitions(asked.partitions, fixed_partitions)
     elif fixed_partitions:
@@ -67,10 +68,10 @@ def choose_sizes(cores: int, asked: Asked, fixed_partitions: int | None) -> Size
 
 
 def _asked_partitions(asked: int, fixed: int | None) -> int:
-    if not PARTITIONS_EMBEDDED <= asked <= PARTITIONS_MAX:
+    if not 1 <= asked <= PARTITIONS_MAX:
         raise UserError(
             f"FAIRPIXEL_KAFKA_PARTITIONS={asked} cannot be had.",
-            f"Ask for {PARTITIONS_EMBEDDED} to {PARTITIONS_MAX}.",
+            f"Ask for 1 to {PARTITIONS_MAX}.",
         )
     if fixed and asked % fixed:
         # Only then each event's partition is a new one, or the one its copies lie on already.

@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.sizing.sizes import SMALLEST, Sizes
 from deploy.supervisor.run_folder import MARK, RunFolder
 from runtime.settings import PlatformSettings
-from schemas.topics import PARTITIONS_EMBEDDED
+from schemas.topics import PARTITIONS_DEFAULT
 
 LOG_SIZE_MAX = 10 * 1024 * 1024  # bytes a file; the one before it is kept: 20 MB a program at most
 HEALTH = "health"
@@ -86,7 +86,7 @@ def _instance(number: int, partitions: int) -> str:
     The broker gives a worker that comes back under its name the partitions it had and no others, so topics that have
     grown need other names.
     """
-    return f"streams-{number}" if partitions == PARTITIONS_EMBEDDED else f"streams-{number}-of-{partitions}"
+    return f"streams-{number}" if partitions == PARTITIONS_DEFAULT else f"streams-{number}-of-{partitions}"
 
 
 def _numbered(name: str, number: int) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from schemas.clean_pack import CleanHead
-from schemas.topics import CLEAN, PARTITIONS_EMBEDDED, RAW
+from schemas.topics import CLEAN, RAW
 from streams.kafka.log_reader import LogReader
 from streams.partition.chain import next_raw_after
 from streams.partition.recovery import LATEST_PACKS, WATCH, Judge, Watch, accepted_heads
@@ -31,7 +31,7 @@ def ancestors_of(partition: int, partition_count: int) -> list[int]:
 
     Some of them may never have been one: what they stored is never asked for here.
     """
-    divisors = (one for one in range(PARTITIONS_EMBEDDED, partition_count) if partition_count % one == 0)
+    divisors = (one for one in range(1, partition_count) if partition_count % one == 0)
     return sorted({partition % one for one in divisors} - {partition})
 
 

@@ -148,6 +148,7 @@ class PartitionProcessor:
         self._stranded = _Stranded([], 0)  # in FENCED
         self._store: DeduplicationStore | None = None
         self._ancestors = Ancestors(partition)
+        self.awaits_others = False  # its ancestors have not decided all they must before it begins
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
@@ -203,6 +204,18 @@ class PartitionProcessor:
         async with self._turn:
             await self._decide_all(self._waiting)
 
+    async def catch_up(self) -> None:
+        """Decide what lies in the log and was not brought: behind a partition that awaits others the consumer stands
+        still, and this may be one of those it awaits."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            try:
+                _, high = await loop.run_in_executor(None, self.dependencies.log.bounds, RAW, self.partition)
+            except KafkaUnavailable:
+                return
+            if self._state is State.DECIDING and self._opened and self._opened.chain.next_raw < high:
+                await self._fill_gap(self._opened.chain.next_raw, high)
+
     async def close(self) -> None:
         """Wait a moment for what is under way, then give the deduplication store back."""
         self._enter(State.CLOSING if self._state is State.DECIDING else State.CLOSED)
@@ -239,9 +252,11 @@ class PartitionProcessor:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             except Undecided:
+                self.awaits_others = True
                 self.progress += 1  # it waits for other partitions, and for nothing of its own
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            self.awaits_others = False
             if self._state is not State.RECOVERING or self._store is None:
                 return
             writer = secrets.token_hex(8)

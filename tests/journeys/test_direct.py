@@ -21,7 +21,7 @@ def write(platform: Platform, messages: list[bytes]) -> None:
     """Messages on both partitions, acknowledged by the broker when this returns."""
     producer = Producer({"bootstrap.servers": bootstrap(platform), "enable.idempotence": True})
     for number, message in enumerate(messages):
-        producer.produce(topics.DIRECT, message, partition=number % topics.PARTITIONS_EMBEDDED)
+        producer.produce(topics.DIRECT, message, partition=number % topics.PARTITIONS_DEFAULT)
     assert producer.flush(20) == 0
 
 

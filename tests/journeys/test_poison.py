@@ -67,7 +67,7 @@ def test_broken_bytes_in_each_topic_are_one_dead_letter_each(platform: Platform)
     running, before = pids(platform), dead_letters(platform)
     neighbours = [pixel(platform)]
     for topic in (topics.RAW, topics.CLEAN):
-        for partition in range(topics.PARTITIONS_EMBEDDED):
+        for partition in range(topics.PARTITIONS_DEFAULT):
             write(platform, topic, GARBAGE, partition)
             neighbours.append(pixel(platform))
     new = await_that(

@@ -128,7 +128,7 @@ def fill_raw(platform: Platform, pack_count: int, seed: int, pack_events: int = 
         }
     )
     for number, pack in enumerate(sealed_packs(Random(seed), pack_count, pack_events, now_ms, ring)):
-        producer.produce(topics.RAW, pack, partition=number % topics.PARTITIONS_EMBEDDED)
+        producer.produce(topics.RAW, pack, partition=number % topics.PARTITIONS_DEFAULT)
         producer.poll(0)
     assert producer.flush(60) == 0
 
@@ -233,7 +233,7 @@ def _ends(platform: Platform, topic: str) -> list[int]:
     try:
         return [
             consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1]
-            for p in range(topics.PARTITIONS_EMBEDDED)
+            for p in range(topics.PARTITIONS_DEFAULT)
         ]
     finally:
         consumer.close()

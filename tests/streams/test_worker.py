@@ -57,6 +57,17 @@ def test_packs_become_accepted_clean_packs_and_repeats_store_nothing(workers: Wo
     assert again == [((), 0)] * len(sent)
 
 
+def test_a_backlog_of_a_partition_that_awaits_another_one_keeps_nobody_waiting(workers: Workers) -> None:
+    """Of two partitions the second may be new, and then awaits the first: behind its messages the first one's wait."""
+    run = f"backlog{now_ms()}"
+    for number in range(0, 4_000, 20):
+        workers.send(pages(run, range(number, number + 20)))
+    workers.flush()
+    workers.start()
+    mine = {one: n for one, n in stored(workers.await_decided()).items() if one.startswith(run)}
+    assert mine == dict.fromkeys(ids(run, 4_000), 1)
+
+
 def test_packs_that_come_one_by_one_share_clean_packs(workers: Workers) -> None:
     workers.start().await_ready()
     run = f"steady{now_ms()}"

@@ -38,7 +38,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 from runtime.keyring import read_ring
 from schemas.avro_codec import PackError
 from schemas.ring import Ring
-from schemas.topics import CLEAN, PARTITIONS_EMBEDDED, RAW
+from schemas.topics import CLEAN, PARTITIONS_DEFAULT, RAW
 from sinks.settings import SinksSettings
 from sinks.warehouse.migrate import read_migrations
 from tests.platform import Platform, await_that
@@ -171,7 +171,7 @@ def intents(platform: Platform) -> list[int]:
     """Of each clean partition how many offsets the loader is about to insert, by its note in Kafka."""
     consumer = Consumer({**platform.kafka().client(), "group.id": SinksSettings().group, "log_level": 0})
     try:
-        wanted = [TopicPartition(CLEAN, partition) for partition in range(PARTITIONS_EMBEDDED)]
+        wanted = [TopicPartition(CLEAN, partition) for partition in range(PARTITIONS_DEFAULT)]
         notes = [
             (one.offset, json.loads(one.metadata or "{}")) for one in consumer.committed(wanted, timeout=10)
         ]
@@ -240,7 +240,7 @@ def _ends(platform: Platform, topic: str) -> int:
     """How many messages the topic has had, all partitions together."""
     consumer = Consumer({**platform.kafka().client(), "group.id": "reader", "log_level": 0})
     try:
-        wanted = [TopicPartition(topic, partition) for partition in range(PARTITIONS_EMBEDDED)]
+        wanted = [TopicPartition(topic, partition) for partition in range(PARTITIONS_DEFAULT)]
         return sum(int(consumer.get_watermark_offsets(one, timeout=5)[1]) for one in wanted)
     except KafkaException as error:
         raise OSError(f"Kafka does not answer: {error.args[0].name()}") from None
@@ -253,7 +253,7 @@ def _messages(platform: Platform, topic: str) -> Iterator[Message]:
         {**platform.kafka().client(), "group.id": "reader", "enable.partition.eof": True, "log_level": 0}
     )
     try:
-        for partition in range(PARTITIONS_EMBEDDED):
+        for partition in range(PARTITIONS_DEFAULT):
             consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
             while not (message := await_that(lambda: consumer.poll(5), "a message")).error():
                 yield message

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from confluent_kafka import Producer
 
 from schemas.direct import encode_direct_event
-from schemas.topics import DIRECT, PARTITIONS_EMBEDDED
+from schemas.topics import DIRECT, PARTITIONS_DEFAULT
 from tests.journeys.follower import Follower
 from tests.platform import Platform, await_that
 
@@ -124,5 +124,5 @@ def write(platform: Platform, topic: str, values: Sequence[bytes]) -> None:
     """Messages on all partitions in turn, acknowledged when this returns."""
     producer = Producer(platform.kafka().client())
     for number, value in enumerate(values):
-        producer.produce(topic, value, partition=number % PARTITIONS_EMBEDDED)
+        producer.produce(topic, value, partition=number % PARTITIONS_DEFAULT)
     assert producer.flush(30) == 0

@@ -21,7 +21,7 @@ NOTHING = Asked()
 @pytest.mark.parametrize(
     ("cores", "edge_workers", "streams_workers", "partitions"),
     [
-        (1, 1, 1, 2), (2, 1, 1, 2), (3, 1, 1, 2), (4, 1, 1, 2), (5, 2, 1, 2), (6, 2, 1, 2), (7, 2, 1, 2),
+        (1, 1, 1, 1), (2, 1, 1, 1), (3, 1, 1, 1), (4, 1, 1, 2), (5, 2, 1, 2), (6, 2, 1, 2), (7, 2, 1, 2),
         (8, 3, 2, 4), (12, 4, 2, 4), (16, 5, 4, 8), (24, 8, 4, 8), (32, 11, 8, 16), (64, 16, 8, 16), (256, 16, 8, 16),
     ],
 )  # fmt: skip
@@ -32,10 +32,10 @@ def test_sizes_by_cores(cores: int, edge_workers: int, streams_workers: int, par
     )  # fmt: skip
 
 
-def test_two_cores_get_what_every_start_had_before_sizes_were_chosen() -> None:
-    sizes = choose_sizes(2, NOTHING, None)
-    assert (sizes.edge_workers, sizes.streams_workers, sizes.partitions) == (1, 1, 2)
-    assert (SMALLEST.edge_workers, SMALLEST.streams_workers, SMALLEST.partitions) == (1, 1, 2)
+def test_two_cores_get_the_smallest_sizes_and_keep_the_partitions_they_had_before() -> None:
+    for sizes in (choose_sizes(2, NOTHING, None), SMALLEST):
+        assert (sizes.edge_workers, sizes.streams_workers, sizes.partitions) == (1, 1, 1)
+    assert choose_sizes(2, NOTHING, 2).partitions == 2
 
 
 def test_what_is_set_is_taken() -> None:
@@ -58,7 +58,7 @@ def test_partitions_stay_as_they_were_made_and_bound_the_workers() -> None:
 def test_partitions_are_multiplied_only() -> None:
     assert choose_sizes(2, Asked(partitions=8), 2).partitions == 8
     assert choose_sizes(2, Asked(partitions=4), 4).partitions == 4
-    for asked, fixed in ((3, 2), (2, 4), (6, 4), (1, None), (1_000, None)):
+    for asked, fixed in ((3, 2), (2, 4), (6, 4), (1_000, None)):
         with pytest.raises(UserError, match=f"FAIRPIXEL_KAFKA_PARTITIONS={asked}"):
             choose_sizes(2, Asked(partitions=asked), fixed)
 

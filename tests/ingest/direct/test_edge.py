@@ -13,7 +13,7 @@ from runtime.keyring import read_ring
 from schemas.dead_letter import DeadLetter
 from schemas.direct import encode_direct_event, open_dead_letter
 from schemas.event import Event, Flag
-from schemas.topics import DIRECT, DIRECT_GROUP, PARTITIONS_EMBEDDED
+from schemas.topics import DIRECT, DIRECT_GROUP, PARTITIONS_DEFAULT
 from tests.ingest.direct.topic import as_json, dead_letters, write
 from tests.ingest.edges import Edge, StartEdge, ends
 from tests.processes import await_that
@@ -29,7 +29,7 @@ def edge(kafka: str, start_edge: StartEdge) -> Edge:
 def pass_over_all(bootstrap: str) -> None:
     """The edges' group begins behind the messages there are, once an edge that another test killed is out of it."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": DIRECT_GROUP, "log_level": 0})
-    places = [TopicPartition(DIRECT, partition) for partition in range(PARTITIONS_EMBEDDED)]
+    places = [TopicPartition(DIRECT, partition) for partition in range(PARTITIONS_DEFAULT)]
     for place in places:
         place.offset = consumer.get_watermark_offsets(place, timeout=10)[1]
 

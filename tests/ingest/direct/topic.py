@@ -7,7 +7,7 @@ import json
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.dead_letter import DeadLetter
-from schemas.topics import DEAD, DIRECT, PARTITIONS_EMBEDDED
+from schemas.topics import DEAD, DIRECT, PARTITIONS_DEFAULT
 
 
 def write(bootstrap: str, *messages: bytes, partition: int = 0) -> None:
@@ -27,7 +27,7 @@ def dead_letters(bootstrap: str) -> list[DeadLetter]:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "a-test", "log_level": 0})
     found = []
     try:
-        for partition in range(PARTITIONS_EMBEDDED):
+        for partition in range(PARTITIONS_DEFAULT):
             low, high = consumer.get_watermark_offsets(TopicPartition(DEAD, partition), 10)
             consumer.assign([TopicPartition(DEAD, partition, low)])
             for _ in range(high - low):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.clean_pack import CleanPack, encode_clean_pack
 from schemas.links import Origin, Position
-from schemas.topics import CLEAN, PARTITIONS_EMBEDDED, RAW
+from schemas.topics import CLEAN, RAW
 from streams.partition.ancestors import CLOCKS_MS_MAX, Ancestors, Undecided, ancestors_of
 from streams.partition.store import Mark
 from tests.clean_heads import head_of_one
@@ -56,7 +56,10 @@ def logs() -> MemoryLogs:
 
 @pytest.mark.parametrize(
     ("partition", "count", "expected"),
-    [(0, 2, []), (1, 2, []), (1, 4, []), (2, 4, [0]), (3, 4, [1]), (6, 8, [0, 2]), (7, 8, [1, 3]), (5, 6, [1, 2])],
+    [
+        (0, 1, []), (0, 2, []), (1, 2, [0]), (1, 4, [0]), (2, 4, [0]), (3, 4, [0, 1]), (6, 8, [0, 2]),
+        (7, 8, [0, 1, 3]), (5, 6, [0, 1, 2]),
+    ],
 )  # fmt: skip
 def test_ancestors(partition: int, count: int, expected: list[int]) -> None:
     assert ancestors_of(partition, count) == expected
@@ -64,7 +67,7 @@ def test_ancestors(partition: int, count: int, expected: list[int]) -> None:
 
 @given(st.binary(max_size=8), st.lists(st.integers(2, 4), max_size=4))
 def test_wherever_a_key_lay_is_its_partition_or_an_ancestor_of_it(key: bytes, steps: list[int]) -> None:
-    counts = [PARTITIONS_EMBEDDED]
+    counts = [1]
     for step in steps:
         counts.append(counts[-1] * step)
     now = crc32(key) % counts[-1]
@@ -79,16 +82,12 @@ def test_a_new_partition_knows_what_its_ancestor_stored_and_nothing_of_its_own_l
     assert store.mark is None
 
 
-def test_a_partition_that_was_there_before_takes_nothing_over(logs: MemoryLogs) -> None:
-    arrive(logs, 0)
-    assert hand_over(logs, 1).keys == {}
-
-
-def test_on_two_partitions_no_log_but_the_own_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    logs = MemoryLogs()
-    arrive(logs, 0)
+def test_the_first_partition_takes_nothing_over_and_looks_at_no_other_log(
+    logs: MemoryLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(logs, 1)
     monkeypatch.setattr(logs, "read", None)
-    assert hand_over(logs, 1).keys == {}
+    assert hand_over(logs, 0).keys == {}
 
 
 def test_it_waits_until_what_was_there_when_it_was_opened_is_decided_and_for_nothing_later(
