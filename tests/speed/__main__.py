@@ -143,7 +143,12 @@ def _new_platform(console: Console) -> Iterator[Platform]:
         # Limits are on, and higher than one machine can send.
         # With the sizes that this machine gets, and no limit for the one network that all load comes from.
         platform = Platform(
-            Path(folder), env={"FAIRPIXEL_INGEST_NETWORK_RATE_MAX": "1000000", "FAIRPIXEL_CORES": "0"}
+            Path(folder),
+            env={
+                "FAIRPIXEL_INGEST_NETWORK_RATE_MAX": "1000000",
+                "FAIRPIXEL_CORES": "0",
+                "FAIRPIXEL_KAFKA_PARTITIONS": "0",
+            },
         )
         console.print("setting up …")
         with _running(platform):
