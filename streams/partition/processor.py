@@ -7,7 +7,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import islice
 from pathlib import Path
@@ -153,6 +153,8 @@ class PartitionProcessor:
         self._moved = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
         self._waiting: deque[RawMessage] = deque()  # not decided yet, in the order of their offsets
+        # Brought after they were decided, by whoever read for itself, and not known to be kept; without their bytes.
+        self._late: deque[RawMessage] = deque()
         self._run_timer: asyncio.TimerHandle | None = None
         self._run: asyncio.Task[None] | None = None
 
@@ -322,14 +324,17 @@ class PartitionProcessor:
                 chain, message = self._opened.chain, waiting[0]
                 if message.offset < chain.next_raw:
                     waiting.popleft()
-                    if message.offset < chain.confirmed_raw:
-                        message.ack()
+                    self._late.append(replace(message, value=b""))
+                    self._ack_late(chain.confirmed_raw)
                 elif message.offset > chain.next_raw:
                     await self._fill_gap(chain.next_raw, message.offset)
                 elif len(chain.under_way) >= self.dependencies.flight_packs_max:
                     await self._wait()
                 else:
-                    await self._decide(self._opened, self._cut_run(self._opened, waiting))
+                    run = self._cut_run(self._opened, waiting)
+                    if await self._decide(self._opened, run):
+                        for _ in run:  # from now on they are under way
+                            waiting.popleft()
 
     def _cut_run(self, opened: _Opened, waiting: deque[RawMessage]) -> list[RawMessage]:
         """What is decided as one: messages that lie one behind the other, within the limits. They stay in `waiting`."""
@@ -349,15 +354,15 @@ class PartitionProcessor:
             run.append(message)
         return run
 
-    async def _decide(self, opened: _Opened, messages: Sequence[RawMessage]) -> None:
-        """Decide and send; sends nothing when somebody else wrote before the clean pack was sent."""
+    async def _decide(self, opened: _Opened, messages: Sequence[RawMessage]) -> bool:
+        """Decide and send; False where nothing was sent, as somebody else wrote before or they cannot go together."""
         started = perf_counter()
         place = opened.chain.place()
         try:
             made = self._judge(opened, place, messages)
         except NotTogether:
             opened.attempts.alone_until = messages[-1].offset + 1
-            return
+            return False
         head = made.pack.head
         for message, answer in zip(messages, head.answers, strict=True):
             if answer.dead:
@@ -366,7 +371,7 @@ class PartitionProcessor:
                     opened, DeadLetter(DeadReason(answer.dead), RAW, origin, message.value)
                 )
         if self._state is not State.DECIDING:
-            return
+            return False
         opened.deduplication.hold(head, made.entries)
         opened.chain.sent(head, _InFlightItem(messages, made))
         loop = asyncio.get_running_loop()
@@ -376,6 +381,7 @@ class PartitionProcessor:
 
         self.dependencies.outbox.send(CLEAN, self.partition, made.value, None, report)
         measures.pack_decided(made.pack, perf_counter() - started)
+        return True
 
     def _judge(self, opened: _Opened, place: Place, messages: Sequence[RawMessage]) -> Decided:
         """The decision. A pack that ended ATTEMPTS_MAX workers in a row is not begun again: what is behind it goes on.
@@ -470,6 +476,12 @@ class PartitionProcessor:
         self._progress()
         for message in item.messages:
             message.ack()
+        self._ack_late(opened.chain.confirmed_raw)
+
+    def _ack_late(self, confirmed_raw: int) -> None:
+        """Without its ack Faust would commit nothing that lies behind a message, and remember all of it."""
+        while self._late and self._late[0].offset < confirmed_raw:
+            self._late.popleft().ack()
 
     async def _recover(self) -> None:
         """Begin again also when no further message comes."""

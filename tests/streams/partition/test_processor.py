@@ -181,6 +181,30 @@ def test_messages_the_consumer_did_not_bring_are_fetched(tmp_path: Path) -> None
     assert "acknowledged 1" in office.outbox.effects  # decided before
 
 
+def test_a_message_that_is_brought_while_its_answer_is_under_way_is_acknowledged_once_that_is_kept(
+    tmp_path: Path,
+) -> None:
+    async def story(office: Office) -> None:
+        await office.processor.open()
+        office.outbox.at_once = False
+        messages = [office.arrive(pack(number)) for number in range(3)]
+        caught_up = asyncio.create_task(office.processor.catch_up())
+        await settle()
+        assert len(office.outbox.waiting) == 3, "it read for itself"
+        for message in messages:
+            await office.processor.take(message)
+        assert not [one for one in office.outbox.effects if one.startswith("acknowledged")]
+        for _ in messages:
+            office.outbox.deliver()
+        await settle()
+        assert [one for one in office.outbox.effects if one.startswith("acknowledged")] == [
+            f"acknowledged {number}" for number in range(3)
+        ]
+        await caught_up
+
+    assert work(tmp_path, story).accepted() == [0, 1, 2]
+
+
 def test_what_retention_took_is_passed_over(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
         await office.processor.take(office.arrive(pack(0)))
