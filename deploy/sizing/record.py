@@ -47,7 +47,8 @@ def write_sizes(settings: PlatformSettings, sizes: Sizes) -> None:
     """Keep what a start has chosen, before anything of it runs."""
     path = _path(settings)
     partial = path.with_suffix(".part")
-    with partial.open("w", encoding="utf-8") as file:
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
         json.dump(asdict(sizes), file)
         file.flush()
         os.fsync(file.fileno())

@@ -76,6 +76,7 @@ def test_a_first_start_goes_by_the_cores_and_a_later_one_keeps_the_partitions(tm
     assert sizes.partitions == 4
     write_sizes(settings, sizes)
     assert sizes_of_last_start(settings) == sizes
+    assert (settings.data / "sizes.json").stat().st_mode & 0o777 == 0o600
     settings, environ = settings_of(tmp_path, FAIRPIXEL_CORES="16")
     sizes = sizes_of_next_start(settings, environ)
     assert (sizes.edge_workers, sizes.streams_workers, sizes.partitions) == (5, 4, 4)
