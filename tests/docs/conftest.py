@@ -16,7 +16,9 @@ from tests.platform import Platform
 def terminal(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Terminal]:
     """A reader's terminal beside a platform that runs in the foreground of another one."""
     folder = tmp_path_factory.mktemp("docs")
-    platform = Platform(folder / "platform")
+    platform = Platform(
+        folder / "platform", {"FAIRPIXEL_KAFKA_PARTITIONS": "0"}
+    )  # they grow as the page says
 
     def find_nginx() -> Path:
         found: Path = request.getfixturevalue("nginx")

@@ -44,6 +44,8 @@ class Terminal:
             # `make setup` has been done: these tests run in what it made. tests/deploy/test_bootstrap.py runs it.
             "PYTHON": "true",
         }
+        for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # the tests may be run by a make of their own
+            self.env.pop(name, None)
 
     def path(self, absolute: str) -> Path:
         """Where a folder or a file of the reader's machine is for this test; its folder exists."""
