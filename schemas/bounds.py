@@ -67,7 +67,7 @@ class TooEarly(Exception):
 
 
 class Bounds:
-    """The rule for one partition. 1 µs a pack, and one request of some 0.5 ms (0.1 of CPU) where streams kept up: it is
+    """The rule for one partition. 1 µs a pack, and one request where streams kept up: it is
     answered for all packs whose raw messages are older than the first of them. A backlog of streams costs nothing."""
 
     def __init__(

@@ -11,6 +11,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from schemas.avro.columns import write_number
 from schemas.avro_codec import PackError, encode, find_schema, load_schema, read_record
 from schemas.drops import DeadReason
 from schemas.ring import Key, Ring
@@ -77,7 +78,7 @@ def seal_pack(body: bytes, key: Key, *, pack_id: bytes, nonce: bytes, accepted: 
     }
     authenticated = encode(ENVELOPE, record)[:-1]  # an empty `sealed` is one byte, its length
     sealed = _cipher(key).encrypt(nonce, body, authenticated)
-    return authenticated + _encode_length(len(sealed)) + sealed
+    return authenticated + write_number(len(sealed)) + sealed
 
 
 def read_envelope(message: bytes, size_bytes_max: int = RAW_SIZE_MAX) -> Envelope:
@@ -96,7 +97,7 @@ def read_envelope(message: bytes, size_bytes_max: int = RAW_SIZE_MAX) -> Envelop
         raise PackError(DeadReason.UNREADABLE, "pack_id or nonce")
     if end != len(message):
         raise PackError(DeadReason.UNREADABLE, "bytes behind the pack")
-    start = end - len(sealed) - len(_encode_length(len(sealed)))
+    start = end - len(sealed) - len(write_number(len(sealed)))
     return Envelope(
         key_id=record["key_id"],
         pack_id=record["pack_id"],
@@ -155,14 +156,3 @@ def _cipher(key: Key) -> AESGCM:
     if cipher is None:
         cipher = _ciphers[key.secret] = AESGCM(key.secret)
     return cipher
-
-
-def _encode_length(length: int) -> bytes:
-    """A length as Avro writes it: zigzag, then base 128, least significant first."""
-    number = length << 1
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

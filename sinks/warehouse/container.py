@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from hashlib import sha256
 
+from schemas.avro.columns import write_number
 from schemas.avro_codec import HEADER_SIZE, Schema
 
 SYNC_BYTES = 16
@@ -16,11 +17,11 @@ def open_container(schema: Schema) -> bytes:
     """What stands before the packs: marker, schema, no compression, and the mark that ends each block of objects."""
     declared = json.dumps(schema.declared, separators=(",", ":")).encode()
     metadata = b"".join(
-        encode_long(len(text)) + text
+        write_number(len(text)) + text
         for pair in ((b"avro.schema", declared), (b"avro.codec", b"null"))
         for text in pair
     )
-    return b"Obj\x01" + encode_long(2) + metadata + b"\x00" + sync_mark(schema)
+    return b"Obj\x01" + write_number(2) + metadata + b"\x00" + sync_mark(schema)
 
 
 def sync_mark(schema: Schema) -> bytes:
@@ -36,16 +37,5 @@ def splice(schema: Schema, messages: Iterable[bytes]) -> bytes:
     sync = sync_mark(schema)
     parts: list[bytes | memoryview] = [open_container(schema)]
     for message in messages:
-        parts += (_ONE, encode_long(len(message) - HEADER_SIZE), memoryview(message)[HEADER_SIZE:], sync)
+        parts += (_ONE, write_number(len(message) - HEADER_SIZE), memoryview(message)[HEADER_SIZE:], sync)
     return b"".join(parts)
-
-
-def encode_long(number: int) -> bytes:
-    """A number of 0 or more as Avro writes it: zigzag, then base 128, least significant first."""
-    rest = number << 1
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)

@@ -37,7 +37,7 @@ class Rests:
 
 class GatheringConsumer(driver.Consumer):
     """Fetches some twenty times a second where messages come one by one; each fetch costs 1.7 ms of CPU in Faust's
-    client and 0.4 in the broker."""
+    client and about 1 in the broker, at 40 a second on a busy machine."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -52,7 +52,7 @@ class RunLimits:
     """How many raw messages one clean pack may answer, and how long the first waits for others.
 
     A clean pack costs 1 ms however little is in it, and a message that waits costs nobody anything: the loader takes
-    what came within its gap, which is eighty times longer.
+    what came within its gap, which is far longer.
     """
 
     count_max: int = 32
@@ -181,7 +181,7 @@ class PartitionProcessor:
 
     def gather(self, message: RawMessage) -> bool:
         """Put a message to those that are decided in a moment; False when there is no room for the next one before
-        `decide_waiting` is through. A lone message is spared a task: 60 µs."""
+        `decide_waiting` is through. A message that only waits needs no task."""
         runs = self.dependencies.runs
         self._waiting.append(message)
         if not runs.wait_s or len(self._waiting) >= runs.count_max:
