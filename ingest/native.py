@@ -15,6 +15,7 @@ from ingest.endpoints.trace import Traces
 from ingest.openapi.asyncapi import build_asyncapi
 from ingest.openapi.document import build_openapi
 from ingest.openapi.html import CONTENT_SECURITY_POLICY, docs_page, front_page
+from ingest.reading.client import join_headers
 from ingest.reading.fields import Rejection
 from ingest.reading.key import read_key
 from ingest.reading.sites import Sites
@@ -73,7 +74,7 @@ def trace_routes(traces: Traces, sites: Callable[[], Sites]) -> list[BaseRoute]:
     """`GET /v1/events/{id}`; an id may hold slashes."""
 
     async def trace(request: Request) -> Response:
-        key = read_key(dict(request.headers.raw), request.scope["query_string"])
+        key = read_key(join_headers(request.headers.raw), request.scope["query_string"])
         event_id = request.path_params["id"]
         status, content = await traces.answer(
             event_id.removesuffix("/") or event_id, sites().find(key) if key else None

@@ -35,6 +35,10 @@ class Flag(IntFlag):
     MAIL_SCANNER = 512  # software that checks the links of mails
     # A text took more work to scrub than an event may: it is masked or left out as a whole.
     MASKED_WHOLE = 1024
+    TIME_UNIT = 2048  # the claim was a number in another unit than its field's; read by its size
+    APP = (
+        4096  # the SDK of an app sent it and named itself: a person's, whatever library carries its requests
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ def _print_links(
     from urllib.parse import quote
 
     from ingest.mail.links import CLICK, LinkError, MailLink, encode_link, safe_target
-    from ingest.reading.fields import Unacceptable, parse_time
+    from ingest.reading.fields import Unacceptable
+    from ingest.reading.times import parse_time
 
     if bool(recipient) == (recipients is not None):
         raise UserError("It is not clear for whom.", "Give either --recipient ID or --recipients FILE.")

@@ -17,11 +17,12 @@ from ingest.endpoints.intake import Intake
 from ingest.endpoints.linked import arrival
 from ingest.endpoints.page import PageEndpoint, PageRequest, Taken
 from ingest.reading.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE
-from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_time
+from ingest.reading.fields import Rejection, Unacceptable, invalid
 from ingest.reading.heavy import FLAT_BRACES_MAX, FLAT_BYTES_MAX
 from ingest.reading.parse import parse_event
 from ingest.reading.row import CONSENT, EVENT_ID, Row
 from ingest.reading.sites import PUBLIC
+from ingest.reading.times import parse_time
 from ingest.serving import answers
 from ingest.serving.answers import HeaderList
 from ingest.visitors.crossdomain import Uses

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ingest.endpoints.intake import Intake, NotKept
 from ingest.protocols.protocol import Answer, Ask, Reading, Route, TooMuchInside, error_answer, gif_answer
 from ingest.reading.body import INFLATED_BYTES_MAX
-from ingest.reading.client import Client, Headers
+from ingest.reading.client import Client, Headers, join_headers
 from ingest.reading.fields import Unacceptable
 from ingest.reading.heavy import SMALL_BYTES_MAX, Turn
 from ingest.reading.key import read_key
@@ -43,7 +43,7 @@ class ProtocolEndpoint:
         if route is None:
             await self._others.answer(scope, send)
             return
-        headers: Headers = dict(scope["headers"])
+        headers: Headers = join_headers(scope["headers"])
         answer = await self._answer(route, scope, headers, receive)
         self._intake.counts.hits[route.protocol, answer.status] += 1
         await send_answer(send, answer, self._cors(headers))

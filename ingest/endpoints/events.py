@@ -13,7 +13,7 @@ from ingest.reading.body import (
     UNREADABLE_ITEM,
     Body,
 )
-from ingest.reading.client import Client, Headers
+from ingest.reading.client import Client, Headers, join_headers
 from ingest.reading.cloudevents import split_body
 from ingest.reading.fields import Rejection, Unacceptable
 from ingest.reading.heavy import Turn
@@ -56,7 +56,7 @@ class EventsEndpoint:
         if scope["method"] != "POST":
             await self._others.answer(scope, send)
             return
-        headers: Headers = dict(scope["headers"])
+        headers: Headers = join_headers(scope["headers"])
         now_ms = int(time.time() * 1000)
         client = self._intake.client(scope, headers)
         query = scope["query_string"]

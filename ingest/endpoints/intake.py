@@ -13,7 +13,7 @@ from ingest.counts import Counts
 from ingest.endpoints.rate_limits import RateLimiter
 from ingest.packing.packer import Packer
 from ingest.reading.body import INFLATED_BYTES_MAX, TOO_LARGE, UNREADABLE, is_compressed
-from ingest.reading.client import Client, Headers, RequestContext, client_ip, read_client
+from ingest.reading.client import Client, Headers, RequestContext, client_ip, join_headers, read_client
 from ingest.reading.fields import Rejection, Unacceptable
 from ingest.reading.heavy import PAUSE_EVENTS, TINY_BYTES_MAX, Heavy, Turn
 from ingest.reading.row import Row
@@ -133,7 +133,7 @@ class Intake:
 
     def request_context(self, peer: str, header_list: HeaderList) -> RequestContext:
         """The same with what else a pixel's head says."""
-        headers = dict(header_list)
+        headers = join_headers(header_list)
         cookies = b""
         # A link of any page leads a person here with their cookie; a picture is no page, so it says nothing then.
         if b"cookie" in headers and headers.get(b"sec-fetch-dest") != b"document":

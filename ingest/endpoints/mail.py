@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from ingest.endpoints.intake import Intake, NotKept
 from ingest.mail.links import CLICK, OPEN, MailLink, decode_link, safe_target
 from ingest.mail.opens import Looks, judge, make_mail_row
-from ingest.reading.client import Headers, read_flags
+from ingest.reading.client import Headers, join_headers, read_flags
 from ingest.reading.fields import Rejection
 from ingest.reading.row import SITE, Row
 from ingest.reading.sites import PUBLIC, Credential
@@ -66,7 +66,7 @@ class _MailEndpoint:
             target = safe_target(link.target) or safe_target(_asked_target(scope), rules.click_hosts)
             if not target:
                 return FOREIGN_TARGET
-        headers: Headers = dict(scope["headers"])
+        headers: Headers = join_headers(scope["headers"])
         agent = headers.get(b"user-agent", b"")[:TEXT_LENGTH_MAX].decode("latin-1")
         return Look(self._make_row(link, target, agent, headers, scope["method"] == "HEAD", now_ms), target)
 
@@ -81,7 +81,7 @@ class _MailEndpoint:
 
     def _wait(self, scope: Scope) -> float:
         """Seconds until the client's network may ask again; 0.0 where it may now."""
-        return self._intake.wait_of(self._intake.client(scope, dict(scope["headers"])), None)
+        return self._intake.wait_of(self._intake.client(scope, join_headers(scope["headers"])), None)
 
     async def _keep(self, look: Look, kind: str, now_ms: int) -> bool:
         """False where there is no room. Anybody's client may fetch what is in a mail: no origin is foreign."""

@@ -12,8 +12,8 @@ import orjson
 
 from ingest.endpoints.intake import Intake
 from ingest.protocols.payload import LOOSE_LENGTH_MAX
-from ingest.reading.body import UNREADABLE, load
-from ingest.reading.client import Client, Headers
+from ingest.reading.body import BOM, UNREADABLE, load
+from ingest.reading.client import Client, Headers, join_headers
 from ingest.reading.fields import Unacceptable
 from ingest.reading.heavy import Turn
 from ingest.reading.key import read_key
@@ -68,7 +68,7 @@ class PageEndpoint(ABC):
         if method not in self.methods:
             await self._others.answer(scope, send)
             return
-        headers: Headers = dict(scope["headers"])
+        headers: Headers = join_headers(scope["headers"])
         origin = headers.get(b"origin")
         now_ms = int(time.time() * 1000)
         request = turn = None
@@ -133,7 +133,7 @@ def read_json(body: bytes) -> dict[str, Any]:
         try:
             if len(body) > LOOSE_LENGTH_MAX:
                 raise ValueError
-            text = json.dumps(json.loads(body), ensure_ascii=False, allow_nan=False)
+            text = json.dumps(json.loads(body.removeprefix(BOM)), ensure_ascii=False, allow_nan=False)
             payload = orjson.loads(text.encode("utf-8", "replace"))
         except (ValueError, RecursionError):
             raise Unacceptable(*UNREADABLE) from None

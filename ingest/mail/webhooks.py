@@ -25,12 +25,14 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from ingest.mail.links import CLICK, OPEN
 from ingest.mail.opens import KIND, SOURCE, Judgement, MailRules, judge, verdict_flags
 from ingest.protocols.mapping import make_row
+from ingest.protocols.payload import derive_id
 from ingest.protocols.protocol import Ask, Reading, Route, error_answer, json_answer, text_answer
 from ingest.reading.body import EVENT_COUNT_MAX, TOO_LARGE, split_list
 from ingest.reading.client import Client
 from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_choice, parse_id, parse_text
 from ingest.reading.row import Row
 from ingest.reading.sites import SECRET, Credential
+from ingest.reading.times import SECONDS, Moment, parse_moment
 from schemas.consent import encode_signals
 from schemas.event import TEXT_LENGTH_MAX
 
@@ -74,7 +76,7 @@ class MailEvent:
 
     name: str
     event_id: str
-    occurred_at: object  # ms or ISO 8601
+    occurred_at: object  # ISO 8601, or a Moment
     recipient: str = ""
     campaign: str = ""
     message: str = ""
@@ -108,13 +110,17 @@ def read_sendgrid(ask: Ask, site: str, rules: MailRules) -> Reading:
     seconds = int(timestamp) if timestamp.isdigit() and len(timestamp) < 12 else 0
     if not ask.now_ms - SIGNED_MS_MAX <= seconds * 1000 <= ask.now_ms + SIGNED_AHEAD_MS_MAX:
         return _refuse(site, NOT_SIGNED, 401)
-    return _read_list(ask, site, "sendgrid", ask.body, _sendgrid_event)
+    read = partial(_sendgrid_event, ask.sites.id_secret(site))
+    return _read_list(ask, site, "sendgrid", ask.body, read)
 
 
 def read_mandrill(ask: Ask, site: str, rules: MailRules) -> Reading:
     """Mandrill's webhook: a form whose field `mandrill_events` is a JSON list, signed with HMAC-SHA-1 over the address
     as entered there and the fields in order (Mandrill's page "How to Authenticate Webhook Requests")."""
     form = _read_form(ask.body)
+    if _is_empty_list(form.get("mandrill_events", "")):
+        # Its test of the address, before it shows the key to check the signature with.
+        return Reading(json_answer({"accepted": 0, "rejected": []}))
     given = ask.headers.get(b"x-mandrill-signature", b"")
     payload = "".join(name + text for name, text in sorted(form.items()))
     signed = False
@@ -226,14 +232,14 @@ def _row(ask: Ask, site: str, service: str, event: MailEvent) -> Row:
     )
 
 
-def _sendgrid_event(item: Item) -> MailEvent:
-    """Fields as in Twilio's page "Event Webhook Reference"; the sender's own arguments stand beside them."""
+def _sendgrid_event(id_secret: str, item: Item) -> MailEvent:
+    """Fields as in Twilio's page "Event Webhook Reference"; the sender's own arguments stand beside them.
+
+    Some events, unsubscribes among them, come without `sg_event_id`. SendGrid repeats a request word for word, so their
+    id is a keyed hash of all that the event says.
+    """
     word = _event_word(item.get("event"))
-    event_id = parse_id(item.get("sg_event_id"), "sg_event_id")
-    if not event_id:
-        raise Unacceptable(
-            "missing_field", "The event has no sg_event_id.", "sg_event_id: expected SendGrid's own id"
-        )
+    event_id = parse_id(item.get("sg_event_id"), "sg_event_id") or derive_id(id_secret, "sendgrid", item)
     kind = {"open": OPEN, "click": CLICK}.get(word)
     agent = parse_text(item.get("useragent"), "useragent", TEXT_LENGTH_MAX)
     machine = item.get("sg_machine_open") in (True, "true", 1, "1")
@@ -308,10 +314,12 @@ def _event_word(value: object) -> str:
     return value
 
 
-def _from_seconds(value: object, field: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 10**11:
+def _from_seconds(value: object, field: str) -> Moment:
+    """The service's time, which `make_row` asks whether it can be true. Raises Unacceptable where there is none."""
+    moment = parse_moment(value, field, SECONDS)
+    if not moment.ms:
         raise invalid(field, "seconds since 1970")
-    return int(value) * 1000
+    return moment
 
 
 def _own_id(own: Item) -> str:
@@ -363,6 +371,10 @@ def _read_form(body: bytes) -> dict[str, str]:
 
 def _query(query: bytes) -> dict[str, str]:
     return _read_form(query)
+
+
+def _is_empty_list(text: str) -> bool:
+    return len(text) <= 100 and "".join(text.split()) == "[]"
 
 
 def _own_addresses(ask: Ask, service: str) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Any
 from ingest.reading.body import EVENT_COUNT_MAX
 from ingest.reading.cloudevents import CONTEXT_EXTENSIONS, EXTENSIONS, VERSION
 from ingest.reading.codes import CODE_MEANING
-from ingest.reading.fields import FINGERPRINTING, LANGUAGE_LENGTH_MAX, SHORT_LENGTH_MAX, TIME_MS_MAX
+from ingest.reading.fields import FINGERPRINTING, LANGUAGE_LENGTH_MAX, SHORT_LENGTH_MAX
+from ingest.reading.times import TIME_MS_MAX
 from schemas.consent import UNDECODED_SIGNALS, Purpose
 from schemas.drops import DropReason
 from schemas.event import (

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ingest.reading.fields import Unacceptable, parse_currency, parse_time, parse_value
+from ingest.reading.fields import Unacceptable, parse_currency, parse_value
+from ingest.reading.times import SECONDS, Moment, parse_moment, parse_time
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -23,6 +24,11 @@ def first_text(*values: object) -> str | None:
         if value and isinstance(value, str):
             return value
     return None
+
+
+def first_said(*values: object) -> object:
+    """The first that is there, 0 and false too; else None."""
+    return next((value for value in values if value is not None and value != ""), None)
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -51,13 +57,23 @@ def currency(value: object) -> object:
 
 
 def moment(value: object) -> int:
-    """A time as `fields.parse_time` reads it, else 0; for sent_at only, which corrects and never says when."""
+    """A time as `times.parse_time` reads it, else 0; for sent_at only, which corrects and never says when."""
     if not value:
         return 0
     try:
         return parse_time(value, "")
     except Unacceptable:
         return 0
+
+
+def seconds(value: object) -> Moment | None:
+    """A number of seconds since 1970, else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        return None
+    try:
+        return parse_moment(value, "", SECONDS)
+    except Unacceptable:
+        return None
 
 
 def size(width: object, height: object) -> str | None:

@@ -12,19 +12,18 @@ from ingest.reading.fields import (
     KINDS,
     LANGUAGE_LENGTH_MAX,
     SHORT_LENGTH_MAX,
-    check_trusted_time,
     invalid,
     parse_address,
     parse_currency,
     parse_id,
     parse_name,
     parse_text,
-    parse_time,
     parse_value,
     refuse_fingerprinting,
 )
 from ingest.reading.row import Row, build_row, check_properties_size
 from ingest.reading.sites import SECRET, Credential
+from ingest.reading.times import parse_claim, parse_time
 from schemas.event import PROPERTIES_SIZE_MAX, TEXT_LENGTH_MAX, Flag
 
 SERVER, TAG, PIXEL = "server", "tag", "pixel"
@@ -64,7 +63,7 @@ def make_row(
 
     source: "tag" or "pixel" where a browser sent it: then the request speaks of the person; "server" where a backend
     did: then only the event does. ip and user_agent are what the event says; an address in an event is believed from a
-    secret key only. occurred_at and sent_at: ms or ISO 8601. value: units of the currency. signals: as
+    secret key only. occurred_at and sent_at: ms, ISO 8601 or a `Moment`. value: units of the currency. signals: as
     `fields.parse_signals` gives them. kind: "" to go by the name.
     """
     row_id = parse_id(event_id, "id")
@@ -72,9 +71,8 @@ def make_row(
         row_id, flags = ask.make_id(), flags | ID_GENERATED
     event_name = parse_name(name, "event")
     secret, browser = credential.trust == SECRET, source != SERVER
-    claimed = parse_time(occurred_at, "timestamp")
-    if secret and claimed:
-        check_trusted_time(claimed, ask.now_ms, "timestamp")
+    sent = parse_time(sent_at, "sent_at")
+    claimed, changed = parse_claim(occurred_at, "timestamp", ask.now_ms, trusted=secret, sent_at=sent)
     agent = parse_text(user_agent, "user_agent", TEXT_LENGTH_MAX)
     return build_row(
         row_id,
@@ -85,7 +83,7 @@ def make_row(
         protocol,
         credential.trust,
         claimed,
-        parse_time(sent_at, "sent_at"),
+        sent,
         ask.now_ms,
         (parse_address(ip) if secret else "") or (ask.client.ip if browser else ""),
         agent or (ask.client.user_agent if browser else ""),
@@ -97,7 +95,7 @@ def make_row(
         parse_id(user_id, "user_id"),
         parse_id(session_id, "session_id"),
         signals,
-        flags | (ask.client.flags if browser else 0),
+        flags | changed | (ask.client.flags if browser else 0),
         parse_text(screen, "screen", SHORT_LENGTH_MAX),
         parse_text(viewport, "viewport", SHORT_LENGTH_MAX),
         parse_text(timezone, "timezone", SHORT_LENGTH_MAX),

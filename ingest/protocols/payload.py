@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from ingest.protocols.protocol import Ask
-from ingest.reading.body import load
+from ingest.reading.body import BOM, load
 from ingest.reading.fields import Unacceptable, invalid, parse_signals
 from schemas.consent import SIGNALS
 
@@ -45,7 +45,7 @@ def load_json(text: bytes | str, field: str) -> Any:
     try:
         return load(text)
     except orjson.JSONDecodeError:
-        pass
+        text = text.removeprefix(BOM) if isinstance(text, bytes) else text
     try:
         if len(text) > LOOSE_LENGTH_MAX:
             raise ValueError

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from ingest.protocols.lenient import currency, mapping, money
 from ingest.protocols.mapping import SERVER, TAG, make_row
 from ingest.protocols.payload import is_browser, load_json
 from ingest.protocols.protocol import Answer, Ask, Reading, Route, json_answer, text_answer
@@ -41,7 +42,7 @@ NAMES: Mapping[str, str] = {"pageview": "page_view"}
 MAPPING: Mapping[str, str] = MappingProxyType({
     "event_id": "of an order its property `order_id` or `transaction_id`; the protocol has none, so the edge makes it,"
     " the same one for what a browser sends again within five seconds of the answer",
-    "site": "`domain` or `d`, else the host of the url; one event for each of a list",
+    "site": "`domain` or `d`, each of a list, `www.` or not; else the host of the url",
     "name": "`name` or `n`; `pageview` is `page_view`; with `revenue` and an order id `purchase`",
     "source": "`tag` from a browser, else `server`",
     "trust": "the site's secret key as Bearer",
@@ -116,7 +117,9 @@ def _secret_credential(ask: Ask) -> Credential | None:
 
 
 def _credential(ask: Ask, domain: str, secret: Credential | None) -> Credential | None:
-    credential = ask.sites.find(domain)
+    bare = bare_domain(domain)
+    forms = (domain, bare, f"www.{bare}")  # a key may be declared in any of them
+    credential = next(filter(None, map(ask.sites.find, forms)), None)
     return (
         secret
         if credential is not None and secret is not None and secret.site == credential.site
@@ -165,16 +168,23 @@ def _first(body: Mapping[str, Any], *names: str) -> Any:
     return next((body[name] for name in names if body.get(name) not in (None, "")), None)
 
 
+def bare_domain(domain: str) -> str:
+    """A domain as Plausible goes by it: without `www.`, in small letters."""
+    return domain.lower().removeprefix("www.")
+
+
 def _domains(body: Mapping[str, Any]) -> list[str]:
-    """The domains, each once. Raises Unacceptable."""
+    """The domains, each once, `www.` or not. Raises Unacceptable."""
     given, url = _first(body, "domain", "d"), _first(body, "url", "u")
     if given is None and isinstance(url, str):
         given = _host(url)
     if not isinstance(given, str):
         raise invalid("domain", "a domain, or several by comma")
-    domains = list(
-        dict.fromkeys(domain.strip() for domain in given.split(",", DOMAIN_COUNT_MAX) if domain.strip())
-    )
+    named = [domain.strip() for domain in given.split(",", DOMAIN_COUNT_MAX) if domain.strip()]
+    unique: dict[str, str] = {}
+    for domain in named:
+        unique.setdefault(bare_domain(domain), domain)
+    domains = list(unique.values())
     if not domains or "," in domains[-1]:
         raise invalid("domain", f"one to {DOMAIN_COUNT_MAX} domains, by comma")
     return domains
@@ -182,7 +192,7 @@ def _domains(body: Mapping[str, Any]) -> list[str]:
 
 def _host(url: str) -> str:
     try:
-        return (urlsplit(url).hostname or "").removeprefix("www.")
+        return bare_domain(urlsplit(url).hostname or "")
     except ValueError:
         return ""
 
@@ -191,7 +201,7 @@ def _read_one(ask: Ask, credential: Credential, body: Mapping[str, Any], resent:
     name, url = _name(body), _url(body)
     referrer = _first(body, "referrer", "r")
     properties = _properties(body)
-    amount, currency = _revenue(_first(body, "revenue", "$"))
+    amount, unit = _revenue(_first(body, "revenue", "$"))
     order = (
         next((properties[key] for key in ORDER_IDS if key in properties), None)
         if amount is not None
@@ -214,7 +224,7 @@ def _read_one(ask: Ask, credential: Credential, body: Mapping[str, Any], resent:
         signals=_signals(ask, body),
         viewport=_number(body.get("w")),
         value=amount,
-        currency=currency,
+        currency=unit,
         properties=properties | _engagement(name, body),
     )
 
@@ -233,40 +243,36 @@ def _url(body: Mapping[str, Any]) -> str:
     return url
 
 
-def _properties(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Scalars of the properties, an object or its JSON as text; the first 30. Raises Unacceptable."""
-    given = _first(body, "props", "p", "meta", "m")
+def _object(given: Any) -> Mapping[str, Any]:
+    """An object or its JSON as text; an empty one for anything else, as a script hears no refusal."""
     if isinstance(given, str):
-        given = load_json(given, "props")
-    if given is None:
-        return {}
-    if not isinstance(given, dict):
-        raise invalid("props", "an object of texts, numbers and booleans")
-    scalars = {
-        key: value for key, value in given.items() if isinstance(value, (str, int, float)) and value != ""
-    }
-    kept = dict(list(scalars.items())[:PROPERTY_COUNT_MAX])
-    for key, value in kept.items():
+        try:
+            given = load_json(given, "")
+        except Unacceptable:
+            return {}
+    return mapping(given)
+
+
+def _properties(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The first 30 scalars of the properties; what is longer than Plausible takes is left out."""
+    given = _object(_first(body, "props", "p", "meta", "m"))
+    kept: dict[str, Any] = {}
+    for key, value in given.items():
+        if not isinstance(value, (str, int, float)) or value == "":
+            continue
         too_long = isinstance(value, str) and len(value.encode()) > PROPERTY_VALUE_BYTES_MAX
-        if too_long or len(key.encode()) > PROPERTY_NAME_BYTES_MAX:
-            raise invalid(
-                "props",
-                f"names of at most {PROPERTY_NAME_BYTES_MAX} bytes, values of {PROPERTY_VALUE_BYTES_MAX:,}",
-            )
+        if not too_long and len(key.encode()) <= PROPERTY_NAME_BYTES_MAX:
+            kept[key] = value
+        if len(kept) == PROPERTY_COUNT_MAX:
+            break
     return kept
 
 
 def _revenue(given: Any) -> tuple[Any, Any]:
-    """(amount, currency); both or none. Raises Unacceptable."""
-    if isinstance(given, str):
-        given = load_json(given, "revenue")
-    if given is None:
-        return None, None
-    amount = given.get("amount") if isinstance(given, dict) else None
-    currency = given.get("currency") if isinstance(given, dict) else None
-    if amount in (None, "") or not isinstance(currency, str):
-        raise invalid("revenue", 'an object such as {"currency": "EUR", "amount": "19.90"}')
-    return amount, currency
+    """(amount, currency); both, or none where either cannot be read."""
+    found = _object(given)
+    amount, unit = money(found.get("amount")), currency(found.get("currency"))
+    return (None, None) if amount is None or not unit else (amount, unit)
 
 
 def _engagement(name: str, body: Mapping[str, Any]) -> dict[str, Any]:

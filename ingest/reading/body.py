@@ -15,7 +15,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-from ingest.reading.fields import Rejection, Unacceptable, parse_time
+from ingest.reading.fields import Rejection, Unacceptable
+from ingest.reading.times import parse_time
 
 BODY_BYTES_MAX = 5_000_000  # as sent; beyond it 413
 INFLATED_BYTES_MAX = 10_000_000  # after decompression; nothing more is ever inflated
@@ -29,6 +30,11 @@ MARKS_MAX = 400_000
 # Of a body that is not JSON as a whole and is taken apart by its brackets; a text of this length is one token, 10 ms.
 SCAN_BYTES_MAX = 2_000_000
 SCAN_TOKENS_MAX = 300_000  # 300,000 x 0.2 µs = 60 ms
+
+BOM = b"\xef\xbb\xbf"
+# Their byte order marks, and an opening bracket in them without one.
+_UTF_32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff", b"{\0\0\0", b"[\0\0\0", b"\0\0\0{", b"\0\0\0[")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"[\0", b"\0{", b"\0[")
 
 GZIP_MAGIC = b"\x1f\x8b"
 # Of a gzip file or of zstd: behind each the rest is copied, 100 x 5 MB = 160 ms beside the loop.
@@ -154,10 +160,30 @@ def _inflate_zstd(body: bytes, bytes_max: int) -> bytes:
 
 
 def load(text: bytes | str) -> Any:
-    """JSON as it stands. Raises orjson.JSONDecodeError, and Unacceptable for one of too many values."""
+    """JSON as it stands, behind a byte order mark too (RFC 8259, section 8.1). Raises orjson.JSONDecodeError, and
+    Unacceptable for one of too many values or in another encoding than UTF-8."""
     if len(text) > MARKS_MAX:
         check_marks(text.encode("utf-8", "replace") if isinstance(text, str) else text)
-    return orjson.loads(text)
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        if isinstance(text, str):
+            raise
+        if text.startswith(BOM):
+            return orjson.loads(text[len(BOM) :])
+        if encoding := find_encoding(text):
+            raise Unacceptable(
+                UNREADABLE.code, UNREADABLE.message, f"body: expected JSON in UTF-8, found {encoding}"
+            ) from None
+        raise
+
+
+def find_encoding(body: bytes) -> str:
+    """UTF-16 or UTF-32 where a text that nobody can read is in one of them, by its mark or the zeros beside its first
+    sign; "" where it is not. What a label says is no word about it: JSON is UTF-8 (RFC 8259, sections 8.1 and 11)."""
+    if body.startswith(_UTF_32):
+        return "UTF-32"
+    return "UTF-16" if body.startswith(_UTF_16) else ""
 
 
 def check_marks(text: bytes) -> None:
@@ -175,7 +201,7 @@ def split_events(body: bytes, content_type: str = "") -> Body:
 
     One event, `{"events": [...], "sent_at": ...}`, `[...]`, or NDJSON; the content type decides where it is unclear.
     """
-    body = body.removeprefix(b"\xef\xbb\xbf")
+    body = body.removeprefix(BOM)
     try:
         whole = load(body)
     except orjson.JSONDecodeError:
@@ -252,7 +278,7 @@ def split_list(body: bytes, key: str) -> tuple[dict[str, Any], list[Any] | None]
     bare NaN of Python's encoder, is UNREADABLE_ITEM and spares its neighbours. Raises Unacceptable where nothing of
     the body can be read.
     """
-    body = body.removeprefix(b"\xef\xbb\xbf")
+    body = body.removeprefix(BOM)
     try:
         whole = load(body)
     except orjson.JSONDecodeError:

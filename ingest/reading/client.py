@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ingest.reading.network import network_of
@@ -11,6 +11,8 @@ from schemas.event import TEXT_LENGTH_MAX, Flag
 X_FORWARDED_FOR, FORWARDED = b"x-forwarded-for", b"forwarded"
 LANGUAGE_LENGTH_MAX = 200  # characters
 GPC, DNT, PREFETCH = int(Flag.GPC), int(Flag.DNT), int(Flag.PREFETCH)
+AHEAD_HEADERS = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
+AHEAD = frozenset({"prefetch", "prerender", "preview"})  # as browsers call it, Safari's top sites among them
 
 Headers = Mapping[bytes, bytes]  # names in lower case, as ASGI gives them
 
@@ -34,6 +36,32 @@ class RequestContext(NamedTuple):
     cookies: bytes = b""
 
 
+def join_headers(header_list: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """Each name once: the lines of one name are one list, in their order (RFC 9110, section 5.3).
+
+    A line that is repeated word for word counts once: proxies double lines whose value is no list.
+    """
+    headers = dict(header_list)
+    if len(headers) == len(header_list):  # nearly always
+        return headers
+    lines: dict[bytes, dict[bytes, None]] = {}
+    for name, value in header_list:
+        lines.setdefault(name, {})[value] = None
+    return {name: (b"; " if name == b"cookie" else b", ").join(values) for name, values in lines.items()}
+
+
+def says_one(value: str) -> bool:
+    """Whether any member of a list header is exactly `1`, as Sec-GPC and DNT say yes (Global Privacy Control, section
+    3.2): another value is no signal, and takes none away."""
+    return value == "1" or any(member.strip(" \t") == "1" for member in value.split(","))
+
+
+def says_prefetch(value: str) -> bool:
+    """Whether any member of Sec-Purpose, Purpose, X-Purpose or X-Moz, parameters aside (RFC 8941, section 3.1.2), says
+    that nobody may be looking."""
+    return any(member.partition(";")[0].strip(" \t").lower() in AHEAD for member in value.split(","))
+
+
 def read_client(headers: Headers, ip: str) -> Client:
     """The client of one request.
 
@@ -53,12 +81,12 @@ def read_client(headers: Headers, ip: str) -> Client:
 def read_flags(headers: Headers) -> int:
     """Flags (see event.Flag) from `Sec-GPC`, `DNT` and what browsers say of prefetches."""
     flags = 0
-    if headers.get(b"sec-gpc") == b"1":
+    if b"sec-gpc" in headers and says_one(headers[b"sec-gpc"].decode("latin-1")):
         flags |= GPC
-    if headers.get(b"dnt") == b"1":
+    if b"dnt" in headers and says_one(headers[b"dnt"].decode("latin-1")):
         flags |= DNT
-    for name in (b"sec-purpose", b"purpose", b"x-moz"):
-        if name in headers and b"prefetch" in headers[name].lower():
+    for name in AHEAD_HEADERS:
+        if name in headers and says_prefetch(headers[name].decode("latin-1")):
             flags |= PREFETCH
     return flags
 

@@ -6,9 +6,10 @@ The rules are those of the CloudEvents specification 1.0.2, its JSON format and 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import orjson
 
@@ -27,11 +28,11 @@ from ingest.reading.fields import (
     Unacceptable,
     invalid,
     parse_name,
-    parse_time,
     refuse_fingerprinting,
 )
 from ingest.reading.parse import Converted
 from ingest.reading.signature import HEADER as SIGNATURE
+from ingest.reading.times import parse_time
 
 STRUCTURED = "application/cloudevents"
 BATCH = "application/cloudevents-batch"
@@ -60,6 +61,7 @@ EXTENSIONS: Mapping[str, str] = {
 CONTEXT_EXTENSIONS: Mapping[str, str] = {"clientip": "ip", "useragent": "user_agent"}
 ORDER_IDS = ("order_id", "transaction_id")  # of a purchase: an order is one event, whoever speaks of it
 MONEY = ("value", "currency")  # of a purchase: taken from data where no attribute says them
+_QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 NOT_EXTENSIONS = frozenset({
     "specversion", "id", "source", "type", "time", "subject", "datacontenttype", "dataschema", "data", "data_base64",
 })  # fmt: skip
@@ -185,15 +187,32 @@ def _read_text(item: dict[str, Any], name: str) -> str:
 
 
 def _read_data(item: dict[str, Any]) -> dict[str, Any]:
-    """An object as it is; anything else as the one property `data` or `data_base64`."""
+    """An object as it is, also where base64 hides JSON that says so; anything else as the one property `data` or
+    `data_base64`."""
     if "data_base64" in item:
         if "data" in item:
             raise invalid("data_base64", "either data or data_base64, not both")
-        return {"data_base64": _read_text(item, "data_base64")}
+        return _read_binary(_read_text(item, "data_base64"), _read_text(item, "datacontenttype"))
     data = item.get("data")
     if data is None:
         return {}
     return dict(data) if isinstance(data, dict) else {"data": data}
+
+
+def _read_binary(encoded: str, content_type: str) -> dict[str, Any]:
+    """The JSON object that base64 holds, where the content type says JSON; else base64 as it came."""
+    if _is_json(content_type.partition(";")[0].strip().lower()):
+        try:
+            data = load(base64.b64decode(encoded, validate=True))
+        except (ValueError, Unacceptable):  # binascii's and orjson's errors are value errors
+            data = None
+        if isinstance(data, dict):
+            return data
+    return {"data_base64": encoded}
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type == "application/json" or media_type.endswith(JSON_FORMAT)
 
 
 def _read_order(properties: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -208,14 +227,14 @@ def _read_order(properties: dict[str, Any], ours: dict[str, Any]) -> None:
 def _convert_binary(headers: Headers, media_type: str, body: bytes) -> Converted | Rejection:
     """Binary mode: attributes in `ce-` headers, percent-encoded; the body is the data."""
     item: dict[str, Any] = {
-        name[3:].decode("latin-1"): unquote(value.decode("latin-1"))
+        name[3:].decode("latin-1"): decode_header(value)
         for name, value in headers.items()
         if name.startswith(b"ce-")
     }
     item.pop("data", None)
     item.pop("data_base64", None)
     if body:
-        if not media_type or media_type == "application/json" or media_type.endswith(JSON_FORMAT):
+        if not media_type or _is_json(media_type):
             try:
                 item["data"] = load(body)
             except orjson.JSONDecodeError:
@@ -225,6 +244,14 @@ def _convert_binary(headers: Headers, media_type: str, body: bytes) -> Converted
         else:
             item["data_base64"] = base64.b64encode(body).decode("ascii")
     return convert(item)
+
+
+def decode_header(value: bytes) -> str:
+    """The attribute a header's value says: the quotes of a quoted string off (RFC 9110, section 5.6.4), then one round
+    of percent-decoding (HTTP protocol binding, section 3.1.3.2)."""
+    if len(value) >= 2 and value[:1] == value[-1:] == b'"':
+        value = _QUOTED_PAIR.sub(rb"\1", value[1:-1])
+    return unquote_to_bytes(value).decode("utf-8", "replace")
 
 
 def _load(body: bytes) -> Any:

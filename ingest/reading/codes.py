@@ -21,7 +21,7 @@ CODE_MEANING: Mapping[str, str] = {
     "recording_refused": "recordings of what people do on a page are not taken",
     "defect": "our own mistake; a direct message under it waits as a dead letter",
     "unknown_key": "no site has this key, or there is none",
-    "secret_key_needed": "this address is for secret keys",
+    "secret_key_needed": "this address, or what a field says, is for secret keys",
     "rate_limited": "too many at once; Retry-After says when to send again",
     "signature_unreadable": "X-Fairpixel-Signature is not in the form that is expected",
     "signature_wrong": "the signature does not fit the body",

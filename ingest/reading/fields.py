@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from hashlib import sha256
@@ -14,7 +13,6 @@ from typing import Any, NamedTuple
 from schemas.consent import SIGNALS, UNDECODED_SIGNALS, encode_signals
 from schemas.event import EVENT_ID_LENGTH_MAX, NAME_LENGTH_MAX, VALUE_E4_MAX
 
-TIME_MS_MAX = 253_402_300_799_999  # the end of the year 9999, the last a calendar here knows
 TRUSTED_TIME_MS_MIN = 946_684_800_000  # 2000-01-01: below it somebody sent seconds for milliseconds
 TRUSTED_AHEAD_MS_MAX = 86_400_000  # a clock may be a day ahead, not a century
 NUMBER_LENGTH_MAX = 60  # characters
@@ -83,40 +81,6 @@ def parse_text(value: object, field: str, length_max: int) -> str:
     if value is None:
         return ""
     raise invalid(field, "text")
-
-
-def parse_time(value: object, field: str) -> int:
-    """ms since 1970, from ms (a number or its digits) or ISO 8601 (UTC where it names no offset); 0 for none."""
-    if value is None or value == "":
-        return 0
-    expected = "milliseconds since 1970 or ISO 8601, such as 2026-01-31T12:00:00Z"
-    if isinstance(value, str) and not _is_number(value):
-        try:
-            moment = datetime.fromisoformat(value.strip())
-            ms = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-        except (ValueError, OverflowError, OSError):
-            raise invalid(field, expected) from None
-    elif isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            ms = int(float(value))
-        except (ValueError, OverflowError):
-            raise invalid(field, expected) from None
-    else:
-        raise invalid(field, expected)
-    if not 0 <= ms <= TIME_MS_MAX:
-        raise invalid(field, expected)
-    return ms
-
-
-def check_trusted_time(time_ms: int, now_ms: int, field: str) -> int:
-    """The time itself, where a secret key said it: such times are taken as they are, so the impossible ends here."""
-    if time_ms and not TRUSTED_TIME_MS_MIN <= time_ms <= now_ms + TRUSTED_AHEAD_MS_MAX:
-        raise Unacceptable(
-            "time_out_of_range",
-            f"The time in {field} cannot be true.",
-            f"{field}: expected a time between 2000-01-01 and tomorrow, in milliseconds since 1970 or ISO 8601",
-        )
-    return time_ms
 
 
 def parse_value(value: object, field: str) -> int:
@@ -222,11 +186,6 @@ def _signal(value: object) -> str:
 @lru_cache(maxsize=4_096)  # `all`, `none` and a few lists: 1.7 µs saved an event; at most 4,096 x 300 bytes
 def _choice_alone(choice: str) -> str:
     return encode_signals({"consent": choice})
-
-
-def _is_number(text: str) -> bool:
-    stripped = text.strip()
-    return stripped.isascii() and stripped.removeprefix("-").replace(".", "", 1).isdigit()
 
 
 def find_fingerprinting(names: Iterable[str]) -> str:

@@ -14,7 +14,6 @@ from ingest.reading.fields import (
     SHORT_LENGTH_MAX,
     Rejection,
     Unacceptable,
-    check_trusted_time,
     invalid,
     parse_address,
     parse_currency,
@@ -22,12 +21,12 @@ from ingest.reading.fields import (
     parse_name,
     parse_signals,
     parse_text,
-    parse_time,
     parse_value,
     refuse_fingerprinting,
 )
 from ingest.reading.row import Row, build_row, check_properties_size
 from ingest.reading.sites import SECRET, Credential
+from ingest.reading.times import parse_claim, parse_time
 from schemas.consent import UNDECODED_SIGNALS
 from schemas.event import PROPERTIES_SIZE_MAX, TEXT_LENGTH_MAX, Flag
 
@@ -117,12 +116,12 @@ def _parse(
     if not event_id:
         event_id = generated_id
         flags |= ID_GENERATED
-    occurred_at = parse_time(item["ts"], "ts") if "ts" in item else 0
     if "sent_at" in item:
         sent_at = parse_time(item["sent_at"], "sent_at") or sent_at
-    trusted = credential.trust == SECRET
-    if trusted and occurred_at:
-        check_trusted_time(occurred_at, now_ms, "ts")
+    trusted, occurred_at = credential.trust == SECRET, 0
+    if "ts" in item:
+        occurred_at, changed = parse_claim(item["ts"], "ts", now_ms, trusted=trusted, sent_at=sent_at)
+        flags |= changed
     warnings = [] if EVENT_KEYS.issuperset(item) else [_unknown(item)]
     context = get("context")
     if context is None:

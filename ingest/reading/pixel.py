@@ -12,17 +12,16 @@ from ingest.reading.fields import (
     KINDS,
     Rejection,
     Unacceptable,
-    check_trusted_time,
     parse_currency,
     parse_id,
     parse_name,
     parse_signals,
-    parse_time,
     parse_value,
     refuse_fingerprinting,
 )
 from ingest.reading.row import Row, build_row, check_properties_size
 from ingest.reading.sites import SECRET, Credential
+from ingest.reading.times import parse_claim
 from schemas.event import EVENT_ID_LENGTH_MAX, TEXT_LENGTH_MAX, Flag
 
 GIF = bytes.fromhex(
@@ -84,9 +83,11 @@ def parse_pixel(
             flags |= ID_GENERATED
         elif len(event_id) > EVENT_ID_LENGTH_MAX:
             event_id = parse_id(event_id, "id")
-        occurred_at = parse_time(params["ts"], "ts") if "ts" in params else 0
-        if occurred_at and credential.trust == SECRET:
-            check_trusted_time(occurred_at, now_ms, "ts")
+        occurred_at = 0
+        if "ts" in params:
+            trusted = credential.trust == SECRET
+            occurred_at, changed = parse_claim(params["ts"], "ts", now_ms, trusted=trusted)
+            flags |= changed
         return build_row(
             event_id,
             credential.site,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ingest.reading.client import Headers
+from ingest.reading.client import Headers, join_headers
 from ingest.serving import answers
 from ingest.serving.answers import HeaderList, Scope, Send
 
@@ -25,7 +25,7 @@ class OtherMethods:
 
     async def answer(self, scope: Scope, send: Send) -> None:
         """Answer a request whose method is not the endpoint's own: 204, 200 or 405."""
-        method, headers = scope["method"], dict(scope["headers"])
+        method, headers = scope["method"], join_headers(scope["headers"])
         if method == "OPTIONS":
             await answers.send_empty(send, 204, self.preflight(headers, self.allow))
         elif method == "HEAD" and self.look is not None:  # scanners look without opening

@@ -10,6 +10,7 @@ from pathlib import Path
 import minify
 
 from ingest.counts import Counts
+from ingest.reading.client import join_headers
 from ingest.serving.answers import HeaderList, Receive, Scope, Send
 from ingest.serving.methods import OtherMethods, allow, plain_preflight
 
@@ -47,7 +48,7 @@ class ScriptEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        method, headers = scope["method"], dict(scope["headers"])
+        method, headers = scope["method"], join_headers(scope["headers"])
         if method not in ("GET", "HEAD"):
             await _OTHERS.answer(scope, send)
             return

@@ -29,6 +29,7 @@ from ingest.reading.fields import Rejection, Unacceptable
 from ingest.reading.pixel import parse_query
 from ingest.reading.row import Row
 from ingest.reading.sites import SECRET, Credential
+from ingest.reading.times import MICROSECONDS, parse_claim
 
 PROTOCOL = "ga4"
 # Parameters with a column of their own.
@@ -146,10 +147,13 @@ def _read_one(
     get = params.get
     device = mapping(body.get("device"))
     order = get("transaction_id") if event["name"] == "purchase" else None
-    time_ms = read_micros(event.get("timestamp_micros")) or read_micros(body.get("timestamp_micros"))
+    micros = (
+        one for one in (event.get("timestamp_micros"), body.get("timestamp_micros")) if read_micros(one)
+    )
+    claim = parse_claim(next(micros, None), "timestamp_micros", ask.now_ms, trusted=True, unit=MICROSECONDS)
     client = body.get("client_id") or body.get("app_instance_id")
-    payload = [client, event["name"], time_ms, params, index]
-    derived = derive_id(ask.sites.id_secret(credential.site), PROTOCOL, payload) if time_ms else None
+    payload = [client, event["name"], claim.ms, params, index]
+    derived = derive_id(ask.sites.id_secret(credential.site), PROTOCOL, payload) if claim.ms else None
     return make_row(
         ask,
         credential,
@@ -157,7 +161,7 @@ def _read_one(
         source=SERVER,
         name=event["name"],
         event_id=next((one for one in (order, get("event_id")) if one not in (None, "")), derived),
-        occurred_at=time_ms,
+        occurred_at=claim,
         ip=body.get("ip_override"),
         user_agent=text(body.get("user_agent")),
         language=first_text(get("language"), device.get("language")),

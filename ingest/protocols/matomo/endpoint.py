@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -18,10 +19,11 @@ from ingest.protocols.matomo.events import read_payload
 from ingest.protocols.payload import ITEM_COUNT_MAX, derive_id, is_browser, load_json
 from ingest.protocols.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer, json_answer
 from ingest.reading.body import TOO_LARGE
-from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_signals, parse_time
+from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_signals
 from ingest.reading.pixel import QUERY_LENGTH_MAX, parse_query
 from ingest.reading.row import Row
 from ingest.reading.sites import SECRET, Credential
+from ingest.reading.times import NONE, SECONDS, Moment, parse_moment
 from ingest.serving.answers import why_headers
 
 PROTOCOL = "matomo"
@@ -29,7 +31,7 @@ UNTRUSTED_AGE_MS_MAX = 86_400_000  # an older `cdt` needs `token_auth` (docs/pro
 PARAM_COUNT_MAX = 500
 BULK_PARAM_COUNT_MAX = 200_000  # of all requests of a body: 200,000 x 1.5 µs = 0.3 s beside the loop
 FORM_BYTES_MAX = 256_000  # of a body that is one event
-UNIX_SECONDS = re.compile(r"\d{1,11}")
+OFFSET_SECONDS = re.compile(r"-?\d{1,10}(?:\.\d{1,9})?", re.ASCII)
 # What the answer looks like and who asks is no part of the event.
 NOT_IN_PAYLOAD = frozenset({"token_auth", "send_image", "apiv", "cdo", "queuedtracking"})
 # Each of these tells two hits of one visitor apart.
@@ -45,7 +47,7 @@ MAPPING: Mapping[str, str] = MappingProxyType({
     " `site_search`, `download`, `outlink`, `content_impression`, `content_interaction`, `ping`",
     "source": "`server` with `token_auth` or from no browser, else `pixel`",
     "trust": "`token_auth`, the site's secret key",
-    "occurred_at": "`cdt`; without `token_auth` at most a day old",
+    "occurred_at": "`cdt`, earlier by `cdo` seconds; without `token_auth` at most a day old",
     "ip": "`cip`, with `token_auth`",
     "user_agent": "`ua`",
     "language": "`lang`",
@@ -67,6 +69,7 @@ TOO_LONG = Rejection(
     f"expected at most {QUERY_LENGTH_MAX:,} bytes of query, {FORM_BYTES_MAX:,} of a form and {PARAM_COUNT_MAX}"
     " parameters",
 )
+TOKEN_IGNORED = "token_auth ignored: expected the site's secret key"
 MISSING = Rejection(
     "missing_field",
     "The request holds no event.",
@@ -88,9 +91,11 @@ def read(ask: Ask) -> Reading:
     _take(ask, reading, params, params.get("token_auth", ""))
     if reading.refusals:
         return Reading(_refuse(ask, reading.refusals[0][1], 400), refusals=reading.refusals)
-    if params.get("send_image") == "0":
-        return Reading(Answer(204), rows=reading.rows)
-    return reading
+    answer = Answer(204) if params.get("send_image") == "0" else reading.answer
+    if params.get("token_auth") and all(credential.trust != SECRET for credential, _ in reading.rows):
+        told = (b"x-fairpixel-detail", TOKEN_IGNORED.encode())
+        answer = replace(answer, headers=[*answer.headers, told])
+    return replace(reading, answer=answer)
 
 
 ROUTES = tuple(
@@ -125,6 +130,10 @@ def _read_bulk(ask: Ask) -> Reading:
     payload: dict[str, Any] = {"status": "success", "tracked": len(reading.rows), "invalid": len(refused)}
     if _is_secret(ask, token):
         payload["invalid_indices"] = refused
+    elif token and reading.rows:
+        payload["detail"] = TOKEN_IGNORED
+    if needed := next((why for _, why in reading.refusals if why.code == "secret_key_needed"), None):
+        payload |= needed._asdict()
     return Reading(json_answer(payload), reading.rows, reading.refusals)
 
 
@@ -159,6 +168,8 @@ def _take(ask: Ask, reading: Reading, request: object, token: str, index: int = 
             raise Unacceptable(*MISSING)
         credential = _find_credential(ask, params, token)
         site = credential.site
+        if credential.trust != SECRET:
+            _refuse_claims(params, params.get("token_auth") or token, ask.now_ms)
         reading.rows.append((credential, _read_one(ask, credential, params, index)))
     except Unacceptable as problem:
         reading.refusals.append((site, problem.rejection))
@@ -217,7 +228,7 @@ def _read_one(ask: Ask, credential: Credential, params: Mapping[str, str], index
         source=PIXEL if is_browser(ask) and not secret else SERVER,
         name=payload.name,
         event_id=payload.event_id or _derive_id(ask, credential, params, index),
-        occurred_at=_time(get("cdt", ""), secret, ask.now_ms),
+        occurred_at=_moment(params, ask.now_ms),
         ip=get("cip"),
         user_agent=get("ua"),
         language=get("lang"),
@@ -234,17 +245,33 @@ def _read_one(ask: Ask, credential: Credential, params: Mapping[str, str], index
     )
 
 
-def _time(text: str, secret: bool, now_ms: int) -> int:
-    """`cdt` in ms: seconds since 1970, or a date and time in UTC; 0 where it is not to be believed."""
-    if not text:
-        return 0
-    try:
-        ms = int(text) * 1_000 if UNIX_SECONDS.fullmatch(text) else parse_time(text, "cdt")
-    except Unacceptable:
-        if secret:
-            raise
-        return 0
-    return ms if secret or 0 <= now_ms - ms <= UNTRUSTED_AGE_MS_MAX else 0
+def _refuse_claims(params: Mapping[str, str], token: str, now_ms: int) -> None:
+    """What a hit may say with the site's secret key only. Matomo refuses it too: a backfill at the present minute, or a
+    server's own address as everybody's, is worse than none. Raises Unacceptable."""
+    moment = _moment(params, now_ms)
+    is_old = moment is not NONE and now_ms - moment.ms > UNTRUSTED_AGE_MS_MAX
+    if "cip" in params or is_old:
+        name, such = ("cip", "") if "cip" in params else ("cdt", " for a time older than a day")
+        wrong = "; the one that was given is not" if token else ""
+        raise Unacceptable(
+            "secret_key_needed",
+            "The hit says what only the site's secret key may say.",
+            f"{name}: expected with token_auth, the site's secret key{such}{wrong}",
+        )
+
+
+def _moment(params: Mapping[str, str], now_ms: int) -> Moment:
+    """`cdt`, seconds since 1970 or a date and time in UTC, less the seconds of `cdo`: how long a hit waited in a queue.
+    NONE where neither is said. Raises Unacceptable."""
+    cdt, offset = params.get("cdt", ""), params.get("cdo", "")
+    if not cdt and not offset:
+        return NONE
+    moment = parse_moment(cdt, "cdt", SECONDS) if cdt else Moment(now_ms)
+    if offset:
+        if not OFFSET_SECONDS.fullmatch(offset):
+            raise invalid("cdo", "seconds")
+        moment = moment._replace(ms=max(0, moment.ms - round(abs(float(offset)) * 1_000)))
+    return moment
 
 
 def _derive_id(ask: Ask, credential: Credential, params: Mapping[str, str], index: int) -> str | None:

@@ -8,7 +8,17 @@ from typing import Any
 
 from ingest.protocols.categories import consent_signals
 from ingest.protocols.envelope import without_address
-from ingest.protocols.lenient import currency, first_text, identifier, mapping, money, size, text
+from ingest.protocols.lenient import (
+    currency,
+    first_said,
+    first_text,
+    identifier,
+    mapping,
+    money,
+    seconds,
+    size,
+    text,
+)
 from ingest.protocols.mapping import SERVER, TAG, make_row
 from ingest.protocols.orders import find_order
 from ingest.protocols.protocol import Ask
@@ -120,7 +130,7 @@ class Events:
             name=name,
             event_id=order_id if order_id is not None else item.get("uuid") or payload.get("$insert_id"),
             kind="identify" if name == "identify" and event != "identify" else "",
-            occurred_at=item.get("timestamp") or _seconds(payload.get("$time")),
+            occurred_at=first_said(item.get("timestamp"), seconds(payload.get("$time"))),
             sent_at=0 if uncorrected else self.sent_at,
             ip=text(payload.get("$ip")) if ask is self.ask else None,
             user_agent=text(payload.get("$raw_user_agent")),
@@ -190,13 +200,6 @@ def _source(ask: Ask, payload: Mapping[str, Any]) -> str:
     stated = ask.headers.get(b"posthog-sdk-info", b"").decode("latin-1").partition("/")[0]
     library = first_text(payload.get("$lib"), stated)
     return TAG if library in CLIENT_LIBRARIES and payload.get("$is_server") is not True else SERVER
-
-
-def _seconds(value: object) -> int | None:
-    """Seconds since 1970 as ms."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e11:
-        return round(value * 1000)
-    return None
 
 
 def _kept(event: str, name: str, item: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str, Any]:

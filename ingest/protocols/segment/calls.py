@@ -8,7 +8,17 @@ from typing import Any
 
 from ingest.protocols.categories import consent_signals
 from ingest.protocols.envelope import without_address
-from ingest.protocols.lenient import currency, first_text, identifier, mapping, moment, money, size, text
+from ingest.protocols.lenient import (
+    currency,
+    first_said,
+    first_text,
+    identifier,
+    mapping,
+    moment,
+    money,
+    size,
+    text,
+)
 from ingest.protocols.mapping import SERVER, TAG, make_row
 from ingest.protocols.orders import find_order
 from ingest.protocols.protocol import Ask
@@ -101,7 +111,7 @@ class Calls:
             name=name,
             event_id=event_id,
             kind="identify" if call == "identify" else "",
-            occurred_at=item.get("timestamp") or item.get("originalTimestamp"),
+            occurred_at=first_said(item.get("timestamp"), item.get("originalTimestamp")),
             sent_at=moment(item.get("sentAt")) or self.sent_at,
             ip=ip,
             user_agent=text(context.get("userAgent")),

@@ -24,10 +24,11 @@ from ingest.protocols.snowplow.self_describing import (
     read_self_describing,
 )
 from ingest.reading.body import TOO_LARGE
-from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_time
+from ingest.reading.fields import Rejection, Unacceptable, invalid
 from ingest.reading.pixel import QUERY_LENGTH_MAX, parse_query
 from ingest.reading.row import Row
 from ingest.reading.sites import Credential
+from ingest.reading.times import Moment, parse_moment
 from ingest.serving.answers import UNKNOWN_KEY
 
 PROTOCOL = "snowplow"
@@ -255,13 +256,13 @@ def _self_describing(data: Entity, contexts: list[Entity]) -> Payload:
     return Payload("purchase", order_id, revenue, unit, properties)
 
 
-def _times(true: str | None, created: str | None, sent: str | None) -> tuple[int, int]:
-    """(occurred_at, sent_at) in ms: a true time is not to be corrected, so it has no time of sending."""
+def _times(true: str | None, created: str | None, sent: str | None) -> tuple[Moment, int]:
+    """(occurred_at, sent_at in ms): a true time is not to be corrected, so it has no time of sending."""
     if true:
-        return parse_time(true, "ttm"), 0
-    occurred_at, sent_at = parse_time(created, "dtm"), parse_time(moment(sent), "stm")
-    if sent_at and 0 < occurred_at - sent_at < SENT_EARLY_MS_MAX:
-        sent_at = occurred_at
+        return parse_moment(true, "ttm"), 0
+    occurred_at, sent_at = parse_moment(created, "dtm"), moment(sent)
+    if sent_at and 0 < occurred_at.ms - sent_at < SENT_EARLY_MS_MAX:
+        sent_at = occurred_at.ms
     return occurred_at, sent_at
 
 

@@ -131,7 +131,7 @@ def test_each_word_of_sendgrid_has_a_name(word: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [None, 7, [], {}, BOUNCED | {"sg_event_id": None}, BOUNCED | {"timestamp": "soon"}, BOUNCED | {"event": "<b>"},
+    [None, 7, [], {}, BOUNCED | {"sg_event_id": []}, BOUNCED | {"timestamp": "soon"}, BOUNCED | {"event": "<b>"},
      BOUNCED | {"timestamp": 1}, OPENED | {"useragent": 5}],
 )  # fmt: skip
 def test_a_bad_event_leaves_its_neighbours_alone(bad: object) -> None:
@@ -140,6 +140,21 @@ def test_a_bad_event_leaves_its_neighbours_alone(bad: object) -> None:
     answer = json.loads(reading.answer.body)
     assert (answer["accepted"], [one["index"] for one in answer["rejected"]]) == (2, [1])
     assert len(reading.refusals) == 1
+
+
+def test_an_event_of_sendgrid_without_an_id_has_one_made_of_what_it_says() -> None:
+    left = {name: value for name, value in BOUNCED.items() if name != "sg_event_id"} | {
+        "event": "unsubscribe"
+    }
+    group = left | {"event": "group_unsubscribe", "asm_group_id": 12}
+    first, second, empty = events_of(sendgrid([left, group, left | {"sg_event_id": ""}]))
+    assert (first.name, second.name) == ("mail_unsubscribe", "mail_unsubscribe")
+    assert len({first.event_id, second.event_id, empty.event_id}) == 3
+    assert [event.event_id for event in events_of(sendgrid([group, left]))] == [
+        second.event_id,
+        first.event_id,
+    ]
+    assert PERSON not in json.dumps([*map(str, (first, second))])
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[", b"null", b"\xff"])
@@ -210,7 +225,18 @@ def test_only_mandrill_s_own_signature_is_taken() -> None:
     assert mandrill([CLICKED], key="wrong").answer.status == 401
     assert mandrill([CLICKED], url="https://elsewhere.example/v1/mail/mandrill?k=pk").answer.status == 401
     assert mandrill([CLICKED], url="https://events.shop.example/v1/mail/mandrill/?k=pk").answer.status == 200
-    assert ask("mandrill", b"mandrill_events=%5B%5D").answer.status == 401
+    assert ask("mandrill", b"mandrill_events=%5B7%5D").answer.status == 401
+    assert ask("mandrill", b"").answer.status == 401
+
+
+@pytest.mark.parametrize(
+    "body", [b"mandrill_events=%5B%5D", b"mandrill_events=%5B+%0A%5D", b"a=1&mandrill_events=[]"]
+)
+def test_the_test_of_the_address_comes_before_anybody_has_the_key(body: bytes) -> None:
+    for query in ("k=pk", "k=other"):
+        reading = ask("mandrill", body, query)
+        assert (reading.answer.status, reading.rows, reading.refusals) == (200, [], [])
+        assert json.loads(reading.answer.body) == {"accepted": 0, "rejected": []}
 
 
 UNSUBSCRIBED = {

@@ -71,7 +71,8 @@ def test_the_same_bytes_are_the_same_event_at_any_time_and_other_bytes_another(m
     params = {**PAGE, **PERSON, **more}
     assert at(NOW_MS, params) == at(NOW_MS + 90_000, params)
     assert at(NOW_MS, params) == at(NOW_MS, {**params, "send_image": "1", "token_auth": "x"})
-    others = [{**params, name: "7"} for name in ("_id", "url", "e_a", *more)] + [{**params, "idsite": "shop"}]
+    others = [{**params, name: "7"} for name in ("_id", "url", "e_a", *more) if name != "cdt"]
+    others += [{**params, "idsite": "shop"}, {**params, "cdt": "1763799001"}]
     assert len({at(NOW_MS, params), *(at(NOW_MS, other) for other in others)}) == len(others) + 1
     alone = {**PAGE, **PERSON}  # a visitor who looks at a page twice is no duplicate
     assert at(NOW_MS, alone) == at(NOW_MS + 1, alone) != at(NOW_MS + 1_000, alone)
@@ -116,11 +117,39 @@ def test_the_secret_key_of_the_site_is_believed_and_no_other_token(where: str) -
     assert (found.trust, found.source, found.ip, found.occurred_at, found.properties) == (
         "secret", "server", "198.51.100.7", 1_706_702_400_000, '{"country":"at"}',
     )  # fmt: skip
-    for token in ("wrong", "shop", ""):
-        found = one({**claims, "token_auth": token})
-        assert (found.trust, found.source, found.ip, found.occurred_at, found.properties) == (
-            "public", "pixel", "203.0.113.77", 0, "",
-        )  # fmt: skip
+    for token, told in (
+        ("wrong", "; the one that was given is not"),
+        ("shop", "; the one"),
+        ("", "secret key"),
+    ):
+        for claim, name in ((claims, "cip"), ({**claims, "cip": ""}, "cdt")):
+            reading = read(ROUTES, "GET", "/matomo.php", urlencode({**claim, "token_auth": token}), MOZILLA)
+            ((site, why),) = reading.refusals
+            assert (reading.answer.status, reading.rows, site, why.code) == (
+                400,
+                [],
+                "shop",
+                "secret_key_needed",
+            )
+            assert why.detail.startswith(f"{name}: expected with token_auth")
+            assert told in why.detail
+        found = one({**PAGE, "rand": "1", "country": "at", "token_auth": token})
+        assert (found.trust, found.source, found.ip, found.properties) == (
+            "public",
+            "pixel",
+            "203.0.113.77",
+            "",
+        )
+
+
+def test_a_wrong_token_is_told_where_nothing_hangs_on_it() -> None:
+    reading = read(ROUTES, "GET", "/matomo.php", urlencode({**PAGE, "token_auth": "wrong"}), MOZILLA)
+    assert len(reading.rows) == 1
+    assert dict(reading.answer.headers)[b"x-fairpixel-detail"].startswith(b"token_auth ignored")
+    reading, answer = bulk(PAGE, {**PAGE, "cip": "198.51.100.7"}, token_auth="wrong")
+    assert (answer["tracked"], answer["invalid"], answer["code"]) == (1, 1, "secret_key_needed")
+    _, answer = bulk(PAGE, token_auth="wrong")
+    assert answer["detail"].startswith("token_auth ignored")
 
 
 def test_the_secret_key_of_another_site_says_nothing_here() -> None:
@@ -133,14 +162,25 @@ def test_the_secret_key_of_another_site_says_nothing_here() -> None:
 
 
 def test_a_time_is_believed_for_a_day_without_the_secret_key() -> None:
+    def codes(**claims: str) -> list[str]:
+        reading = read(ROUTES, "GET", "/matomo.php", urlencode({**PAGE, "rand": "1", **claims}), MOZILLA)
+        return [why.code for _, why in reading.refusals]
+
     second = NOW_MS // 1_000
-    times = [str(second - 80_000), str(second - 90_000), str(second + 60), "yesterday"]
-    assert [one({**PAGE, "rand": "1", "cdt": cdt}).occurred_at for cdt in times] == [
-        (second - 80_000) * 1_000,
-        0,
-        0,
-        0,
-    ]
+    for cdt, ms in [
+        (second - 80_000, (second - 80_000) * 1_000),
+        (second + 60, (second + 60) * 1_000),  # streams puts it at the time of receipt, and flags it
+        (NOW_MS - 5_000, NOW_MS - 5_000),
+        (f"{second - 60}.5", NOW_MS - 59_500),
+    ]:
+        assert one({**PAGE, "rand": "1", "cdt": str(cdt)}).occurred_at == ms
+    assert codes(cdt=str(second - 90_000)) == codes(cdt="0") == codes(cdo="90000") == ["secret_key_needed"]
+    assert codes(cdt="yesterday") == codes(cdo="x") == ["invalid_field"]
+
+
+def test_a_hit_that_waited_in_a_queue_happened_earlier() -> None:
+    waited = [{"cdo": "60"}, {"cdo": "-60"}, {"cdt": str(NOW_MS // 1_000 - 40), "cdo": "20"}]
+    assert {one({**PAGE, "rand": "1", **claims}).occurred_at for claims in waited} == {NOW_MS - 60_000}
 
 
 def test_a_backend_is_told_from_a_browser_by_its_agent() -> None:

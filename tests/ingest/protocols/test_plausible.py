@@ -140,14 +140,32 @@ def test_of_the_properties_thirty_scalars_are_taken() -> None:
     ({"u": "https://shop.example/"}, "event_name"), (VIEW | {"n": "x" * 121}, "event_name"),
     (VIEW | {"u": None}, "url"), (VIEW | {"u": "https://a/" + "é" * 1_000}, "url"), (VIEW | {"u": "data:x"}, "url"),
     (VIEW | {"d": ","}, "domain"), (VIEW | {"d": ",".join("abcdefgh" * 10)}, "domain"), (VIEW | {"d": 7}, "domain"),
-    (VIEW | {"p": "["}, "props"), (VIEW | {"p": {"a": "x" * 2_001}}, "props"), (VIEW | {"p": {"x" * 301: 1}}, "props"),
     (VIEW | {"p": {"canvas": 1}}, "properties.canvas"), (VIEW | {"n": "engagement"}, "engagement"),
-    (VIEW | {"$": {"amount": 1}}, "revenue"), (VIEW | {"$": 3}, "revenue"),
-    (VIEW | {"$": {"amount": "much", "currency": "EUR"}}, "value"),
-    (VIEW | {"$": {"amount": 1, "currency": "€"}}, "currency"),
 ])  # fmt: skip
 def test_what_cannot_be_read_is_400_under_the_name_of_the_field(body: Any, field: str) -> None:
     assert list(errors(body)) == [field]
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"p": "["}, {"p": 7}, {"p": []}, {"p": {"a": "x" * 2_001}}, {"p": {"x" * 301: 1}}, {"p": '"text"'}, {"$": 3},
+        {"$": "no JSON"}, {"$": {"amount": 1}}, {"$": {"amount": "much", "currency": "EUR"}},
+        {"$": {"amount": 1, "currency": "€"}},
+    ],
+)  # fmt: skip
+def test_what_stands_beside_an_event_and_cannot_be_read_is_left_out(beside: dict[str, Any]) -> None:
+    found = one(**beside)
+    assert (found.name, found.properties, found.value_e4, found.currency) == ("page_view", "", 0, "")
+
+
+@pytest.mark.parametrize(
+    "domains", ["www.shop.example", " WWW.Shop.Example ", "shop.example, www.shop.example", "Shop.example,"]
+)
+def test_a_domain_is_the_same_site_with_www_and_in_capitals(domains: str) -> None:
+    reading = post(VIEW | {"d": domains})
+    assert [credential.site for credential, _ in reading.rows] == ["shop"]
+    assert (reading.answer.status, reading.refusals) == (202, [])
 
 
 def test_monitors_hear_that_the_endpoint_is_there() -> None:

@@ -119,11 +119,14 @@ def test_a_bad_field_is_named_with_its_fix(item: dict[str, Any], code: str, fiel
     "ts", [0.5, 1_000, 1_763_800_000, 4_102_444_800_000, "1970-01-02", "2100-01-01T00:00:00Z"]
 )
 def test_a_backend_cannot_mean_1970_or_2100(ts: object) -> None:
-    if ts == 0.5:
-        assert accepted({"ts": ts}, credential=SECRET).occurred_at == 0
-    else:
-        assert refused({"ts": ts}, credential=SECRET).code == "time_out_of_range"
-        assert accepted({"ts": ts}).occurred_at > 0
+    assert refused({"ts": ts}, credential=SECRET).code == "time_out_of_range"
+    found = accepted({"ts": ts})
+    assert found.occurred_at > 0 or found.flags & Flag.TIME_CLAMPED
+
+
+def test_a_clock_that_was_never_set_is_corrected_by_what_it_showed_when_the_event_was_sent() -> None:
+    found = accepted({"ts": 0, "sent_at": 5_000})
+    assert (found.occurred_at, found.sent_at, found.flags & Flag.TIME_CLAMPED) == (1, 5_000, 0)
 
 
 def test_unknown_keys_are_named_and_the_event_is_kept() -> None:

@@ -95,14 +95,24 @@ def test_fingerprinting_fields_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ts", "accepted_from"), [("0", "both"), ("86400000", "public"), ("4102444800000", "public")]
+    ("ts", "claim", "flag"),
+    [
+        ("0", 0, Flag.TIME_CLAMPED),
+        ("86400000", 0, Flag.TIME_CLAMPED),
+        ("4102444800000", 4_102_444_800_000, 0),  # streams clamps and flags it
+        ("1763799000", 1_763_799_000_000, Flag.TIME_UNIT),
+        ("1763799000000000", 1_763_799_000_000, Flag.TIME_UNIT),
+        ("1763799000000000000", 1_763_799_000_000, Flag.TIME_UNIT),
+    ],
 )
 def test_an_impossible_time_is_a_claim_from_a_page_and_an_error_from_a_backend(
-    ts: str, accepted_from: str
+    ts: str, claim: int, flag: int
 ) -> None:
-    assert accepted(f"k=demo&ts={ts}").occurred_at == int(ts)  # streams clamps and flags it
+    found = accepted(f"k=demo&id=1&ts={ts}")
+    assert (found.occurred_at, found.flags) == (claim, flag)
     trusted = pixel(f"k=demo&ts={ts}", credential=SECRET)
-    assert isinstance(trusted, Rejection) == (accepted_from == "public")
+    assert isinstance(trusted, Rejection)
+    assert (trusted.code, trusted.detail[:3]) == ("time_out_of_range", "ts:")
 
 
 def test_a_backend_may_speak_of_the_past() -> None:
