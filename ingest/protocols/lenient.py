@@ -26,7 +26,7 @@ def first_text(*values: object) -> str | None:
     return None
 
 
-def first_said(*values: object) -> object:
+def first_given(*values: object) -> object:
     """The first that is there, 0 and false too; else None."""
     return next((value for value in values if value is not None and value != ""), None)
 

@@ -178,6 +178,11 @@ def load(text: bytes | str) -> Any:
         raise
 
 
+def begins_json(body: bytes) -> bool:
+    """Whether a body that may be a form is JSON: an object or a list, by its first sign."""
+    return body[:200].removeprefix(BOM).lstrip()[:1] in (b"{", b"[")
+
+
 def find_encoding(body: bytes) -> str:
     """UTF-16 or UTF-32 where a text that nobody can read is in one of them, by its mark or the zeros beside its first
     sign; "" where it is not. What a label says is no word about it: JSON is UTF-8 (RFC 8259, sections 8.1 and 11)."""

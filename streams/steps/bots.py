@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
@@ -20,6 +21,13 @@ BROWSER_SOURCES = frozenset({"pixel", "tag", "log", "import"})
 NAMED_SCORE, EMPTY_SCORE, WEBDRIVER_SCORE, PREFETCH_SCORE = 100, 60, 80, 30
 MAIL_SCANNER_SCORE, MAIL_PREFETCH_SCORE = 100, 60  # a mail that was fetched ahead was opened by nobody
 WEBDRIVER, PREFETCH, MAIL_SCANNER = int(Flag.WEBDRIVER), int(Flag.PREFETCH), int(Flag.MAIL_SCANNER)
+APP = int(Flag.APP)
+# What carries the requests of apps; the list has those of them that backends use too.
+_CARRIER = re.compile(
+    r"(?<![\w.-])(?:okhttp|apache-httpclient|cfnetwork|darwin|dart|dalvik|alamofire|axios|ktor-client|cronet|expo"
+    r"|unityplayer|unitywebrequest|libcurl)[\w.-]*(?:/[^\s;,()]*)?",
+    re.IGNORECASE,
+)
 _SIGNALS = WEBDRIVER | PREFETCH | MAIL_SCANNER
 
 
@@ -36,15 +44,21 @@ def is_named_bot(user_agent: str) -> bool:
     return _list_matcher().extract(user_agent[:AGENT_LENGTH_MAX]) is not None
 
 
+def is_named_bot_in_app(user_agent: str) -> bool:
+    """The same where the SDK of an app named itself: the library that carries its requests is nobody's sign."""
+    return is_named_bot(_CARRIER.sub("", user_agent[:AGENT_LENGTH_MAX]))
+
+
 def score_bot(source: str, user_agent: str, flags: int) -> tuple[int, str]:
-    """(score, signals by comma). A backend's library is no bot: server sources have no agent and no score for that."""
+    """(score, signals by comma). A backend's library is no bot: server sources have no agent and no score for that. Nor
+    is an app's, whose SDK need not send an agent as a browser does."""
     signals = []
     score = 0
     if user_agent:
-        if _named[user_agent]:
+        if _named[user_agent] and not (flags & APP and not _named_in_app[user_agent]):
             signals.append("agent_list")
             score += NAMED_SCORE
-    elif source in BROWSER_SOURCES:
+    elif source in BROWSER_SOURCES and not flags & APP:
         signals.append("no_agent")
         score += EMPTY_SCORE
     if flags & WEBDRIVER:
@@ -60,6 +74,9 @@ def score_bot(source: str, user_agent: str, flags: int) -> tuple[int, str]:
 
 
 _named = Memo(is_named_bot, size_max=65_536)  # 65,536 x about 300 bytes = 20 MB at the most
+
+
+_named_in_app = Memo(is_named_bot_in_app, size_max=4_096)  # apps have few agents
 
 
 def score_bots(rules: Rules, batch: CleanBatch) -> CleanBatch:

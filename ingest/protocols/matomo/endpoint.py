@@ -18,7 +18,7 @@ from ingest.protocols.mapping import PIXEL, SERVER, make_row
 from ingest.protocols.matomo.events import read_payload
 from ingest.protocols.payload import ITEM_COUNT_MAX, derive_id, is_browser, load_json
 from ingest.protocols.protocol import Answer, Ask, Reading, Route, error_answer, gif_answer, json_answer
-from ingest.reading.body import TOO_LARGE
+from ingest.reading.body import TOO_LARGE, begins_json
 from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_signals
 from ingest.reading.pixel import QUERY_LENGTH_MAX, parse_query
 from ingest.reading.row import Row
@@ -79,7 +79,7 @@ MISSING = Rejection(
 
 def read(ask: Ask) -> Reading:
     """One event, or a bulk body: which of them the body says (docs/protocols/matomo.md)."""
-    if ask.body.lstrip()[:1] in (b"{", b"["):
+    if begins_json(ask.body):
         return _read_bulk(ask)
     reading = Reading(gif_answer())
     try:

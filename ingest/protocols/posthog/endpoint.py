@@ -29,7 +29,14 @@ from ingest.protocols.protocol import (
     gif_answer,
     json_answer,
 )
-from ingest.reading.body import EVENT_COUNT_MAX, INFLATED_BYTES_MAX, TOO_LARGE, inflate, split_list
+from ingest.reading.body import (
+    EVENT_COUNT_MAX,
+    INFLATED_BYTES_MAX,
+    TOO_LARGE,
+    begins_json,
+    inflate,
+    split_list,
+)
 from ingest.reading.fields import Rejection, Unacceptable, invalid
 from ingest.reading.pixel import parse_query
 from ingest.reading.sites import Credential
@@ -102,12 +109,12 @@ def _payload(ask: Ask) -> bytes:
     params = parse_query(ask.query)
     if ask.method == "GET":
         return _decode(params.get("data", ""), ask)
-    start = ask.body[:200].lstrip()
-    if start[:1] not in (b"{", b"[") and b"data=" in start:
+    is_json = begins_json(ask.body)
+    if not is_json and b"data=" in ask.body[:200].lstrip():
         if ask.body.count(b"&") > FORM_FIELDS_MAX:
             raise invalid("data", f"a form of at most {FORM_FIELDS_MAX} fields")
         return _decode(parse_query(ask.body).get("data", ""), ask)
-    if params.get("compression") == "base64" and start[:1] not in (b"{", b"["):
+    if params.get("compression") == "base64" and not is_json:
         return _decode(ask.body.decode("ascii", "replace"), ask)
     return ask.body
 

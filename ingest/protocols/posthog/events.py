@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ingest.protocols.apps import flag_of_app
 from ingest.protocols.categories import consent_signals
 from ingest.protocols.envelope import without_address
 from ingest.protocols.lenient import (
     currency,
-    first_said,
+    first_given,
     first_text,
     identifier,
     mapping,
@@ -130,7 +131,7 @@ class Events:
             name=name,
             event_id=order_id if order_id is not None else item.get("uuid") or payload.get("$insert_id"),
             kind="identify" if name == "identify" and event != "identify" else "",
-            occurred_at=first_said(item.get("timestamp"), seconds(payload.get("$time"))),
+            occurred_at=first_given(item.get("timestamp"), seconds(payload.get("$time"))),
             sent_at=0 if uncorrected else self.sent_at,
             ip=text(payload.get("$ip")) if ask is self.ask else None,
             user_agent=text(payload.get("$raw_user_agent")),
@@ -141,6 +142,7 @@ class Events:
             visitor_id=visitor,
             user_id=user,
             session_id=identifier(item.get("session_id")) or identifier(payload.get("$session_id")),
+            flags=flag_of_app(_library(self.ask, payload)),
             signals=consent_signals(payload.get("$consent")),
             screen=size(payload.get("$screen_width"), payload.get("$screen_height")),
             viewport=size(payload.get("$viewport_width"), payload.get("$viewport_height")),
@@ -194,11 +196,16 @@ def _first_person(*values: object) -> str | int | None:
     return None
 
 
+def _library(ask: Ask, payload: Mapping[str, Any]) -> str | None:
+    """What the SDK calls itself."""
+    stated = ask.headers.get(b"posthog-sdk-info", b"").decode("latin-1").partition("/")[0]
+    return first_text(payload.get("$lib"), stated)
+
+
 def _source(ask: Ask, payload: Mapping[str, Any]) -> str:
     if b"origin" in ask.headers:
         return TAG
-    stated = ask.headers.get(b"posthog-sdk-info", b"").decode("latin-1").partition("/")[0]
-    library = first_text(payload.get("$lib"), stated)
+    library = _library(ask, payload)
     return TAG if library in CLIENT_LIBRARIES and payload.get("$is_server") is not True else SERVER
 
 

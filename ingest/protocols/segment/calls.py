@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ingest.protocols.apps import flag_of_app
 from ingest.protocols.categories import consent_signals
 from ingest.protocols.envelope import without_address
 from ingest.protocols.lenient import (
     currency,
-    first_said,
+    first_given,
     first_text,
     identifier,
     mapping,
@@ -111,7 +112,7 @@ class Calls:
             name=name,
             event_id=event_id,
             kind="identify" if call == "identify" else "",
-            occurred_at=first_said(item.get("timestamp"), item.get("originalTimestamp")),
+            occurred_at=first_given(item.get("timestamp"), item.get("originalTimestamp")),
             sent_at=moment(item.get("sentAt")) or self.sent_at,
             ip=ip,
             user_agent=text(context.get("userAgent")),
@@ -122,6 +123,7 @@ class Calls:
             visitor_id=_visitor(call, item),
             user_id=identifier(item.get("userId")),
             session_id=identifier(context.get("sessionId")),
+            flags=_app(item, context),
             signals=consent_signals(context.get("consent") or context.get("consentManagement")),
             screen=size(screen.get("width"), screen.get("height")),
             viewport=size(screen.get("innerWidth"), screen.get("innerHeight")),
@@ -170,6 +172,11 @@ def _source(ask: Ask, item: Mapping[str, Any], context: Mapping[str, Any]) -> st
     if b"origin" in ask.headers or text(item.get("channel")) in CLIENT_CHANNELS:
         return TAG
     return TAG if text(mapping(context.get("library")).get("name")) in CLIENT_LIBRARIES else SERVER
+
+
+def _app(item: Mapping[str, Any], context: Mapping[str, Any]) -> int:
+    """Flag.APP where the SDK says that it runs in an app."""
+    return flag_of_app(text(item.get("channel"))) or flag_of_app(mapping(context.get("library")).get("name"))
 
 
 def _kept(

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from ingest.protocols.apps import APP, flag_of_app
 from ingest.protocols.lenient import currency, identifier, moment, money
 from ingest.protocols.mapping import PIXEL, SERVER, TAG, make_row
 from ingest.protocols.payload import ITEM_COUNT_MAX, Payload, chosen, derive_id, join_signals, load_json
@@ -205,6 +206,7 @@ def _read_item(
         visitor_id=get("duid") or get("nuid") or get("tnuid") or identifier(session.get("userId")),
         user_id=get("uid"),
         session_id=get("sid") or identifier(session.get("sessionId")),
+        flags=APP if get("p") == "mob" else flag_of_app(get("tv")),
         signals=join_signals(query, consent_of(data, contexts)),
         screen=get("res"),
         viewport=get("vp"),

@@ -137,6 +137,7 @@ def test_a_batch_speaks_for_its_events_and_an_event_for_itself() -> None:
         ({"Origin": "https://shop.example"}, {}, "tag"),
         ({}, {"context": {"library": {"name": "analytics.js"}}}, "tag"),
         ({}, {"context": {"library": {"name": "analytics-python"}}}, "server"),
+        ({}, {"context": {"library": {"name": "@segment/analytics-react-native"}}}, "tag"),
         ({}, {"channel": "web"}, "tag"),
         ({}, {"channel": ["web"]}, "server"),
     ],

@@ -4,7 +4,7 @@ import crawleruseragents
 import pytest
 
 from schemas.drops import DropReason
-from schemas.event import Flag
+from schemas.event import Event, Flag
 from streams.steps.bots import is_named_bot
 from tests.streams.make import CHROME, cleaned, page_view, purchase
 
@@ -33,6 +33,29 @@ def test_a_browser_is_no_bot() -> None:
 def test_other_signals_count_by_their_weight(said: dict[str, object], signals: str, bot: bool) -> None:
     one = cleaned(page_view(**said))
     assert (one.bot_signals, one.is_bot) == ([signals], [bot])
+
+
+@pytest.mark.parametrize(
+    ("agent", "is_bot_in_app"),
+    [
+        ("okhttp/4.9.2", False),
+        ("Shop/3.1 (com.shop; Android 14) okhttp/4.12.0", False),
+        ("Apache-HttpClient/UNAVAILABLE (java 1.4)", False),
+        ("axios/1.2", False),
+        ("", False),
+        ("okhttp/4.9.2 Googlebot/2.1", True),
+        ("Googlebot-okhttp/4", True),
+        ("python-requests/2.31", True),
+    ],
+)
+def test_the_library_that_carries_the_requests_of_an_app_is_no_sign_of_a_bot(
+    agent: str, is_bot_in_app: bool
+) -> None:
+    def event(name: str, flags: int) -> Event:
+        return page_view(event_id=name, source="tag", user_agent=agent, flags=flags)
+
+    batch = cleaned(event("app", int(Flag.APP)), event("nobody", 0))
+    assert batch.is_bot == [is_bot_in_app, True]
 
 
 def test_a_backend_without_an_agent_is_no_bot() -> None:
