@@ -172,9 +172,14 @@
         "border:1px solid #777;border-radius:8px;font:16px/1.45 system-ui,sans-serif;color:#111;background:#fff}" +
         "h2:focus{outline:0}h2{font-size:1.2em;margin:0 0 .5em}p{margin:.5em 0}" +
         "label{font-weight:600;padding:0 .5em}span{display:block;margin-left:1.9em}" +
-        "div{display:grid;grid-template-columns:repeat(auto-fit,minmax(8em,1fr));gap:.6em;margin:1em 0 .4em}" +
+        // Three answers of one size: in a row, or one below the other on a phone. None ever stands in a row by itself.
+        "div{display:grid;grid:auto-flow 1fr/repeat(3,minmax(0,1fr));gap:.6em;margin:1em 0 .4em}" +
+        "@media(max-width:32em){div{grid:auto-flow 1fr/1fr}}" +
+        // All three are in sight from the start, whatever of the text is not; what has the focus is never below them.
+        "@media(min-height:28em){div{position:sticky;bottom:-1.2em;padding:.5em 0 1.2em;background:#fff}" +
+        "div:last-child{margin-bottom:-1.2em}dialog{scroll-padding-bottom:13em}}" +
         "button{font:inherit;cursor:pointer;color:#111;background:#eee;border:1px solid #555;border-radius:6px}" +
-        "div button{padding:.7em}button:focus-visible,input:focus-visible,a:focus-visible{outline:3px solid #06c;outline-offset:2px}" +
+        "div button{padding:.7em;overflow-wrap:anywhere}button:focus-visible,input:focus-visible,a:focus-visible{outline:3px solid #06c;outline-offset:2px}" +
         ":host>button{position:fixed;left:8px;bottom:8px;z-index:9999;padding:.2em .6em;font:13px/1.5 system-ui,sans-serif}"
     );
     const host = element("div", { id: "fairpixel-consent" });

@@ -109,6 +109,36 @@ def test_the_keyboard_alone_is_enough_and_stays_inside(shop: Shop) -> None:
     expect(dialog(shop)).to_be_hidden()
 
 
+LONG_WORDS = """<script>fairpixelTexts = {refuse: 'Alle ablehnen', save: 'Auswahl speichern und schließen',
+accept: 'Allen Zwecken zustimmen'}</script>"""
+
+
+@pytest.mark.parametrize("words", ["", LONG_WORDS], ids=["short", "long"])
+@pytest.mark.parametrize(("width", "height"), [(320, 568), (360, 740), (1280, 800)])
+def test_the_three_answers_are_one_size_in_a_row_or_in_a_column(
+    shop: Shop, width: int, height: int, words: str
+) -> None:
+    shop.page.set_viewport_size({"width": width, "height": height})
+    shop.visit(shop.pages.add(f"/sizes-{width}", words + shop.tag()))
+    buttons = shop.page.get_by_role("dialog").locator("div button")
+    expect(buttons).to_have_count(3)
+    assert buttons.first.inner_text().startswith(("Refuse", "Alle"))
+    boxes = buttons.evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect()).map(({x, y, width, height}) => [x, y, width, height])"
+    )
+    assert len({(round(box[2], 1), round(box[3], 1)) for box in boxes}) == 1
+    assert boxes[0][3] >= 44  # as WCAG 2.2 asks for a target of AAA (2.5.5)
+    across, down = {round(box[0]) for box in boxes}, {round(box[1]) for box in boxes}
+    assert (len(across), len(down)) == ((1, 3) if width < 500 else (3, 1))
+    assert all(box[0] >= 0 and box[0] + box[2] <= width for box in boxes)
+    assert all(box[1] >= 0 and box[1] + box[3] <= height for box in boxes), (
+        "one answer is in sight before another"
+    )
+    too_wide = "all => all.some(one => one.scrollWidth > one.clientWidth)"
+    assert not buttons.evaluate_all(too_wide)
+    assert not shop.page.get_by_role("dialog").evaluate("one => one.scrollWidth > one.clientWidth")
+
+
 def test_escape_decides_nothing_and_the_question_can_be_opened_again(shop: Shop) -> None:
     asked(shop, "/escape")
     shop.page.keyboard.press("Escape")

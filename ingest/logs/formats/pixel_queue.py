@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ingest.logs.access_log import SKIPPED, ReadLine
 from ingest.logs.formats.json_line import load_object, text_of
-from ingest.reading.client import Client
+from ingest.reading.client import Client, says_one
 from ingest.reading.fields import Rejection
 from ingest.reading.pixel import parse_pixel, parse_query
 from ingest.reading.sites import PUBLIC, Credential
@@ -45,7 +45,8 @@ class PixelQueueFormat:
         credential = self._find_credential(params.get("k", ""))
         if credential is None or credential.trust != PUBLIC:  # a secret key never lies in a log
             return None
-        flags = (GPC if get("g") == "1" else 0) | (DNT if get("d") == "1" else 0)
+        # Of several lines nginx writes one list.
+        flags = (GPC if says_one(text_of(get("g"))) else 0) | (DNT if says_one(text_of(get("d"))) else 0)
         client = Client(_address(text_of(get("n"))), text_of(get("a")), "", text_of(get("p")), flags)
         row = parse_pixel(params, credential, client, received_at, event_id)
         return None if isinstance(row, Rejection) else row

@@ -154,6 +154,15 @@ def test_a_pixel_nginx_answered_is_the_event_of_the_pixels_own_endpoint() -> Non
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("said", "flags"), [("1, 0", Flag.GPC), ("0, 1", Flag.GPC), ("0", 0), ("", 0), (None, 0)]
+)
+def test_one_of_several_lines_that_nginx_joined_is_enough(said: str | None, flags: int) -> None:
+    event = read("queue", json.dumps(QUEUE | {"g": said, "d": "0"}))
+    assert event is not None
+    assert event.flags == flags
+
+
 def test_a_pixel_without_an_id_has_that_of_its_line_and_without_a_page_that_of_its_header() -> None:
     event = read("queue", json.dumps(QUEUE | {"q": "k=demo&e=&id=&url=&", "p": "https://shop.example/b"}))
     assert event is not None
