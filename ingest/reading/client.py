@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -100,30 +101,59 @@ def client_ip(
     read: whatever the proxies do not write is the client's own.
 
     Counted from the right: whatever stands further left is the client's own claim (docs/operations.md). A list that is
-    shorter than the number of proxies did not pass through all of them: then the peer stands.
+    shorter than the number of proxies did not pass through all of them: then the peer stands. So it does where the
+    proxy names nobody; "" where what it names is no address, as the peer is the proxy then and not a client.
     """
     if not trusted_proxies:
         return peer
-    lists = b",".join(value for name, value in headers if name == header)
-    entries = [entry.strip() for entry in lists.decode("latin-1").split(",") if entry.strip()]
+    lists = b",".join(value for name, value in headers if name == header).decode("latin-1")
+    parts = _split(lists, ",") if header == FORWARDED and '"' in lists else lists.split(",")
+    # An empty one counts for nothing (RFC 9110, 5.6.1).
+    entries = [entry for part in parts if (entry := part.strip())]
     if len(entries) < trusted_proxies:
         return peer
     entry = entries[-trusted_proxies]
-    return _without_port(entry if header == X_FORWARDED_FOR else _forwarded_for(entry) or peer)
+    node = entry if header == X_FORWARDED_FOR else _forwarded_for(entry)
+    return peer if node is None else _address_of(node)
 
 
-def _forwarded_for(element: str) -> str:
-    """The address in one element of Forwarded, such as `for="[2001:db8::1]:4711";proto=https`; "" for none."""
-    for pair in element.split(";"):
-        name, _, value = pair.strip().partition("=")
-        if name.lower() == "for":
-            return value.strip('" ')
+_QUOTED = re.compile(r'"[^"]*"')
+_IPV4 = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}", re.ASCII)
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}", re.ASCII)
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """What stands between the separators that are in no quoted string (RFC 9110, 5.6.4).
+
+    Quotes are paired from the right: a client that leaves one open in its own part of the list must not hide in it
+    what our proxies wrote behind.
+    """
+    hidden = _QUOTED.sub(lambda quoted: "x" * len(quoted[0]), text[::-1])[::-1]
+    start, parts = 0, []
+    for length in map(len, hidden.split(separator)):
+        parts.append(text[start : start + length])
+        start += length + 1
+    return parts
+
+
+def _forwarded_for(element: str) -> str | None:
+    """The node in one element of Forwarded, such as `for="[2001:db8::1]:4711";proto=https`; None for none."""
+    for pair in _split(element, ";"):
+        name, _, value = pair.partition("=")
+        if name.strip().lower() == "for":
+            return value.strip()
+    return None
+
+
+def _address_of(node: str) -> str:
+    """The address in a node: without quotes, brackets, port (RFC 7239, 6) and zone (RFC 4007, 11); "" for `unknown`,
+    for `_hidden` and for all else that is none."""
+    node = node.strip("\" '\t\\")
+    if node[:1] == "[":
+        node = node[1:].partition("]")[0]
+    elif node.count(":") == 1:
+        node = node.partition(":")[0]
+    node = node.partition("%")[0]
+    if _IPV4.fullmatch(node) or (":" in node and _IPV6.fullmatch(node)):
+        return node
     return ""
-
-
-def _without_port(entry: str) -> str:
-    if entry.startswith("["):
-        return entry[1:].partition("]")[0]
-    if entry.count(":") == 1:
-        return entry.partition(":")[0]
-    return entry

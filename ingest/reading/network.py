@@ -9,7 +9,7 @@ NETWORK_LENGTH_MAX = 60  # characters of an address that is none
 
 
 def network_of(ip: str) -> str:
-    """The network an address counts for: /24 or /48, a mapped IPv4 address as IPv4. 0.1 µs an IPv4 address."""
+    """The network an address counts for: /24 or /48, a mapped or 6to4 address as IPv4. 0.1 µs an IPv4 address."""
     if ":" in ip:
         return _network_of_v6(ip)
     head, dot, _ = ip.rpartition(".")
@@ -24,6 +24,7 @@ def _network_of_v6(ip: str) -> str:
         return ip[:NETWORK_LENGTH_MAX]
     if not isinstance(address, IPv6Address):
         return network_of(str(address))
-    if address.ipv4_mapped is not None:
-        return network_of(str(address.ipv4_mapped))
+    within = address.ipv4_mapped or address.sixtofour  # the /48 of 6to4 is an IPv4 address (RFC 3056, 2)
+    if within is not None:
+        return network_of(str(within))
     return address.packed[:6].hex()

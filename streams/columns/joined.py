@@ -10,6 +10,9 @@ from unicodedata import category, normalize
 
 import numpy as np
 import re2
+from numpy.typing import NDArray
+
+from streams.columns.decoded import Codes, Places, decode_escapes, has_escapes
 
 SEPARATOR = "\n"  # no pattern here goes across it, and next to it each reads as at the end of a text
 MEMORY_BYTES_MAX = 16_000_000  # of a pattern's automaton, which grows as it is needed
@@ -24,19 +27,56 @@ def compile_linear(pattern: str) -> re2._Regexp[bytes]:
 
 
 class Joined:
-    """Texts one behind the other, one byte a character.
+    """Texts one behind the other as they read without escapes, one byte a character.
 
-    A call of RE2 costs 2 to 7 µs and 2 ns a character: for a pack at once it is next to nothing.
+    A call of RE2 costs 2 to 7 µs and 2 ns a character: for a pack at once it is next to nothing. `data` and `starts`
+    count in the texts as they read; `original` says where that is in the texts as they are.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self.data = shadow(SEPARATOR.join(texts))
         self._texts = texts
+        self._places: Places | None = None  # None: each text reads as it is
+        self._unfinished: Places | None = None
+        text = SEPARATOR.join(texts)
+        if has_escapes(text) and (decoded := decode_escapes(text)):
+            kinds, self._places, self._unfinished = (
+                _kinds_of(decoded.codes),
+                decoded.places,
+                decoded.unfinished,
+            )
+            self.data = kinds.tobytes()
+        else:
+            self.data = shadow(text)
+        if IGNORED_BYTE in self.data:
+            kinds = np.frombuffer(self.data, np.uint8)
+            keep = np.append(kinds != IGNORED, True)
+            self._places = np.flatnonzero(keep) if self._places is None else self._places[keep]
+            self.data = kinds[keep[:-1]].tobytes()
 
     @cached_property
     def starts(self) -> list[int]:
         """Where each text begins, and where one more would."""
+        starts = self._original_starts
+        if self._places is None:
+            return starts
+        found: list[int] = np.searchsorted(self._places, starts[:-1]).tolist()
+        return [*found, len(self.data) + 1]
+
+    @cached_property
+    def _original_starts(self) -> list[int]:
         return list(accumulate((len(text) + 1 for text in self._texts), initial=0))
+
+    def original(self, place: int, at: int) -> int:
+        """Where the byte at `at`, in the text at `place`, stands in that text as it is."""
+        if self._places is None:
+            return at - self.starts[place]
+        return int(self._places[at]) - self._original_starts[place]
+
+    def still_encoded(self) -> set[int]:
+        """The texts whose last layer nobody took off: what they say is not known."""
+        if self._unfinished is None:
+            return set()
+        return {bisect_right(self._original_starts, at) - 1 for at in self._unfinished.tolist()}
 
     def place(self, at: int) -> int:
         """Which of the texts has the byte at `at`."""
@@ -52,8 +92,11 @@ class Joined:
 
 
 # Digits of other scripts are 0x80 to 0x89, so that the last four bits are the number, as they are of ASCII digits.
-FOREIGN_DIGIT, FOREIGN_LETTER, FOREIGN = 0x80, 0x8A, 0x8B
+# Signs are what is neither letter nor punctuation, such as emoji; what nobody sees, such as a soft hyphen, is ignored.
+FOREIGN_DIGIT, FOREIGN_LETTER, FOREIGN, FOREIGN_SIGN, IGNORED = 0x80, 0x8A, 0x8B, 0x8C, 0x8D
+IGNORED_BYTE = bytes([IGNORED])
 DIGIT = r"[0-9\x80-\x89]"  # \d as Python means it
+HEX = r"[0-9A-Fa-f\x80-\x89]"
 WORD = r"0-9A-Za-z_\x80-\x8A"  # \w, for a class
 
 
@@ -62,14 +105,17 @@ def shadow(text: str) -> bytes:
     looks like; of the rest its kind. 4 ns a character, where str.translate takes 54 or more."""
     if text.isascii():
         return text.encode()
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return _kinds_of(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)).tobytes()
+
+
+def _kinds_of(codes: Codes) -> NDArray[np.uint8]:
     kinds = _KINDS[codes]
     new = codes[kinds == _UNKNOWN]
     if new.size:
         for code in np.unique(new).tolist():  # 2 µs each, once in the life of the process
             _KINDS[code] = _kind(chr(code))
         kinds = _KINDS[codes]
-    return kinds.astype(np.uint8).tobytes()
+    return kinds.astype(np.uint8)
 
 
 _UNKNOWN = 256
@@ -78,15 +124,26 @@ _KINDS[:0x80] = range(0x80)
 
 
 def _kind(character: str) -> int:
-    if character.isdecimal():
-        return FOREIGN_DIGIT + int(character)
     plain = normalize("NFKC", character)  # such as full-width forms, and spaces that do not break
     if plain.isascii() and len(plain) == 1:
         return ord(plain)
+    if character.isdecimal():
+        return FOREIGN_DIGIT + int(character)
     if character.isspace():
         return ord(" ")
     if category(character) == "Pd" or character == "\N{MINUS SIGN}":
         return ord("-")
     if character in "\N{IDEOGRAPHIC FULL STOP}\N{HALFWIDTH IDEOGRAPHIC FULL STOP}":  # a dot of hosts too
         return ord(".")
-    return FOREIGN_LETTER if character.isalnum() else FOREIGN
+    sort = category(character)
+    if sort == "Cf" or character in _UNSEEN:
+        return IGNORED
+    if character.isalnum() or sort[0] == "M":  # a mark belongs to the letter before it
+        return FOREIGN_LETTER
+    return FOREIGN if sort[0] in "PZC" and sort != "Cs" else FOREIGN_SIGN
+
+
+# Beside the formats (Cf), what Unicode calls default ignorable: selectors of variants, joiners and fillers.
+_UNSEEN = frozenset(
+    map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10)))
+)

@@ -23,7 +23,9 @@ _CONSENTED, _CONTRACT = str(Basis.CONSENTED), str(Basis.CONTRACT)
 _PERSONAL_NAME = compile_linear(
     r"user|visitor|customer|client|person|member|account|subject|mail|phone|mobile|address|birth|gender"
     r"|first_?name|last_?name|full_?name|surname|session|cookie|device_?id"
-    r"|[_\"](?:ip|uid|name|age|lat|lon|lng)[_\"]"
+    r"|[_\"](?:uid|name|age|lat|lon|lng)[_\"]"
+    # REMOTE_ADDR, X-Forwarded-For, clientIp: where servers put an address.
+    r"|remote.?addr|peer.?addr|ip.?addr|forwarded|xff|(?:[_\".-]|remote|source|src|origin|peer|real)ip(?:v[46])?[_\".-]"
 )
 
 

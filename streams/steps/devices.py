@@ -10,6 +10,9 @@ from ua_parser.regex import Resolver
 
 from streams.columns.batch import CleanBatch, replace
 from streams.columns.memo import Memo
+from streams.steps.findings import TOKEN_MASK
+from streams.steps.scrub import scrub_all
+from streams.steps.tokens import mask_tokens
 
 # Characters. The longest agents of real programs have about 400; what is behind is looked at by no pattern.
 AGENT_LENGTH_MAX = 500
@@ -31,7 +34,8 @@ def _parser() -> Parser:
 
 
 def read_agent(user_agent: str) -> Agent:
-    """Family names from the public ua-parser list; all "" for no agent."""
+    """Family names as the public ua-parser list tells them, scrubbed: some are whatever the agent says; all "" for no
+    agent."""
     if not user_agent:
         return Agent("", "", "")
     user_agent = user_agent[:AGENT_LENGTH_MAX]
@@ -39,6 +43,7 @@ def read_agent(user_agent: str) -> Agent:
     browser = found.user_agent
     name = " ".join(filter(None, (browser.family, browser.major))) if browser else ""
     os = found.os.family if found.os else ""
+    name, os = (mask_tokens(one, TOKEN_MASK) for one in scrub_all([name, os]))
     return Agent(name, os, _device(user_agent, os, found.device.family if found.device else ""))
 
 

@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from streams.columns.batch import CleanBatch, replace
 from streams.columns.memo import Memo
 
 
 def truncate_ip(ip: str) -> str:
-    """Keep the network, forget the host: /24 or /48; "" when it is no address."""
+    """Keep the network, forget the host: /24 or /48; "" when it is no address. See `network_of`."""
     try:
-        address = ip_address(ip)
+        return network_of(ip_address(ip))
     except ValueError:
         return ""
-    # Within some IPv6 addresses an IPv4 address stands whole: in mapped ones, and in the /48 of 6to4 (RFC 3056).
-    address = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None) or address
-    network, kept_bits = (IPv4Network, 24) if address.version == 4 else (IPv6Network, 48)
-    return str(network((int(address), kept_bits), strict=False).network_address)
+
+
+def network_of(address: IPv4Address | IPv6Address) -> str:
+    """The first address of the /24 or /48.
+
+    An IPv6 address in which an IPv4 address stands whole is cut as that one. Teredo's (RFC 4380) are left out: the
+    client's address stands in the bits that are cut, inverted, and what is before them names a server of nobody's.
+    """
+    number = int(address)
+    within = number if isinstance(address, IPv4Address) else _ipv4_within(number)
+    if within is not None:
+        return str(IPv4Address(within >> 8 << 8))
+    return "" if number >> 96 == _TEREDO else str(IPv6Address(number >> 80 << 80))
+
+
+_TEREDO = 0x2001_0000  # the first 32 bits
+_SIX_TO_FOUR = 0x2002  # the first 16; the IPv4 address is the next 32 (RFC 3056, 2)
+# The first 96 bits of those whose last 32 are an IPv4 address: compatible and mapped (RFC 4291, 2.5.5), translated
+# (RFC 2765, 2.1), and that of NAT64 (RFC 6052, 2.1). In a network's own prefix of NAT64, as in 64:ff9b:1::/48
+# (RFC 8215), it lies behind the cut.
+_IPV4_IS_LAST = frozenset((0, 0xFFFF, 0xFFFF_0000, 0x64_FF9B << 64))
+_IPV4_MIN = 1 << 24  # 1.0.0.0: below it stand ::, ::1 and networks without a host
+
+
+def _ipv4_within(number: int) -> int | None:
+    if number >> 112 == _SIX_TO_FOUR:
+        return number >> 80 & 0xFFFF_FFFF
+    last = number & 0xFFFF_FFFF
+    return last if last >= _IPV4_MIN and number >> 32 in _IPV4_IS_LAST else None
 
 
 _OCTETS = frozenset(map(str, range(256)))

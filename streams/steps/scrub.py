@@ -1,11 +1,10 @@
-"""Masks what looks like an e-mail address, a phone number, a card number or a token in every text that is kept."""
+"""Masks what looks like a mail or IP address, a phone or card number or a token in every text that is kept."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-from urllib.parse import quote, unquote
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -13,7 +12,8 @@ from schemas.event import Flag
 from streams.columns.batch import CleanBatch, replace
 from streams.columns.joined import Joined, compile_linear
 from streams.columns.memo import Memo
-from streams.steps.findings import ANYTHING, Finding, find_all, find_persons
+from streams.steps.findings import ANYTHING, TOKEN_MASK, Finding, find_all, find_persons
+from streams.steps.tokens import ANNOUNCED, mask_tokens, secret_names
 
 # The budget of one event: what exceeds it is masked whole, flagged and counted, and never tried again.
 TEXT_LENGTH_MAX = 40_000  # characters of one text; an edge takes 32,000 of properties and 4,000 of all else
@@ -22,18 +22,20 @@ DEPTH_MAX = 300  # of properties; an edge takes 254
 WHOLE_MASK = "[masked]"
 MASKED_WHOLE = int(Flag.MASKED_WHOLE)
 
-# Nothing is found in a text without one of these; for a short one that is quicker to know than by RE2. A named key has
-# at least 18 characters, dashes among them; a number with its country may have a separator behind each digit.
-_SUSPICIOUS = re.compile(r"\d{3}|\d\D\d\d|[A-Za-z0-9_-]{18}|eyJ|[@＠﹫]|%40|(?:[+＋﹢]|%2[Bb])\d")
+# Nothing is found in a text without one of these; for a short one that is quicker to know than by RE2. A token has at
+# least 16 characters, joints among them; a number with its country may have a separator behind each digit.
+_SUSPICIOUS = re.compile(
+    r"[%\\&@=]|[^\x00-\x7f]|\d{3}|\d\D\d\d|\d\.\d+\.\d|::|[\"'] *:|[A-Za-z0-9_.~+-]{16}|eyJ|\+\d|(?i:bearer) "
+)
 _SHORT = 200  # characters
 _FEW = 8  # texts
 # Numbers whose digits change when they are read: 4.111111111111111e15. They are looked at as they will be written.
 _LONG = r"[0-9][0-9.]{12,}[.eE]"
 _LONG_NUMBER = compile_linear(_LONG)
-_ANY = compile_linear(f"{ANYTHING}|{_LONG}")  # one look first: in most packs there is nothing
+_ANY = compile_linear(f"{ANYTHING}|{_LONG}|{ANNOUNCED}")
+_ANNOUNCED_TOKEN = compile_linear(ANNOUNCED)  # one look first: in most packs there is nothing
 _LONG_NUMBER_MIN = 10**12  # a card has 13 digits at least
-_ESCAPED_SCRIPT = re.compile(r"%[89A-Fa-f]")
-_PATH_SIGNS = "/[]%:@!$&'()*+,="  # that stand in a path as they are
+_DOTS_MAX = 2
 _SEPARATORS = str.maketrans("", "", "-_.")
 
 TEXT_COLUMNS = (
@@ -43,21 +45,23 @@ TEXT_COLUMNS = (
 
 
 def is_only_name(text: str) -> bool:
-    """True for letters and digits, joined by -, _ or dots, that are not digits alone: no number, no mail address."""
+    """True for letters and digits, joined by -, _ or dots, that are not digits alone: no number, no mail address. Not
+    for more than two dots, as an IP address has."""
     bare = text if text.isalnum() else text.translate(_SEPARATORS)
-    return bare.isalnum() and not bare.isdigit()
+    return bare.isalnum() and not bare.isdigit() and text.count(".") <= _DOTS_MAX
 
 
 def are_only_names(texts: Sequence[str]) -> bool:
     """Whether `is_only_name` is true of each. Of many it costs 0.4 µs a text, where it costs 0.6 to ask one by one."""
-    if len(texts) < _FEW:
+    joined = "\n".join(texts)
+    if len(texts) < _FEW or joined.count(".") > _DOTS_MAX:
         return all(map(is_only_name, texts))
-    bare = "\n".join(texts).replace("-", "").replace("_", "").replace(".", "").split("\n")
+    bare = joined.replace("-", "").replace("_", "").replace(".", "").split("\n")
     return len(bare) == len(texts) and all(map(str.isalnum, bare)) and not any(map(str.isdigit, bare))
 
 
 def names_person(text: str) -> bool:
-    """True when an id looks like an e-mail address, a phone or a card number. Tokens are what ids are made of."""
+    """True when an id looks like a mail or IP address, a phone or a card number. Tokens are what ids are made of."""
     return bool(those_naming_persons([text]))
 
 
@@ -96,9 +100,9 @@ def scrub_all_properties(texts: Sequence[str]) -> list[str | None]:
     scrubbed: list[str | None] = [None if len(text) > TEXT_LENGTH_MAX else text for text in texts]
     joined = Joined([text or "" for text in scrubbed])
     found: dict[int, list[Finding] | None] = {}
-    long_numbers: set[int] = set()
-    if _ANY.search(joined.data):
-        long_numbers = set(joined.found(_LONG_NUMBER))
+    looked_into: set[int] = set()
+    if joined.still_encoded() or _ANY.search(joined.data):
+        looked_into = {*joined.found(_LONG_NUMBER), *joined.found(_ANNOUNCED_TOKEN)}
         found = find_all(joined)
     objects: dict[int, dict[str, Any]] = {}
     for place, text in enumerate(scrubbed):
@@ -110,7 +114,7 @@ def scrub_all_properties(texts: Sequence[str]) -> list[str | None]:
             value = None
         if not isinstance(value, dict):
             scrubbed[place] = ""
-        elif "\\" in text or place in found or place in long_numbers:
+        elif "\\" in text or place in found or place in looked_into:
             objects[place] = value
     return _scrub_objects(scrubbed, objects, found) if objects else scrubbed
 
@@ -135,9 +139,6 @@ def scrub_texts(batch: CleanBatch) -> CleanBatch:
     columns: dict[str, Any] = {}
     if any(known[text] != text for text in texts):  # in most packs nothing is masked
         columns = {name: list(map(known.__getitem__, column)) for name, column in given.items()}
-    paths = columns.get("path", batch.path)
-    if (encoded := _scrub_encoded(batch.path, paths)) is not paths:
-        columns["path"] = encoded
     whole: set[int] = set()
     for name, column in given.items() if columns or WHOLE_MASK in texts else ():
         scrubbed = columns.get(name, column)
@@ -158,18 +159,6 @@ def scrub_texts(batch: CleanBatch) -> CleanBatch:
     return replace(batch, **columns)
 
 
-def _scrub_encoded(paths: Sequence[str], scrubbed: list[str]) -> list[str]:
-    """Scrubbed paths; those with escapes of other scripts are looked at as they read, too."""
-    read = {path: unquote(path) for path in set(paths) if "%" in path and _ESCAPED_SCRIPT.search(path)}
-    if not read:
-        return scrubbed
-    known = scrub_known(read.values())
-    masked = {path: quote(known[text], _PATH_SIGNS) for path, text in read.items() if known[text] != text}
-    if not masked:
-        return scrubbed
-    return [masked.get(path, one) for path, one in zip(paths, scrubbed, strict=True)]
-
-
 def _scrub_objects(
     scrubbed: list[str | None], objects: dict[int, dict[str, Any]], found: dict[int, list[Finding] | None]
 ) -> list[str | None]:
@@ -182,9 +171,12 @@ def _scrub_objects(
         findings, some = findings_of.get(place), words[place]
         if findings is None or some is None:
             scrubbed[place] = None
-        elif findings:
-            changed = _mask_words(some, findings)
-            scrubbed[place] = orjson.dumps(_rebuild(value, changed)).decode()
+        else:
+            secret, announcing = secret_names(some)
+            if findings or secret or announcing:
+                changed = _mask_words(some, findings)
+                names = _Names(changed, secret, announcing)
+                scrubbed[place] = orjson.dumps(_rebuild(value, names)).decode()
     return scrubbed
 
 
@@ -232,17 +224,41 @@ def _mask_words(words: Sequence[str], findings: Sequence[Finding]) -> dict[str, 
     return changed
 
 
-def _rebuild(value: Any, changed: dict[str, str]) -> Any:
+class _Names(NamedTuple):
+    changed: dict[str, str]  # word -> masked word
+    secret: set[str]  # names whose value is a secret
+    announcing: set[str]  # names behind which a token is one
+
+
+def _rebuild(value: Any, names: _Names, within: int = 0) -> Any:
+    """The value with masks. within: 2 below a secret's name, 1 below one that announces a token, else 0."""
+    changed = names.changed
     match value:
         case str():
-            return changed.get(value, value)
+            if within == _SECRET and value:
+                return TOKEN_MASK
+            masked = changed.get(value, value)
+            return mask_tokens(masked, TOKEN_MASK) if within else masked
         case dict():
-            return {changed.get(name, name): _rebuild(one, changed) for name, one in value.items()}
+            return {
+                changed.get(name, name): _rebuild(one, names, max(within, _depth(name, names)))
+                for name, one in value.items()
+            }
         case list():
-            return [_rebuild(one, changed) for one in value]
+            return [_rebuild(one, names, within) for one in value]
         case bool() | None:
             return value
+    if within == _SECRET and abs(value) >= _SECRET_NUMBER_MIN:
+        return TOKEN_MASK
     return changed.get(repr(value), value)
+
+
+_ANNOUNCED, _SECRET = 1, 2
+_SECRET_NUMBER_MIN = 1_000  # a one-time code has four digits at least; less is a count of something
+
+
+def _depth(name: str, names: _Names) -> int:
+    return _SECRET if name in names.secret else _ANNOUNCED if name in names.announcing else 0
 
 
 def _mask(text: str, findings: Iterable[Finding]) -> str:

@@ -95,6 +95,8 @@ def test_what_can_never_be_an_event_is_refused_and_leaves_no_line(edge: NginxEdg
         ("2001:db8:0:4:5:6:7:8", "2001:db8:0"),
         ("::1", ""),
         ("::5:6", ""),
+        ("2002:cb00:714d::1", ""),
+        ("2001:0:4136:e378:8000:63bf:34ff:8ef8", "2001:0:4136"),
     ],
 )
 def test_of_an_address_only_the_network_is_logged(edge: NginxEdge, address: str, network: str) -> None:
