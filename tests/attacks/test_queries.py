@@ -14,10 +14,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from deploy.embedded.clickhouse import allowed
+from tests.attacks.refusals import MARK, REFUSALS, assert_refused, code
 from tests.embedded.clickhouse.conftest import Answer, Server
 
-MARK = "the-keys-of-the-ring"
-REFUSALS = ("497", "164", "452")
 # Refused, or no statement of the engine's at all.
 UNANSWERED = (*REFUSALS, "62", "36", "47", "46", "306", "73")
 
@@ -42,16 +41,6 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("secret") / "ring"
     path.write_text(MARK)
     return str(path)
-
-
-def code(answer: Answer) -> str:
-    return answer.headers.get("X-ClickHouse-Exception-Code", "")
-
-
-def assert_refused(answer: Answer, codes: tuple[str, ...] = REFUSALS) -> None:
-    assert MARK not in answer.text
-    assert answer.status != 200, answer.text
-    assert code(answer) in codes, answer.text
 
 
 # Rows 7 and 8: what the engine cannot cancel inside a block keeps a slot until the process is restarted.

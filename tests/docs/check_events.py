@@ -65,6 +65,19 @@ def counts_events_by_name(terminal: Terminal, command: str) -> None:
     assert "page_view" in terminal.run(command)
 
 
+@checks(
+    "curl 'http://127.0.0.1:8123/?database=fairpixel&default_format=CSVWithNames' --data "
+    '"SELECT name, count() AS events FROM events GROUP BY name"',
+    "curl 'http://127.0.0.1:8123/?database=fairpixel&query=SELECT+name,count()+AS+events+FROM+events+GROUP+BY+name"
+    "+FORMAT+CSVWithNames'",
+)
+def answers_in_csv(terminal: Terminal, command: str) -> None:
+    send_event(terminal, fresh_id())
+    lines = terminal.run(command.replace("curl ", "curl -sS ")).splitlines()
+    assert lines[0] == '"name","events"'
+    assert any(line.startswith('"page_view",') for line in lines)
+
+
 def write_direct(terminal: Terminal, *messages: dict[str, object]) -> set[tuple[int, int]]:
     """Messages on the direct topic that the edge cannot take; the (partition, offset) of their dead letters."""
     before = set(terminal.platform.dead_letter_offsets())

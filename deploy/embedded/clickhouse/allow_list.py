@@ -18,10 +18,18 @@ from typing import Protocol
 from deploy.embedded.clickhouse import allowed
 from deploy.embedded.clickhouse.errors import ClickHouseError
 from deploy.embedded.clickhouse.lexer import read_tokens
+from deploy.embedded.clickhouse.reader_settings import ReaderSettings
 from deploy.embedded.clickhouse.rights import WRITER, Rights
 from deploy.embedded.clickhouse.statement import PIPE_MARK, after_describe
 from deploy.embedded.clickhouse.structures import check_columns, columns_of
-from deploy.embedded.clickhouse.tree import Node, TreeJudge, refused, substitute
+from deploy.embedded.clickhouse.tree import (
+    Node,
+    TreeJudge,
+    changed_settings,
+    refused,
+    shows_settings,
+    substitute,
+)
 
 # The same few statements come again and again: 512 texts of at most 8 KiB, 16 MiB at worst.
 _REMEMBERED_COUNT_MAX = 512
@@ -38,12 +46,19 @@ class Verdict:
     format: str | None
     piped: bool
     identifiers: tuple[str, ...] = ()
+    # (name, value) of what SET or its SETTINGS set, wherever they stand; None for DEFAULT.
+    settings: tuple[tuple[str, str | None], ...] = ()
+    # Whether it reads system.settings, by which clients learn what they may set.
+    shows_settings: bool = False
+    makes_temporary: bool = False
 
 
 class Parser(Protocol):
     """The engine's parser: nothing of what it reads is run."""
 
     setting_types: dict[str, str]
+    # As a reader has them.
+    setting_values: dict[str, str]
 
     def parse(self, text: str) -> str:
         """The syntax tree of one statement as JSON; raises ClickHouseError."""
@@ -64,6 +79,7 @@ class AllowList:
     def __init__(self, parser: Parser) -> None:
         self._parser = parser
         self._setting_types = parser.setting_types
+        self._reader_settings = ReaderSettings(parser.setting_types, parser.setting_values)
         self._remembered = lru_cache(maxsize=_REMEMBERED_COUNT_MAX)(self._judge)
 
     def judge(
@@ -112,11 +128,19 @@ class AllowList:
         if not asked:
             self._check_whole(text, tree)
         name = tree.get("format_ast") or {}
-        return Verdict(kind, name.get("name"), piped, tuple(asked))
+        return Verdict(
+            kind,
+            name.get("name"),
+            piped,
+            tuple(asked),
+            changed_settings(judged),
+            shows_settings(judged, rights),
+            makes_temporary=bool(tree.get("is_temporary")),
+        )
 
     def check_tree(self, tree: Node, rights: Rights) -> None:
         """Raise ClickHouseError for the first thing in `tree` that is not allowed."""
-        TreeJudge(rights, self._check_structure, self._check_changes).check(tree)
+        TreeJudge(rights, self._check_structure, self._check_changes, self.check_reader_setting).check(tree)
 
     def _tree(self, text: str) -> Node:
         try:
@@ -172,6 +196,11 @@ class AllowList:
                 "SETTING_CONSTRAINT_VIOLATION",
                 f"Setting {name} should not be changed: it may name files or SQL",
             )
+
+    def check_reader_setting(self, name: str, value: str) -> None:
+        """Raise ClickHouseError when a reader may not give `name` this value, wherever it stands."""
+        self.check_setting(name)
+        self._reader_settings.check(name, value)
 
     def _check_changes(self, node: Node) -> None:
         for change in node.get("changes", ()):

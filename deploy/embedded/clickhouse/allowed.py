@@ -65,7 +65,8 @@ TEXT_SETTINGS = _words(
     format_hive_text_rows_delimiter format_json_object_each_row_column_for_object_name format_regexp
     format_tsv_null_representation ignore_data_skipping_indices
     input_format_hive_text_collection_items_delimiter input_format_hive_text_fields_delimiter
-    input_format_hive_text_map_keys_delimiter insert_deduplication_token log_comment output_format_avro_codec
+    input_format_hive_text_map_keys_delimiter insert_deduplication_token log_comment network_compression_method
+    output_format_avro_codec
     output_format_avro_string_column_pattern output_format_pretty_grid_charset
     output_format_sql_insert_table_name preferred_optimize_projection_name query_cache_tag session_timezone
     auto_statistics_types columns_to_prewarm_mark_cache default_compression_codec

@@ -19,7 +19,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["CHUNK_BYTES", "Disconnected", "has_body", "read_body", "zstd"]
+__all__ = ["CHUNK_BYTES", "Disconnected", "bounded", "has_body", "read_body", "zstd"]
 
 CHUNK_BYTES = 1 << 20
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\r\n\x00]*)?\r\n")
@@ -56,7 +56,7 @@ class Disconnected(Exception):
 
 
 def read_body(stream: BinaryIO, headers: Headers, body_bytes_max: int) -> Iterator[bytes]:
-    """Yield the inflated body in pieces of at most about 1 MiB.
+    """The inflated body in pieces of at most about 1 MiB.
 
     Raises ClickHouseError for an unknown encoding, damaged data or more than `body_bytes_max` bytes inflated, and
     Disconnected when the body ends early.
@@ -65,14 +65,19 @@ def read_body(stream: BinaryIO, headers: Headers, body_bytes_max: int) -> Iterat
     encoding = headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         pieces = _inflated(pieces, encoding)
+    return bounded(pieces, body_bytes_max)
+
+
+def bounded(pieces: Iterator[bytes], bytes_max: int) -> Iterator[bytes]:
+    """The pieces, until they are together longer than `bytes_max`; then ClickHouseError 223."""
     total = 0
     for piece in pieces:
         total += len(piece)
-        if total > body_bytes_max:
+        if total > bytes_max:
             raise ClickHouseError(
                 223,
                 "QUERY_IS_TOO_LARGE",
-                f"The body is longer than {body_bytes_max} bytes after decompression",
+                f"The body is longer than {bytes_max} bytes after decompression",
             )
         yield piece
 

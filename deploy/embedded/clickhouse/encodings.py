@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import cramjam
 import lz4.frame
 
+from deploy.embedded.clickhouse.blocks import BlockEncoder
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
@@ -36,8 +38,16 @@ def pick_encoding(accept_encoding: str) -> str | None:
     return next((name for name in _PREFERRED if name in accepted), None)
 
 
-def build_encoder(encoding: str | None) -> Encoder:
-    """An encoder for one of `pick_encoding`'s names; None passes bytes through."""
+def build_encoder(encoding: str | None, *, blocks: bool = False) -> Encoder:
+    """An encoder for one of `pick_encoding`'s names; None passes bytes through.
+
+    `blocks`: ClickHouse's own compressed blocks inside of it, as compress=1 asks for.
+    """
+    outer = _http_encoder(encoding)
+    return _Within(BlockEncoder(), outer) if blocks else outer
+
+
+def _http_encoder(encoding: str | None) -> Encoder:
     if encoding == "br":
         return _Brotli()
     if encoding == "lz4":
@@ -49,6 +59,22 @@ def build_encoder(encoding: str | None) -> Encoder:
     if encoding == "deflate":
         return _Flushing(zlib.compressobj(3))
     return _Plain()
+
+
+class _Within:
+    """What the inner encoder gives is encoded by the outer one."""
+
+    def __init__(self, inner: Encoder, outer: Encoder) -> None:
+        self._inner = inner
+        self._outer = outer
+
+    def push(self, data: bytes) -> bytes:
+        ready = self._inner.push(data)
+        return self._outer.push(ready) if ready else b""
+
+    def end(self) -> bytes:
+        last = self._inner.end()
+        return (self._outer.push(last) if last else b"") + self._outer.end()
 
 
 class _Plain:

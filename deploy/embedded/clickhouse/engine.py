@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from typing import Any
 
 from chdb import _chdb
 
-from deploy.embedded.clickhouse import allowed
-from deploy.embedded.clickhouse.engine_files import write_config
+from deploy.embedded.clickhouse import allowed, reader_settings
+from deploy.embedded.clickhouse.engine_files import PROFILE, write_config
 from deploy.embedded.clickhouse.errors import ClickHouseError, parse_error
 from deploy.embedded.clickhouse.settings import ClickHouseSettings, Limits
 from deploy.embedded.clickhouse.staging import plan_staging
@@ -122,14 +123,23 @@ class Engine:
     def __init__(self, settings: ClickHouseSettings, lock: int) -> None:
         """Open or create the data folder; raises ClickHouseError or OSError."""
         self._lock = lock
-        self.setting_types = _setting_types()
+        self.setting_types, values = _settings_of_engine()
+        # As a reader has them: the engine's own, ours for everybody, and what binds readers.
+        self.setting_values = (
+            values | {name: str(value) for name, value in PROFILE.items()} | reader_limits(settings.limits)
+        )
         locked = sorted(
             name
             for name, kind in self.setting_types.items()
             if kind in allowed.FREE_TEXT_TYPES
             and name.removeprefix("merge_tree_") not in allowed.TEXT_SETTINGS
         )
-        config = write_config(settings.data / "server", settings.limits.engine_memory_bytes_max, locked)
+        config = write_config(
+            settings.data / "server",
+            settings.limits.engine_memory_bytes_max,
+            locked,
+            self._reader_constraints(),
+        )
         data = settings.data / "data"
         _clear_default_database(data)
         self._address = f"{data}?config-file={config}"
@@ -138,6 +148,17 @@ class Engine:
         self.version = self._root.run("SELECT version()", "TSVRaw")[0].decode().strip()
         self.timezone = self._root.run("SELECT timezone()", "TSVRaw")[0].decode().strip()
         self.content_types = _content_types(self._root)
+
+    def _reader_constraints(self) -> dict[str, str]:
+        """What the engine itself holds readers to, should the allow-list let a setting pass; see write_config."""
+        bounds = {
+            name: str(reader_settings.upper_bound(self.setting_values[name]) or "")
+            for name in reader_settings.LIMITS
+        }
+        constant = self.setting_types.keys() - reader_settings.ALLOWED - {"readonly", "database"}
+        return {name: "" for name in sorted(constant) if not name.startswith("merge_tree_")} | {
+            name: most for name, most in bounds.items() if most
+        }
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -234,18 +255,19 @@ def _counts(answer: Any) -> Counts:
     )
 
 
-def _setting_types() -> dict[str, str]:
-    """Every setting of this engine with its type, those of tables with merge_tree_ before them."""
+def _settings_of_engine() -> tuple[dict[str, str], dict[str, str]]:
+    """(type, value) of every setting of this engine by name, those of tables with merge_tree_ before them."""
     scratch = Connection(_connect(":memory:"))
     try:
         rows, _ = scratch.run(
-            "SELECT name, type FROM system.settings UNION ALL "
-            "SELECT 'merge_tree_' || name, type FROM system.merge_tree_settings",
-            "TSVRaw",
+            "SELECT name, type, value FROM system.settings UNION ALL "
+            "SELECT 'merge_tree_' || name, type, value FROM system.merge_tree_settings",
+            "JSONCompactEachRow",
         )
     finally:
         scratch.close()
-    return dict(line.split("\t") for line in rows.decode().splitlines())
+    found = [json.loads(line) for line in rows.splitlines()]
+    return {name: kind for name, kind, _ in found}, {name: value for name, _, value in found}
 
 
 def _clear_default_database(data: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -13,6 +13,8 @@ from deploy.embedded.clickhouse.allowed import TABLE_ENGINES
 # The engine has one user; its two roles say what a session may do. A session begins as the owner, and the reader's
 # session steps down before the reader's statement runs; no statement steps up again (SET ROLE is no reviewed kind).
 OWNER_ROLE, READER_ROLE = "owner", "reader"
+# What a reader's session may set, and how far: constraints of a profile that it enters with its role.
+READER_PROFILE = "reader"
 GRANTS = (
     "GRANT SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP, TRUNCATE, OPTIMIZE, "
     "KILL QUERY ON *.*",
@@ -52,7 +54,7 @@ READER_GRANTS = ("GRANT SHOW, SELECT ON *.*",)
 _OWNER_ROWS = ("processes", "user_processes", "query_cache", "errors", "mutations", "stack_trace")
 
 # The same for every query unless the query says otherwise.
-_PROFILE = {
+PROFILE = {
     "async_insert": 0,  # an insert is acknowledged when its part is on disk
     "max_threads": 2,
     "max_insert_threads": 1,
@@ -65,8 +67,16 @@ _PROFILE = {
 }
 
 
-def write_config(folder: Path, memory_bytes_max: int, locked_settings: Iterable[str]) -> Path:
-    """Write config.xml and users.xml into `folder`; return the path of the first."""
+def write_config(
+    folder: Path,
+    memory_bytes_max: int,
+    locked_settings: Iterable[str],
+    reader_settings: Mapping[str, str],
+) -> Path:
+    """Write config.xml and users.xml into `folder`; return the path of the first.
+
+    `reader_settings`: what binds readers beside the locked ones: "" for a constant, else the highest value.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     users, config = folder / "users.xml", folder / "config.xml"
     server = {**_SERVER, "max_server_memory_usage": memory_bytes_max}
@@ -79,14 +89,19 @@ def write_config(folder: Path, memory_bytes_max: int, locked_settings: Iterable[
         + "</clickhouse>\n"
     )
     locks = "".join(f"<{name}><const/></{name}>\n" for name in locked_settings)
+    bounds = "".join(
+        f"<{name}><max>{most}</max></{name}>\n" if most else f"<{name}><const/></{name}>\n"
+        for name, most in reader_settings.items()
+    )
     policies = "".join(
         f"<{name}><filter>has(enabledRoles(), '{OWNER_ROLE}')</filter></{name}>\n" for name in _OWNER_ROWS
     )
     users.write_text(
         "<clickhouse>\n<profiles><default>\n"
-        + "".join(f"<{name}>{value}</{name}>\n" for name, value in _PROFILE.items())
-        + f"<constraints>\n{locks}</constraints>\n"
-        "</default></profiles>\n<quotas><default/></quotas>\n<users><default>\n"
+        + "".join(f"<{name}>{value}</{name}>\n" for name, value in PROFILE.items())
+        + f"<constraints>\n{locks}</constraints>\n</default>\n"
+        f"<{READER_PROFILE}><constraints>\n{bounds}</constraints></{READER_PROFILE}>\n"
+        "</profiles>\n<quotas><default/></quotas>\n<users><default>\n"
         "<password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\n"
         f"<databases><system>\n{policies}</system></databases>\n"
         f"<grants><query>GRANT {OWNER_ROLE}, {READER_ROLE}</query></grants>\n"

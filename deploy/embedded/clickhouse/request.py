@@ -31,6 +31,8 @@ RESERVED = frozenset(
         "session_timeout",
         "session_check",
         "close_session",
+        "http_response_buffer_size",
+        "http_wait_end_of_query",
         "client_protocol_version",
         "send_progress_in_http_headers",
         "http_headers_progress_interval_ms",
@@ -40,6 +42,16 @@ RESERVED = frozenset(
     }
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRequest:
+    """Which session a request belongs to; `timeout` is what it says of its seconds, unread."""
+
+    name: str
+    timeout: str = ""
+    must_exist: bool = False
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,9 @@ class Options:
     params: dict[str, str] = field(default_factory=dict)
     compress_answer: bool = False
     hold_answer: bool = False
+    blocks_answer: bool = False
+    protocol_version: int = 0
+    session: SessionRequest | None = None
     tables: tuple[ExternalTable, ...] = ()
 
 
@@ -64,13 +79,12 @@ def read_options(
     if len(fields) > FIELD_COUNT_MAX:
         raise ClickHouseError(36, "BAD_ARGUMENTS", f"The request has more than {FIELD_COUNT_MAX} fields")
     values: dict[str, str] = dict(fields)
-    for name in ("compress", "decompress"):
-        if values.get(name, "0") not in ("0", ""):
-            raise ClickHouseError(
-                48,
-                "NOT_IMPLEMENTED",
-                f"{name}=1 is not served here; use Content-Encoding and Accept-Encoding",
-            )
+    if values.get("role"):
+        raise ClickHouseError(
+            511,
+            "UNKNOWN_ROLE",
+            "role: this server has no roles to choose; what one may do comes with the login",
+        )
     tables = external_tables(values, files or {})
     of_tables = {f"{table.name}_{part}" for table in tables for part in ("structure", "types", "format")}
     settings: dict[str, str] = {}
@@ -91,7 +105,35 @@ def read_options(
         query_id=headers.get("X-ClickHouse-Query-Id") or values.get("query_id", ""),
         settings=settings,
         params=params,
-        compress_answer=values.get("enable_http_compression", "0") in ("1", "true"),
-        hold_answer=values.get("wait_end_of_query", "0") in ("1", "true"),
+        compress_answer=_is_on(values, "enable_http_compression"),
+        hold_answer=_is_on(values, "wait_end_of_query") or _is_on(values, "http_wait_end_of_query"),
+        blocks_answer=_is_on(values, "compress"),
+        protocol_version=_number(values.get("client_protocol_version", "")),
+        session=_session(values),
         tables=tables,
     )
+
+
+def has_blocks(fields: list[tuple[str, str]]) -> bool:
+    """Whether the address says that the body comes in ClickHouse's compressed blocks: decompress=1."""
+    return _is_on(dict(fields), "decompress")
+
+
+def _session(values: dict[str, str]) -> SessionRequest | None:
+    if not values.get("session_id"):
+        return None
+    return SessionRequest(
+        name=values["session_id"],
+        timeout=values.get("session_timeout", ""),
+        must_exist=_is_on(values, "session_check"),
+        ends=_is_on(values, "close_session"),
+    )
+
+
+def _is_on(values: dict[str, str], name: str) -> bool:
+    return values.get(name, "0").lower() in ("1", "true")
+
+
+def _number(text: str) -> int:
+    """A client's word for a number; 0 when it is none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0

@@ -8,21 +8,24 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import chain
 
 from deploy.embedded.clickhouse.allow_list import AllowList, Verdict
 from deploy.embedded.clickhouse.allowed import OUTPUT_FORMATS, PLAIN_INPUT_FORMATS, READING_STATEMENTS
 from deploy.embedded.clickhouse.bodies import Disconnected
 from deploy.embedded.clickhouse.engine import Connection, Counts, Engine, reader_limits
-from deploy.embedded.clickhouse.engine_files import READER_ROLE
+from deploy.embedded.clickhouse.engine_files import READER_PROFILE, READER_ROLE
 from deploy.embedded.clickhouse.errors import ClickHouseError
 from deploy.embedded.clickhouse.form import ExternalTable
+from deploy.embedded.clickhouse.reader_settings import refused_change
 from deploy.embedded.clickhouse.request import Options
 from deploy.embedded.clickhouse.rights import Rights
+from deploy.embedded.clickhouse.sessions import Session, Sessions
 from deploy.embedded.clickhouse.settings import Limits
 from deploy.embedded.clickhouse.slots import Slot, Slots
 from deploy.embedded.clickhouse.statement import PIPE_MARK, InsertParts, split_insert, with_pipe
@@ -154,6 +157,7 @@ class Runner:
         self._allow_list = allow_list
         self._limits = limits
         self.slots = slots
+        self.sessions = Sessions()
         # More than there are slots, so no statement waits here. A thread that the engine knows saves about 0.6 ms.
         self._threads = ThreadPoolExecutor(2 * limits.running_count_max, thread_name_prefix="query")
         self._to_kill: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -195,7 +199,14 @@ class Runner:
         return Statement(text)
 
     def start(
-        self, slot: Slot, user: User, options: Options, statement: Statement, *, read_only: bool
+        self,
+        slot: Slot,
+        user: User,
+        options: Options,
+        statement: Statement,
+        session: Session | None = None,
+        *,
+        read_only: bool,
     ) -> Task:
         """Judge and run the statement on a thread that holds `slot`."""
         task = Task(self.slots, slot, self._to_kill.put)
@@ -203,18 +214,19 @@ class Runner:
         def work(task: Task) -> Answer | None:
             if statement.insert is not None:
                 return self._insert(task, user, options, statement, statement.insert, read_only)
-            return self._statement(task, user, options, statement.text, read_only)
+            return self._statement(task, user, options, statement.text, session, read_only)
 
         task.start(self._threads, work)
         return task
 
     def _statement(
-        self, task: Task, user: User, options: Options, text: str, read_only: bool
+        self, task: Task, user: User, options: Options, text: str, session: Session | None, read_only: bool
     ) -> Answer | None:
         check_format(options.default_format, OUTPUT_FORMATS)
         piped = with_pipe(text, options.default_format)
-        if piped is not None and self._is_piped(user, options, piped[0]):
-            self._stream(task, user, options, *piped, read_only)
+        verdict = self._judge_piped(user, options, piped[0]) if piped else None
+        if piped and verdict:
+            self._stream(task, user, options, *piped, verdict, read_only)
             return None
         text = text.rstrip().rstrip(";")
         verdict = self._judge(user, options, text)
@@ -222,16 +234,55 @@ class Runner:
             raise _readonly(user)
         if verdict.piped:
             raise refused("INTO OUTFILE")
+        self._check_session(user, verdict, session)
         with ExitStack() as opened:
-            connection = self._prepare(opened, user, options, task.mark, read_only, whole=True)
+            connection = self._prepare(
+                opened, user, options, task.mark, read_only, verdict=verdict, whole=True
+            )
             body, counts = connection.run(text, options.default_format)
+            if session is not None and verdict.kind == "SetQuery":
+                self.sessions.remember(session, verdict.settings)
+            if session is not None and verdict.kind == "UseQuery":
+                now_in, _ = connection.run("SELECT currentDatabase()", "TSVRaw")
+                self.sessions.use(session, now_in.decode().removesuffix("\n"))
         return Answer(body, verdict.format or options.default_format, counts)
 
+    def _check_session(self, user: User, verdict: Verdict, session: Session | None) -> None:
+        """Raise ClickHouseError for what would be answered with 200 and yet not hold in the next request."""
+        if session is None:
+            if verdict.kind == "SetQuery" and user.readonly:
+                names = ", ".join(name for name, _ in verdict.settings)
+                raise refused_change(
+                    names, "SET holds in a session: name one with session_id, or send settings in the address"
+                )
+            return
+        if verdict.makes_temporary:
+            raise ClickHouseError(
+                48,
+                "NOT_IMPLEMENTED",
+                "A session holds settings here and no temporary tables",
+            )
+        if verdict.kind == "SetQuery":
+            if any(name.startswith("param_") for name, _ in verdict.settings):
+                raise ClickHouseError(
+                    48,
+                    "NOT_IMPLEMENTED",
+                    "A session holds no query parameters here: send them beside each statement",
+                )
+            self.sessions.check_room(session, verdict.settings)
+
     def _stream(
-        self, task: Task, user: User, options: Options, text: str, format_name: str, read_only: bool
+        self,
+        task: Task,
+        user: User,
+        options: Options,
+        text: str,
+        format_name: str,
+        verdict: Verdict,
+        read_only: bool,
     ) -> None:
         with ExitStack() as opened:
-            connection = self._prepare(opened, user, options, task.mark, read_only)
+            connection = self._prepare(opened, user, options, task.mark, read_only, verdict=verdict)
             read_end, write_end = os.pipe()
             opened.callback(os.close, write_end)
             stream = Stream(task, read_end, format_name)
@@ -249,14 +300,15 @@ class Runner:
         names = {name.removeprefix("param_"): value for name, value in options.params.items()}
         return self._allow_list.judge(text, Rights(user.readonly, options.database or "default"), names)
 
-    def _is_piped(self, user: User, options: Options, text: str) -> bool:
-        """Whether the tree shows our pipe where we put it; on a syntax error the plain text says why."""
+    def _judge_piped(self, user: User, options: Options, text: str) -> Verdict | None:
+        """The verdict when the tree shows our pipe where we put it; on a syntax error the plain text says why."""
         try:
-            return self._judge(user, options, text).piped
+            verdict = self._judge(user, options, text)
         except ClickHouseError as error:
             if error.code == 62:
-                return False
+                return None
             raise
+        return verdict if verdict.piped else None
 
     def _insert(
         self,
@@ -290,13 +342,15 @@ class Runner:
         mark: str,
         read_only: bool,
         *,
+        verdict: Verdict | None = None,
         whole: bool = False,
         insert: InsertParts | None = None,
         held: Sequence[bytes] = (),
     ) -> Connection:
         """A connection with the request's limits, database, parameters, tables, settings and rights, in this order.
 
-        `whole`: the answer comes as one piece, so a reader's must be short.
+        `verdict` says what the statement sets itself. `whole`: the answer comes as one piece, so a reader's must be
+        short.
         """
         opening: AbstractContextManager[Connection] = self._engine.connect()
         connection = opened.enter_context(opening)
@@ -307,20 +361,45 @@ class Runner:
             first["input_format_values_interpret_expressions"] = "1"
         if user.readonly:
             first |= reader_limits(self._limits)
-            if whole:
-                first["max_result_bytes"] = str(self._limits.held_answer_bytes_max)
         connection.set(first)
         for table in options.tables:
             self._add_table(connection, table)
+        if user.readonly:
+            self._step_down(connection, options.settings, verdict, whole)
+            return connection
         for name in options.settings:
             self._allow_list.check_setting(name)
-        if user.readonly:
-            connection.run(f"SET ROLE {READER_ROLE}", "Null")
-            connection.set({"readonly": "1"})
         connection.set(options.settings)
-        if read_only and not user.readonly:
+        if read_only:
             connection.set({"readonly": "2"})
         return connection
+
+    def _step_down(
+        self, connection: Connection, settings: Mapping[str, str], verdict: Verdict | None, whole: bool
+    ) -> None:
+        """Give the connection to a reader: judged settings within the reader's profile, its role, and no more changes.
+
+        What the statement itself sets was judged with it. Only such a statement, and one that asks what may be set,
+        runs with readonly=2, where the profile's constraints hold; every other one with readonly=1.
+        """
+        for name, value in settings.items():
+            self._allow_list.check_reader_setting(name, value)
+        connection.set({"profile": READER_PROFILE})
+        connection.set(settings)
+        sets = verdict is not None and (verdict.settings or verdict.shows_settings)
+        if whole:
+            self._shorten_answer(connection, settings, verdict.settings if verdict else ())
+        connection.run(f"SET ROLE {READER_ROLE}", "Null")
+        connection.set({"readonly": "2" if sets else "1"})
+
+    def _shorten_answer(
+        self, connection: Connection, settings: Mapping[str, str], inside: Sequence[tuple[str, str | None]]
+    ) -> None:
+        """Bind the answer to a statement that is no plain SELECT, which is held whole."""
+        name, most = "max_result_bytes", self._limits.held_answer_bytes_max
+        if name in dict(inside):
+            raise refused_change(name, "in a statement of this kind it is the server's to decide")
+        connection.set({name: str(min(int(Decimal(settings.get(name, most))), most))})
 
     def _add_table(self, connection: Connection, table: ExternalTable) -> None:
         """A table in memory for this connection alone, made of judged names and types, filled from a plain format."""

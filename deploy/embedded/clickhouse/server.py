@@ -20,7 +20,8 @@ from urllib.parse import parse_qsl
 import orjson
 import structlog
 
-from deploy.embedded.clickhouse.bodies import Disconnected, has_body, read_body
+from deploy.embedded.clickhouse.blocks import read_blocks
+from deploy.embedded.clickhouse.bodies import Disconnected, bounded, has_body, read_body
 from deploy.embedded.clickhouse.connections import Connections, TimedReader, TimedWriter, end_gently
 from deploy.embedded.clickhouse.encodings import build_encoder, pick_encoding
 from deploy.embedded.clickhouse.engine import Counts, Engine
@@ -28,8 +29,9 @@ from deploy.embedded.clickhouse.errors import ClickHouseError
 from deploy.embedded.clickhouse.form import is_form, read_form
 from deploy.embedded.clickhouse.heads import Head, HeaderFields, bad_request, read_head
 from deploy.embedded.clickhouse.health import Health
+from deploy.embedded.clickhouse.native import shape_of
 from deploy.embedded.clickhouse.origin import check_origin
-from deploy.embedded.clickhouse.request import Options, read_options
+from deploy.embedded.clickhouse.request import Options, has_blocks, read_options
 from deploy.embedded.clickhouse.running import Answer, Runner, Stream, timed_out
 from deploy.embedded.clickhouse.settings import Limits
 from deploy.embedded.clickhouse.slots import Budget
@@ -67,6 +69,7 @@ class Server(ThreadingHTTPServer):
         self.limits = limits
         self.stopping = False
         self.connections = Connections(limits.connection_count_max)
+        self.sessions = runner.sessions
         self.reader_bodies = Budget(limits.reader_bodies_bytes_max)
         self.reader_answers = Budget(limits.reader_answers_bytes_max)
         self._running = 0
@@ -215,18 +218,23 @@ class _Handler(BaseHTTPRequestHandler):
         self._held_bytes = 0
         charged: list[int] = []
         try:
-            self._answer(user, fields, self._pieces(user, charged), read_only=read_only)
+            pieces = self._pieces(user, charged, blocks=has_blocks(fields))
+            self._answer(user, fields, pieces, read_only=read_only)
             self.wfile.flush()  # before it is counted out: a stopping server ends when nothing is counted in
         finally:
             self.server.reader_bodies.give_back(sum(charged))
             self.server.reader_answers.give_back(self._held_bytes)
             self.server.leave()
 
-    def _pieces(self, user: User, charged: list[int]) -> Iterator[bytes]:
-        """The body; a reader's counts against what all readers may hold."""
+    def _pieces(self, user: User, charged: list[int], *, blocks: bool) -> Iterator[bytes]:
+        """The body, out of its `blocks` if it comes in some; a reader's counts against what all readers may hold."""
         limits = self.server.limits
         most = limits.reader_body_bytes_max if user.readonly else limits.body_bytes_max
-        for piece in read_body(cast(BinaryIO, self.rfile), self.headers, most):
+        pieces = read_body(cast(BinaryIO, self.rfile), self.headers, most)
+        if blocks:
+            block_max = limits.reader_block_bytes_max if user.readonly else limits.block_bytes_max
+            pieces = bounded(read_blocks(pieces, block_max), most)
+        for piece in pieces:
             if user.readonly:
                 self.server.reader_bodies.take(len(piece))
                 charged.append(len(piece))
@@ -244,11 +252,12 @@ class _Handler(BaseHTTPRequestHandler):
         options = read_options(fields, self.headers, files)
         self._query_id = options.query_id or str(uuid.uuid4())
         runner, connections = self.server.runner, self.server.connections
+        options, session = self.server.sessions.join(options, is_reader=user.readonly)
         statement = runner.read(options, pieces)
         slot = runner.slots.take(is_reader=user.readonly)
         connections.mark(self.connection, is_working=True, is_writer=not user.readonly)
         try:
-            task = runner.start(slot, user, options, statement, read_only=read_only)
+            task = runner.start(slot, user, options, statement, session, read_only=read_only)
             outcome = task.wait(self._is_gone if statement.insert is None else lambda: False)
             for _ in pieces:  # a keep-alive connection needs its body read to the end
                 pass
@@ -271,11 +280,12 @@ class _Handler(BaseHTTPRequestHandler):
         # The engine has done its work: a client that is slow to take what came of it leaves for a new one.
         self.server.connections.mark(self.connection, is_working=False)
         encoding = self._encoding(options) if answer.body else None
-        encoder = build_encoder(encoding)
-        body = encoder.push(answer.body) + encoder.end() if answer.body else b""
+        encoder = build_encoder(encoding, blocks=options.blocks_answer)
+        shape = shape_of(answer.format, options.protocol_version)
+        body = encoder.push(shape(answer.body)) + encoder.end() if answer.body else b""
         limits = self.server.limits
         self._sending.deadline = time.monotonic() + limits.body_s_max + len(body) / limits.body_bytes_per_s
-        self._head(200, answer.format, encoding, _summary(answer.counts, started))
+        self._head(200, answer.format, encoding, options, _summary(answer.counts, started))
         self._sized(body)
 
     def _send_stream(self, stream: Stream, options: Options, started: int) -> None:
@@ -304,18 +314,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_long(self, stream: Stream, held: list[bytes], options: Options, started: int) -> None:
         encoding = self._encoding(options)
-        encoder = build_encoder(encoding)
+        encoder = build_encoder(encoding, blocks=options.blocks_answer)
+        shape = shape_of(stream.format, options.protocol_version)
         tag = uuid.uuid4().hex[:16]
+        try:
+            held[:] = map(shape, held)
+        except ClickHouseError:  # before the head, so that it gets its status
+            stream.cancel()
+            raise
         self._sending.deadline = stream.deadline  # a client that does not read must not keep the slot
         try:
-            self._head(200, stream.format, encoding, _summary(Counts(), started), tag)
+            self._head(200, stream.format, encoding, options, _summary(Counts(), started), tag)
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             for piece in held:
                 self._chunk(encoder.push(piece))
             held.clear()
             while piece := self._read(stream):
-                self._chunk(encoder.push(piece))
+                self._chunk(encoder.push(shape(piece)))
         except ClickHouseError as error:  # its time is over
             stream.cancel()
             stream.error = error
@@ -364,7 +380,13 @@ class _Handler(BaseHTTPRequestHandler):
         return pick_encoding(self.headers.get("Accept-Encoding", "")) if options.compress_answer else None
 
     def _head(
-        self, status: int, format_name: str, encoding: str | None, summary: bytes, tag: str | None = None
+        self,
+        status: int,
+        format_name: str,
+        encoding: str | None,
+        options: Options,
+        summary: bytes,
+        tag: str | None = None,
     ) -> None:
         engine = self.server.engine
         self.send_response(status)
@@ -374,7 +396,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-ClickHouse-Server-Display-Name", "fairpixel")
         self.send_header("X-ClickHouse-Query-Id", _one_line(self._query_id))
         self.send_header("X-ClickHouse-Format", _one_line(format_name))
-        self.send_header("X-ClickHouse-Timezone", engine.timezone)
+        # Clients read times without a zone in this one.
+        zone = options.settings.get("session_timezone") or engine.timezone
+        self.send_header("X-ClickHouse-Timezone", _one_line(zone))
         if tag:
             self.send_header("X-ClickHouse-Exception-Tag", tag)
         self.send_header("X-ClickHouse-Summary", summary.decode())

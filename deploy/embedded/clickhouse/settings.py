@@ -30,6 +30,9 @@ class Limits:
     body_s_max: float = 30.0  # a body comes within this time and what its length takes at the rate below
     body_bytes_per_s: int = 128 << 10
     reader_body_bytes_max: int = 64 << 20  # after decompression
+    # One block of decompress=1, packed or not: ClickHouse makes them of 1 MiB, some clients make one of a whole insert.
+    block_bytes_max: int = 64 << 20
+    reader_block_bytes_max: int = 1 << 20
     reader_bodies_bytes_max: int = 256 << 20  # of all readers together, while they wait and run
     reader_answers_bytes_max: int = 256 << 20  # of all readers together, held back or not yet taken
     held_answer_bytes_max: int = 64 << 20  # wait_end_of_query=1 holds so much back; a longer answer streams

@@ -13,6 +13,7 @@ from typing import Any
 from deploy.embedded.clickhouse import allowed
 from deploy.embedded.clickhouse.code_texts import check_code_argument, check_type
 from deploy.embedded.clickhouse.errors import ClickHouseError
+from deploy.embedded.clickhouse.reader_settings import refused_change
 from deploy.embedded.clickhouse.rights import Rights
 
 Node = dict[str, Any]
@@ -37,17 +38,22 @@ def refused(what: str, why: str = "it reaches outside the database") -> ClickHou
 
 
 class TreeJudge:
-    """Judges one tree; `check_structure` judges a text of columns, `setting_problem` says why one may not be set."""
+    """Judges one tree; `check_structure` judges a text of columns.
+
+    `check_change` judges what anybody sets, `check_reader_setting` a name and a value that a reader sets.
+    """
 
     def __init__(
         self,
         rights: Rights,
         check_structure: Callable[[str], None],
         check_change: Callable[[Node], None],
+        check_reader_setting: Callable[[str, str], None],
     ) -> None:
         self._rights = rights
         self._check_structure = check_structure
         self._check_change = check_change
+        self._check_reader_setting = check_reader_setting
         self._names: frozenset[str] = frozenset()
         self._lambdas: frozenset[str] = frozenset()
 
@@ -102,6 +108,8 @@ class TreeJudge:
             if name not in allowed.DATABASE_ENGINES:
                 raise refused(f"database engine {name}")
         elif key in ("table_function", "as_table_function"):
+            # The one name that the engine takes in any case, as standard SQL has it.
+            name = "values" if name.lower() == "values" else name
             if name not in allowed.TABLE_FUNCTIONS:
                 raise refused(f"table function {name}")
             self._check_table_function(name, arguments(node))
@@ -135,7 +143,9 @@ class TreeJudge:
             )
         if len(parts) == 1 and self._is_slow(parts[0]) and (within == "Function" or node.get("alias")):
             raise refused(f"{parts[0]} as an argument", _SLOW)
-        if len(parts) > 1 and parts[0].lower() == "system":
+        if len(parts) > 2 and parts[0].lower() == "system" and self._rights.reader:
+            self._check_system_table(parts[1])  # a column with its table and database before it
+        elif len(parts) > 1 and parts[0].lower() == "system":
             self._check_table(node)
 
     def _is_slow(self, name: str) -> bool:
@@ -206,15 +216,45 @@ class TreeJudge:
 
     def _check_settings(self, node: Node, within: str) -> None:
         if self._rights.reader and within != "ExplainQuery":
-            changed = [str(change.get("name")) for change in node.get("changes", ())]
-            changed += [str(name) for name in node.get("default_settings", ())]
-            changed += [f"param_{param.get('name')}" for param in node.get("query_parameters", ())]
-            raise ClickHouseError(
-                164, "READONLY", f"Cannot modify '{', '.join(changed)[:200]}' setting in readonly mode"
-            )
+            self._check_reader_settings(node)
         if node.get("query_parameters") and not node.get("is_standalone"):
             raise refused("a parameter in SETTINGS", "parameters are sent beside the statement")
         self._check_change(node)
+
+    def _check_reader_settings(self, node: Node) -> None:
+        for change in node.get("changes", ()):
+            self._check_reader_setting(str(change.get("name")), setting_value(change))
+        for name in node.get("default_settings", ()):
+            raise refused_change(str(name), "write the value out instead of DEFAULT")
+        for param in node.get("query_parameters", ()):
+            raise refused_change(f"param_{param.get('name')}", "parameters are sent beside the statement")
+
+
+def setting_value(change: Node) -> str:
+    """The value in one `name = value` of SETTINGS or SET, spelled as in an address."""
+    value = change.get("value", {}).get("value")
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def changed_settings(tree: Node) -> tuple[tuple[str, str | None], ...]:
+    """(name, value) of all that SET or the SETTINGS of a statement set; None for DEFAULT, param_ before parameters."""
+    changed: list[tuple[str, str | None]] = []
+    for _, node, _ in walk(tree):
+        if node.get("type") == "SetQuery":
+            changed += [(str(one.get("name")), setting_value(one)) for one in node.get("changes", ())]
+            changed += [(str(name), None) for name in node.get("default_settings", ())]
+            changed += [(f"param_{one.get('name')}", "") for one in node.get("query_parameters", ())]
+    return tuple(changed)
+
+
+def shows_settings(tree: Node, rights: Rights) -> bool:
+    """Whether a statement reads system.settings or system.settings_changes."""
+    return any(
+        (parts := name_parts(node))[-1].lower().startswith("settings")
+        and (parts[-2] if len(parts) > 1 else rights.database).lower() == "system"
+        for _, node, _ in walk(tree)
+        if node.get("type") == "TableIdentifier"
+    )
 
 
 def check_format(name: str, known: frozenset[str]) -> None:

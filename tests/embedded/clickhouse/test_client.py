@@ -62,8 +62,19 @@ def test_settings_hold_for_their_query_alone(client: Client) -> None:
     ask = "SELECT getSetting('max_block_size')"
     before = client.query(ask).first_row
     assert client.query(ask, settings={"max_block_size": 1234}).first_row == (1234,)
-    client.command("SET max_block_size = 77")
     assert client.query(ask).first_row == before
+
+
+def test_set_holds_for_the_session_of_its_client(clickhouse: Server) -> None:
+    ask = "SELECT getSetting('max_block_size')"
+    before = clickhouse.client().query(ask).first_row
+    client = clickhouse.client(session_id=uuid4().hex)
+    client.command("SET max_block_size = 77")
+    assert client.query(ask).first_row == (77,)
+    client.command("SET max_block_size = DEFAULT")
+    assert client.query(ask).first_row == before
+    client.command("SET max_block_size = 77")
+    assert clickhouse.client().query(ask).first_row == before
 
 
 def test_the_database_of_a_client_is_where_its_names_are_looked_up(

@@ -1,0 +1,1 @@
+"""What analysts' clients send to the embedded ClickHouse, and the clients themselves."""
