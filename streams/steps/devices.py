@@ -38,12 +38,13 @@ def read_agent(user_agent: str) -> Agent:
     agent."""
     if not user_agent:
         return Agent("", "", "")
-    user_agent = user_agent[:AGENT_LENGTH_MAX]
+    # Some patterns take a part of a word for a name, in which nobody would know an identifier again.
+    user_agent = mask_tokens(user_agent[:AGENT_LENGTH_MAX], TOKEN_MASK)
     found = _parser()(user_agent, Domain.ALL)
     browser = found.user_agent
     name = " ".join(filter(None, (browser.family, browser.major))) if browser else ""
     os = found.os.family if found.os else ""
-    name, os = (mask_tokens(one, TOKEN_MASK) for one in scrub_all([name, os]))
+    name, os = scrub_all([name, os])
     return Agent(name, os, _device(user_agent, os, found.device.family if found.device else ""))
 
 

@@ -55,7 +55,11 @@ _UUID = re.compile(rb"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 _JOINTS = re.compile(rb"[_.~+-]+")
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{16,}")
 _CAMEL_CASE = re.compile(rb"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*|[A-Z]+")
+# A word or a number, or a word with a number before or behind it: 2nd, v2, Step2, COVID19, checkOut.
+_PLAIN_PIECE = re.compile(rb"[0-9]*(?:[A-Z]?[a-z]+(?:[A-Z][a-z]+)*|[A-Z]*)[0-9]*")
+_UNSPEAKABLE = re.compile(rb"(?i:[b-df-hj-np-tv-xz]{6})")  # consonants in a row
 _PIECE_MIN = 8  # characters of a piece that tells a token
+_ODD_SHARE = 3  # from a third on a run of short pieces is one token
 _VOWELS = b"aeiouyAEIOUY"
 _VOWELS_MAX = 0.26  # of letters: a fifth of random ones are vowels, of words a third and more
 
@@ -68,7 +72,7 @@ def looks_random(piece: bytes) -> bool:
         return len(piece) >= TOKEN_LENGTH_MIN
     if not piece.isalpha() or _HEXADECIMAL.fullmatch(piece):
         return True
-    if not _CAMEL_CASE.fullmatch(piece):
+    if not _CAMEL_CASE.fullmatch(piece) or _UNSPEAKABLE.search(piece):
         return True
     vowels = len(piece) - len(piece.translate(None, _VOWELS))
     return len(piece) >= TOKEN_LENGTH_MIN and vowels <= _VOWELS_MAX * len(piece)
@@ -81,14 +85,17 @@ def token_start(run: bytes) -> int:
         return -1
     if found := _UUID.search(run):
         return found.start()
-    start = 0
+    start, odd, first_odd = 0, 0, -1
     for joint in (*_JOINTS.finditer(run), None):
         piece = run[start : joint.start() if joint else len(run)]
         if looks_random(piece):
-            return start
+            return start if first_odd < 0 else first_odd
+        if piece and (not _PLAIN_PIECE.fullmatch(piece) or _UNSPEAKABLE.search(piece)):
+            odd += len(piece)
+            first_odd = start if first_odd < 0 else first_odd
         if joint:
             start = joint.end()
-    return -1
+    return first_odd if odd * _ODD_SHARE >= len(run) else -1
 
 
 def tokens_after(data: bytes, word_start: int, word_end: int, stop: int) -> Iterator[tuple[int, int]]:

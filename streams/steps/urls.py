@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus, urlencode
 
 from streams.columns.batch import CleanBatch, replace
 from streams.columns.memo import Memo
 from streams.rules import Rules
+from streams.steps.findings import TOKEN_MASK
 from streams.steps.scrub import scrub_all
+from streams.steps.tokens import mask_tokens, secret_names
 
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 HOST_LENGTH_MAX = 253  # characters, RFC 1035
@@ -76,10 +79,21 @@ def keep_query(query: str, keys: frozenset[str]) -> Query:
             values.append(_unquote(value))
     if not names:
         return NOTHING
+    if announced := _announced(keys):
+        values = [
+            mask_tokens(value, TOKEN_MASK) if name in announced else value
+            for name, value in zip(names, values, strict=True)
+        ]
     kept = list(zip(names, scrub_all(values), strict=True))
     campaign = {key: value for key, value in reversed(kept) if key in UTM}
     rest = [(key, value) for key, value in kept if key not in UTM]
     return Query(urlencode(rest) if rest else "", *(campaign.get(key, "") for key in UTM))
+
+
+@lru_cache(maxsize=1_000)  # a site's keys stay
+def _announced(keys: frozenset[str]) -> frozenset[str]:
+    """Those of a site's keys whose value is a token where it looks like one."""
+    return frozenset().union(*secret_names(sorted(keys)))
 
 
 def query_of(rules: Rules, case: tuple[str, str]) -> Query:

@@ -115,6 +115,14 @@ def _token(make: Callable[[Random], str]) -> Callable[[Random], Hidden]:
     return hide
 
 
+def _base64url(rng: Random) -> str:
+    """With two digits: one of 16 signs in a hundred has none or one, and may read as words do."""
+    while True:
+        text = urlsafe_b64encode(rng.randbytes(rng.choice((12, 16, 24, 33)))).decode().strip("=")
+        if sum(map(str.isdigit, text)) > 1:
+            return text
+
+
 SECRETS: Mapping[str, Callable[[Random], Hidden]] = {
     "mail": lambda rng: _mail(rng, f"{_word(rng, 7)}.{_word(rng, 6)}"),
     "mail with a tag": lambda rng: _mail(rng, f"{_word(rng, 9)}+{_word(rng, 4)}"),
@@ -137,7 +145,7 @@ SECRETS: Mapping[str, Callable[[Random], Hidden]] = {
     "UUID": _token(lambda rng: str(UUID(int=rng.getrandbits(128)))),
     "ULID": _token(lambda rng: "01" + _word(rng, 24, "0123456789ABCDEFGHJKMNPQRSTVWXYZ")),
     "hex": _token(lambda rng: rng.randbytes(rng.choice((8, 10, 16, 20, 32))).hex()),
-    "base64url": _token(lambda rng: urlsafe_b64encode(rng.randbytes(rng.choice((12, 16, 24, 33)))).decode().strip("=")),
+    "base64url": _token(_base64url),
 }  # fmt: skip
 
 # --- how it is written ------------------------------------------------------------------------------------------------

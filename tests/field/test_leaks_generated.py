@@ -17,7 +17,8 @@ from streams.measures import pack_decided, run_steps
 from tests.field.hidden import ENCODINGS, PLACES, SECRETS, Hidden, found_again, hide
 from tests.streams.make import decided, sealed
 
-HITS = int(os.environ.get("LEAK_HITS", "500"))  # 20,000 were tried once
+# The same 500 in every run of the tests; LEAK_HITS=20000 tries so many others, in two to three minutes.
+HITS = int(os.environ.get("LEAK_HITS", "0"))
 SITE = 'query_keys = ["page", "session", "t_token", "verify", "utm_source", "utm_term"]'
 
 Case = tuple[str, str, str, int]
@@ -42,7 +43,7 @@ def leaks(some: Sequence[Case]) -> list[Case]:
     return [one for one, secret, text in zip(some, hidden, texts, strict=True) if found_again(secret, text)]
 
 
-@settings(max_examples=HITS)
+@settings(max_examples=HITS or 500, derandomize=not HITS)
 @given(cases)
 def test_nothing_of_a_person_is_left(one: Case) -> None:
     assert leaks([one]) == []
