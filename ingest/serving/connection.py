@@ -361,7 +361,7 @@ class Connection(HttpToolsProtocol):
             except HttpParserUpgrade as upgrade:
                 rest = rest[upgrade.args[0] :] if self._read_body_again() else b""
             except HttpParserError as error:
-                self._stop_reading(explain(error) if self._last_word is NOT_HTTP else self._last_word)
+                self._stop_reading(explain(error, rest) if self._last_word is NOT_HTTP else self._last_word)
                 break
         has_room = self._hold(request.unfinished)
         if self._state is PARSING or self._state is SURPLUS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -21,6 +22,8 @@ KEPT_HEAD_BYTES_MAX = 4_000
 
 # Header lines and the empty one (RFC 9112, section 5; obsolete folding does not match): all of a request without body.
 _HEAD = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n")
+_HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,60}")
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]+")
 # What makes a request more than a line, facts about its sender and perhaps a body.
 _NOT_PLAIN = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"})
@@ -34,6 +37,41 @@ HEAD_TOO_LARGE = Rejection(
 NOT_HTTP = Rejection("not_http", "This is no HTTP/1.1 request.", "request: expected HTTP/1.1 as in RFC 9112")
 TWO_HOSTS = NOT_HTTP._replace(detail="Host: expected once (RFC 9112, section 3.2)")
 UNKNOWN_CODING = NOT_HTTP._replace(detail="Transfer-Encoding: expected chunked, once, or none")
+_ONE_FRAMING = "Content-Length, Transfer-Encoding: expected one of them, not both (RFC 9112, section 6.1)"
+_CHUNKS = "body: expected chunks, each as its size, line end, data, line end (RFC 9112, section 7.1)"
+_FIRST_LINE = (
+    "request line: expected method, address without spaces and HTTP/1.1, ended by CR LF (RFC 9112, section 3)"
+)
+# What the parser says → the rule.
+_RULES: Mapping[str, str] = {
+    "Duplicate Content-Length": "Content-Length: expected once (RFC 9112, section 6.3)",
+    "Invalid character in Content-Length": "Content-Length: expected digits alone (RFC 9110, section 8.6)",
+    "Empty Content-Length": "Content-Length: expected digits alone (RFC 9110, section 8.6)",
+    "Content-Length overflow": "Content-Length: expected a number below 2^64",
+    "Transfer-Encoding can't be present with Content-Length": _ONE_FRAMING,
+    "Content-Length can't be present with Transfer-Encoding": _ONE_FRAMING,
+    "Content-Length can't be present with chunked encoding": _ONE_FRAMING,
+    "Invalid `Transfer-Encoding` header value": UNKNOWN_CODING.detail,
+    "Invalid method encountered": _FIRST_LINE,
+    "Expected HTTP/, RTSP/ or ICE/": _FIRST_LINE,
+    "Expected HTTP/": _FIRST_LINE,
+    "Expected CRLF after version": _FIRST_LINE,
+    "Expected space after method": _FIRST_LINE,
+    "Invalid HTTP version": _FIRST_LINE,
+    "Invalid characters in url": _FIRST_LINE,
+    "Pause on PRI/Upgrade": _FIRST_LINE,
+    "Invalid character in chunk size": _CHUNKS,
+    "Expected LF after chunk data": _CHUNKS,
+    "Chunk size overflow": _CHUNKS,
+}
+# The same of a header that the parser does not name.
+_HEADER_RULES: Mapping[str, str] = {
+    "Invalid header token": "expected a name of letters, digits and hyphens, then a colon (RFC 9112, section 5.1)",
+    "Invalid header value char": "expected no control characters (RFC 9110, section 5.5)",
+    "Unexpected whitespace after header value": "expected its value in one line (RFC 9112, section 5.2)",
+    "Missing expected LF after header value": "expected CR LF at its end and no other CR (RFC 9112, section 2.2)",
+    "Missing expected CR after header value": "expected CR LF at its end (RFC 9112, section 2.2)",
+}
 
 
 class Asked:
@@ -101,12 +139,31 @@ def write_gif(answer: GifAnswer, defaults: HeaderList) -> bytes:
     return write_answer(answer.status, [*defaults, *GIF_HEADERS, *answer.more], GIF)
 
 
-def explain(error: Exception) -> Rejection:
-    """What the parser found wrong, in its words, which name the header and repeat nothing of the request."""
+def explain(error: Exception, data: bytes = b"") -> Rejection:
+    """Which rule a request breaks that the parser will not read, and in which header; never a header's value.
+
+    data: what the parser was given, from where it tells the header's name.
+    """
     reason = str(error)
+    rule = _RULES.get(reason)
+    if rule is not None:
+        return NOT_HTTP._replace(detail=rule)
+    rule = _HEADER_RULES.get(reason)
+    if rule is not None:
+        return NOT_HTTP._replace(detail=f"{_name_bad_header(data) or 'a header'}: {rule}")
     if not reason.isascii() or len(reason) > 100 or "callback" in reason:
         return NOT_HTTP
     return NOT_HTTP._replace(detail=f"{NOT_HTTP.detail}; {reason}")
+
+
+def _name_bad_header(data: bytes) -> str:
+    """The name of the first header that is none, as its sender wrote it; "" where it has none, or is not all here."""
+    lines = data[:HEAD_BYTES_MAX].partition(b"\r\n\r\n")[0].split(b"\r\n")[1 : HEADERS_MAX + 1]
+    for before, line in pairwise([*lines, b""]):
+        if _HEADER.fullmatch(before) is None or line[:1] in (b" ", b"\t"):
+            name = before.partition(b":")[0].rstrip(b" \t")
+            return name.decode("ascii") if _NAME.fullmatch(name) else ""
+    return ""
 
 
 def write_error(why: Rejection, defaults: HeaderList) -> bytes:

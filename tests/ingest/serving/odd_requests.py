@@ -72,3 +72,29 @@ ENDS = {
     "a broken chunk behind a POST": (post(LENGTH, EVENT) + post(CHUNKED, b"xyz\r\n") + HIDDEN, ["200", "400"]),
     "an address over its bound": (get(address=b"/p.gif?k=demo&p.x=" + b"y" * 70_000) + HIDDEN, ["431"]),
 }  # fmt: skip
+
+# Headers and body behind the line and the Host → what the answer names.
+REFUSALS = {
+    "two lengths": (b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nhidden", "Content-Length: expected once"),
+    "the same length twice": (
+        b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        "Content-Length: expected once",
+    ),
+    "lengths in a list": (b"Content-Length: 2, 2\r\n\r\n{}", "Content-Length: expected digits"),
+    "a length with a sign": (b"Content-Length: +2\r\n\r\n{}", "Content-Length: expected digits"),
+    "a length without end": (
+        b"Content-Length: 99999999999999999999\r\n\r\n",
+        "Content-Length: expected a number",
+    ),
+    "a length and chunks": (LENGTH + CHUNKED + b"\r\n", "Content-Length, Transfer-Encoding: expected one"),
+    "chunks and a length": (CHUNKED + LENGTH + b"\r\n", "Content-Length, Transfer-Encoding: expected one"),
+    "an unknown coding": (b"Transfer-Encoding: hidden\r\n\r\n", "Transfer-Encoding: expected chunked"),
+    "two hosts": (b"Host: hidden.example\r\n\r\n", "Host: expected once"),
+    "a space before a colon": (b"X-A: b\r\nX-Name : hidden\r\n\r\n", "X-Name: expected a name"),
+    "no colon": (b"X-A: b\r\nhidden value\r\n\r\n", "a header: expected a name"),
+    "a name with a bracket": (b"X(hidden): b\r\n\r\n", "a header: expected a name"),
+    "a NUL in a value": (b"X-Name: hidden\0\r\n\r\n", "X-Name: expected no control characters"),
+    "a folded value": (b"X-A: b\r\nX-Name: a\r\n hidden\r\n\r\n", "X-Name: expected its value in one line"),
+    "a bare CR": (b"X-Name: a\rhidden: b\r\n\r\n", "X-Name: expected CR LF"),
+    "a chunk that is none": (CHUNKED + b"\r\nhidden\r\n", "body: expected chunks"),
+}

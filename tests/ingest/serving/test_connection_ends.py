@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
 
 import pytest
@@ -20,6 +21,7 @@ from tests.ingest.serving.odd_requests import (
     IN_CHUNKS,
     KEY,
     LENGTH,
+    REFUSALS,
     get,
     post,
 )
@@ -261,5 +263,25 @@ def test_trouble_at_one_answer_is_not_that_of_its_neighbours_in_the_pack() -> No
         assert heard == [True]
         assert await done is True
         assert one.waiting_events == 0
+
+    run(journey)
+
+
+@pytest.mark.parametrize(("request_bytes", "detail"), REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize("line", [b"GET /p.gif?k=demo HTTP/1.1\r\n", b"POST /v1/events HTTP/1.1\r\n"])
+def test_a_request_that_is_not_read_hears_which_rule_and_which_header(
+    line: bytes, request_bytes: bytes, detail: str
+) -> None:
+    async def journey() -> None:
+        stage = Stage()
+        stage.connection.data_received(line + b"Host: shop.example\r\n" + request_bytes)
+        (answer,) = await stage.answers(1)
+        assert statuses([answer]) == [b"400"]
+        body = json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert (body["code"], detail in body["detail"], "hidden" in body["detail"]) == (
+            "not_http",
+            True,
+            False,
+        )
 
     run(journey)
