@@ -18,7 +18,10 @@ from streams.steps.devices import AGENT_LENGTH_MAX
 BOT_SCORE_MIN = 50  # from here on an event counts as a bot's
 # Those whose agent comes with the event. Not email: the edge judges the agent of a mail's opening and drops it.
 BROWSER_SOURCES = frozenset({"pixel", "tag", "log", "import"})
+LIBRARY_SOURCES = frozenset({"log", "import"})  # whose agent is that of whoever fetched the page
 NAMED_SCORE, EMPTY_SCORE, WEBDRIVER_SCORE, PREFETCH_SCORE = 100, 60, 80, 30
+# In a server's log a program fetched the page. A backend that reports events is no bot for its own library.
+LIBRARY_SCORE = 70
 MAIL_SCANNER_SCORE, MAIL_PREFETCH_SCORE = 100, 60  # a mail that was fetched ahead was opened by nobody
 WEBDRIVER, PREFETCH, MAIL_SCANNER = int(Flag.WEBDRIVER), int(Flag.PREFETCH), int(Flag.MAIL_SCANNER)
 APP = int(Flag.APP)
@@ -29,6 +32,23 @@ _CARRIER = re.compile(
     re.IGNORECASE,
 )
 _SIGNALS = WEBDRIVER | PREFETCH | MAIL_SCANNER
+# HTTP libraries, runtimes and tools by the names that they send of themselves, beside those of crawler-user-agents.
+_LIBRARY = re.compile(
+    r"(?:java|jakarta commons-httpclient|apache-httpclient|apache-httpasyncclient|jersey|vert\.x|reactornetty|okhttp"
+    r"|postmanruntime|insomnia|httpie|bruno|curl|wget|node|node-fetch|node\.js|undici|deno|bun|axios|got|superagent"
+    r"|ruby|faraday|rest-client|httparty|mechanize|typhoeus|http\.rb|excon|guzzlehttp|symfony httpclient|php|laravel"
+    r"|python|python-requests|python-urllib|python-httpx|aiohttp|urllib3|go-http-client|go-resty|fasthttp|resty"
+    r"|dart|libwww-perl|lwp::simple|www-mechanize|perl|reqwest|hyper|ureq|elixir|hackney|lua-resty-http"
+    r"|winhttp|microsoft winhttp|restsharp|\.net|powershell|windowspowershell|unirest|feign|ktor|ktor-client"
+    r"|scalaj-http|akka-http|http-kit|clj-http|cpp-httplib|libcurl|restlet|k6|jmeter|apachebench|wrk|vegeta)"
+    r"(?:[/ ;(].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def is_library(user_agent: str) -> bool:
+    """Whether an agent is an HTTP library or a tool that says nothing of a program around it."""
+    return _LIBRARY.fullmatch(user_agent[:AGENT_LENGTH_MAX]) is not None
 
 
 @cache
@@ -58,6 +78,9 @@ def score_bot(source: str, user_agent: str, flags: int) -> tuple[int, str]:
         if _named[user_agent] and not (flags & APP and not _named_in_app[user_agent]):
             signals.append("agent_list")
             score += NAMED_SCORE
+        elif source in LIBRARY_SOURCES and _libraries[user_agent]:
+            signals.append("library")
+            score += LIBRARY_SCORE
     elif source in BROWSER_SOURCES and not flags & APP:
         signals.append("no_agent")
         score += EMPTY_SCORE
@@ -74,6 +97,7 @@ def score_bot(source: str, user_agent: str, flags: int) -> tuple[int, str]:
 
 
 _named = Memo(is_named_bot, size_max=65_536)  # 65,536 x about 300 bytes = 20 MB at the most
+_libraries = Memo(is_library, size_max=16_384)  # 16,384 x about 300 bytes = 5 MB at the most
 
 
 _named_in_app = Memo(is_named_bot_in_app, size_max=4_096)  # apps have few agents
@@ -86,6 +110,9 @@ def score_bots(rules: Rules, batch: CleanBatch) -> CleanBatch:
     suspects = [i for i, bot in enumerate(named) if bot]  # few events, most of them of listed agents
     if not all(batch.user_agent):
         suspects += [i for i, user_agent in enumerate(batch.user_agent) if not user_agent]
+    if not LIBRARY_SOURCES.isdisjoint(batch.source):
+        libraries = _libraries.of_all(batch.user_agent)
+        suspects += [i for i, library in enumerate(libraries) if library]
     if any(batch.flags):
         suspects += [i for i, flags in enumerate(batch.flags) if flags & _SIGNALS]
     for i in suspects:
