@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,13 @@ Format = Annotated[
         "without it the first lines tell"
     ),
 ]
+Pattern = Annotated[
+    str,
+    typer.Option(
+        help="how a line is, where no format fits: nginx's log_format, Apache's LogFormat, or fields such as "
+        "'{ip} [{time}] \"{request}\" {status} {_}'"
+    ),
+]
 
 
 @app.callback()
@@ -43,11 +51,12 @@ def _logs() -> None:
 def import_(
     files: Annotated[
         list[Path],
-        typer.Argument(help="log files, plain or gzip; - is standard input"),
+        typer.Argument(help="log files, plain or packed by gzip, zstd, xz or bzip2; - is standard input"),
     ],
     site: Site = "",
     host: Host = "",
     format: Format = "",
+    pattern: Pattern = "",
     as_json: Annotated[bool, typer.Option("--json", help="the summary as JSON")] = False,
 ) -> None:
     """Import access logs. Ends when Kafka has acknowledged every line; run it again without fear."""
@@ -59,13 +68,23 @@ def import_(
         if path != STDIN and not path.is_file():
             raise UserError(f"{path}: no such file.", "Name log files, or - for standard input.")
     started = time.monotonic()
-    format = check_format(format)
-    result, formats = import_files(_read_dependencies(), files, site, host, format, show_progress)
-    seconds = time.monotonic() - started
+    chosen = check_format(format, pattern)
+    imported = import_files(_read_dependencies(), files, site, host, chosen, show_progress)
+    result, seconds = imported.result, time.monotonic() - started
     summary = asdict(result) | {
-        "seconds": round(seconds, 3), "lines_per_second": round(result.lines / seconds), "formats": formats,
+        "seconds": round(seconds, 3), "lines_per_second": round(result.lines / seconds), "formats": imported.formats,
     }  # fmt: skip
-    print(json.dumps(summary) if as_json else _in_words(summary))
+    if result.lines or not imported.problems:
+        print(json.dumps(summary) if as_json else _in_words(summary), flush=True)
+    _raise_all(imported.problems)
+
+
+def _raise_all(problems: Sequence[UserError]) -> None:
+    """Raise the last, and say those before it."""
+    for problem in problems[:-1]:
+        _tell(f"fairpixel: {problem}")
+    if problems:
+        raise problems[-1]
 
 
 def _read_dependencies() -> Dependencies:
@@ -95,6 +114,7 @@ def _in_words(summary: dict[str, Any]) -> str:
         if again := summary["invalid_again"]:
             told.append(f"Counted by an import before this one: {again:,} of them.")
         told.append("They are kept sealed: fairpixel logs rejected")
+    told += summary["remarks"]
     return "\n".join([*told, "What became of them: fairpixel ledger"])
 
 
@@ -104,6 +124,7 @@ def follow(
     site: Site = "",
     host: Host = "",
     format: Format = "",
+    pattern: Pattern = "",
     remove_acknowledged: Annotated[
         bool, typer.Option("--remove-acknowledged", help="delete a rotated file once Kafka has all of it")
     ] = False,
@@ -114,13 +135,13 @@ def follow(
     rotate_seconds: Annotated[float, typer.Option(help="age at which it is rotated")] = 60,
 ) -> None:
     """Follow a log through its rotations, for as long as it runs; after a kill it goes on exactly where it was."""
-    from ingest.logs.dependencies import check_format
+    from ingest.logs.dependencies import check_format, name_of_format
     from ingest.logs.follow_program import Follower
 
     dependencies = _read_dependencies()
-    format = check_format(format)
-    site = dependencies.check_site(site, format)
-    follower = Follower(dependencies, file.absolute(), site, host, format, remove_acknowledged)
+    chosen = check_format(format, pattern)
+    site = dependencies.check_site(site, name_of_format(chosen))
+    follower = Follower(dependencies, file.absolute(), site, host, chosen, remove_acknowledged)
     if nginx_pid is not None:
         follower.rotate(nginx_pid, round(rotate_mb * 1e6), rotate_seconds)
     total = follower.run(_tell)

@@ -8,10 +8,13 @@ would count each view twice.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final, Protocol, TypeAlias
 
+from ingest.logs.lines.escapes import plain_target, plain_text
+from ingest.logs.lines.front import address_of, begins_with_address, read_front, user_of
+from ingest.logs.lines.target import host_of, origin_of, split_request, url_of
+from ingest.logs.lines.times import parse_log_time, time_of
 from ingest.reading.fields import LANGUAGE_LENGTH_MAX, TRUSTED_AHEAD_MS_MAX, TRUSTED_TIME_MS_MIN
 from ingest.reading.row import PROTOCOL, Row, build_row, with_text
 from ingest.reading.sites import SECRET
@@ -21,18 +24,22 @@ NAME = "request"
 SOURCE = "log"
 LINE_BYTES_MAX = 32_000  # a longer line is no line of a web server
 QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
-_COMMON = rf"(\S+) \S+ (\S+) \[([^\]]{{26}})\] {QUOTED} (\d{{3}}) (\d+|-)"
-# The usual request in parts, any other whole; 1.2 µs a line.
+# The usual line without an escape, and in it the usual request in parts, any other whole; 1.2 µs.
 _LINE = re.compile(
-    r"(\S+) \S+ (\S+) \[([^\]]{26})\] "
-    r'"(?:([A-Za-z]{1,20}) ([^ "\\]+) HTTP/[^ "\\]*|([^"\\]*(?:\\.[^"\\]*)*))" (\d{3}) (\d+|-) '
-    rf"{QUOTED} {QUOTED}(?: .*)?",
+    r'([^ ,"\t]+) - ([^ \t]+) \[([^\]]{26})\] '
+    r'"(?:([A-Za-z]{1,20}) (/(?!/)[^ "\\]*) HTTP/[^ "\\]*|([^"\\]*))" (\d{3}) (\d+|-) '
+    r'"([^"\\]*)" "([^"\\]*)"(?: .*)?',
     re.DOTALL,
 )
-_COMMON_LINE = re.compile(_COMMON)
-_VHOST = re.compile(r"([^\s:]+)(?::(\d{1,5}))? ")  # what stands before a line of vhost_combined
-_MONTHS = dict(Jan=1, Feb=2, Mar=3, Apr=4, May=5, Jun=6, Jul=7, Aug=8, Sep=9, Oct=10, Nov=11, Dec=12)  # noqa: C408
-_TIME = re.compile(r"(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})", re.ASCII)
+_COMMON_LINE = re.compile(r'([^ ,"\t]+) - ([^ \t]+) \[([^\]]{26})\] "([^"\\]*)" (\d{3}) (\d+|-)', re.DOTALL)
+# Any other: what stands before the time is read by `read_front`, and spaces are as many as the server writes.
+_GAP = r"[ \t]+"
+_OTHER_COMMON = rf"([^\[]*+(?:\[[^\[]*+)*?)\[([^\[\]]{{19,40}})\]{_GAP}{QUOTED}{_GAP}(\d{{3}}|-){_GAP}(\d+|-)"
+_OTHER_LINE = re.compile(rf"{_OTHER_COMMON}{_GAP}(?:{QUOTED}|-){_GAP}(?:{QUOTED}|-)(?:[ \t].*)?", re.DOTALL)
+_OTHER_COMMON_LINE = re.compile(rf"{_OTHER_COMMON}(?:[ \t]+[\d.-]+)*[ \t]*", re.DOTALL)
+_VHOST = re.compile(rb"[ \t]*(\S+)[ \t]+")  # what stands before a line of vhost_combined
+# Of UTF-8, where a file begins (RFC 3629, section 6), also one that was put behind another.
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PAGE_ENDINGS = frozenset({"html", "htm", "xhtml", "shtml", "php", "asp", "aspx", "jsp", "cfm"})
 _USUAL_PORTS = ("", "80", "443")
 _HOSTS_MAX = 10_000  # virtual hosts whose readers are kept
@@ -122,7 +129,7 @@ def request_row(
         occurred_at,
         0,  # sent_at
         now_ms,
-        ip[:EVENT_ID_LENGTH_MAX],
+        ip[:EVENT_ID_LENGTH_MAX] if ip.isascii() else "",
         user_agent[:TEXT_LENGTH_MAX],
         language[:LANGUAGE_LENGTH_MAX],
         url[:TEXT_LENGTH_MAX],
@@ -148,7 +155,7 @@ class CombinedFormat:
     def __init__(self, site: str, host: str, now_ms: int) -> None:
         """host: of the addresses, such as shop.example; "" leaves the path alone. now_ms: the time of receipt."""
         self._site = site
-        self.prefix = f"https://{host}" if host else ""
+        self.origin = f"https://{host}" if host else ""
         self.now_ms = now_ms
         self._minutes: dict[str, int] = {}
         self._last_time = ("", 0)
@@ -157,15 +164,22 @@ class CombinedFormat:
         """See LineReader."""
         if len(line) > LINE_BYTES_MAX:
             return None
-        found = _LINE.fullmatch(line.decode("utf-8", "replace"))
+        text = line.decode("utf-8", "surrogateescape")
+        found = _LINE.fullmatch(text)
         if found is None:
-            return None
+            return self._read_other(_OTHER_LINE.fullmatch(text), event_id, "combined")
         ip, user, time_text, method, path, request, status, size, referrer, agent = found.groups()
         occurred_at = self.time_ms(time_text)
         if not TRUSTED_TIME_MS_MIN <= occurred_at <= self.now_ms + TRUSTED_AHEAD_MS_MAX:
             return None
         if method is None:
             method, path = split_request(request)
+            url = url_of(self.origin, path) if method else ""
+        else:
+            url = self.origin + path
+        if not text.isascii():
+            url, referrer, agent = plain_target(url), plain_text(referrer), plain_text(agent)
+            ip = ip if ip.isascii() else ""
         return build_row(
             event_id,
             self._site,
@@ -177,14 +191,14 @@ class CombinedFormat:
             occurred_at,
             0,  # sent_at
             self.now_ms,
-            "" if ip == "-" else ip[:EVENT_ID_LENGTH_MAX],
+            "" if ip == "-" else ip[:EVENT_ID_LENGTH_MAX] if ":" not in ip else address_of(ip),
             "" if agent == "-" else agent[:TEXT_LENGTH_MAX],
             "",  # language
-            (self.prefix + path)[:TEXT_LENGTH_MAX] if path else "",
+            url[:TEXT_LENGTH_MAX],
             "" if referrer == "-" else referrer[:TEXT_LENGTH_MAX],
             "",  # title
             "",  # visitor_id
-            "" if user == "-" else user[:EVENT_ID_LENGTH_MAX],
+            "" if user == "-" else user_of(plain_text(user))[:EVENT_ID_LENGTH_MAX],
             "",  # session_id
             "",  # consent
             0,  # flags
@@ -194,6 +208,30 @@ class CombinedFormat:
             0,  # value_e4
             "",  # currency
             _properties(status, method, size),
+        )
+
+    def _read_other(self, found: re.Match[str] | None, event_id: str, name: str) -> Row | None:
+        """The row of a line that is not the usual one; without referrer and agent it is of the common format."""
+        front = read_front(found[1]) if found is not None else None
+        if found is None or front is None:
+            return None
+        method, path = split_request(found[3])
+        referrer, agent = found.groups()[5:] or ("", "")
+        return request_row(
+            self._site,
+            event_id,
+            name,
+            self.now_ms,
+            self.time_ms(found[2]) or time_of(found[2]),
+            method=method,
+            path=path,
+            status=found[4],
+            size=found[5],
+            url=url_of(self.origin, path) if method else "",
+            ip=front[0],
+            user_agent=dash(plain_text(agent or "")),
+            referrer=dash(plain_text(referrer or "")),
+            user_id=user_of(plain_text(front[1])),
         )
 
     def time_ms(self, text: str) -> int:
@@ -219,11 +257,12 @@ class CommonFormat(CombinedFormat):
 
     def __call__(self, line: bytes, event_id: str) -> Row | None:
         """See LineReader."""
-        found = (
-            None if len(line) > LINE_BYTES_MAX else _COMMON_LINE.fullmatch(line.decode("utf-8", "replace"))
-        )
-        if found is None:
+        if len(line) > LINE_BYTES_MAX:
             return None
+        text = line.decode("utf-8", "surrogateescape")
+        found = _COMMON_LINE.fullmatch(text)
+        if found is None:
+            return self._read_other(_OTHER_COMMON_LINE.fullmatch(text), event_id, "common")
         ip, user, time_text, request, status, size = found.groups()
         method, path = split_request(request)
         return request_row(
@@ -236,10 +275,10 @@ class CommonFormat(CombinedFormat):
             path=path,
             status=status,
             size=size,
-            url=self.prefix + path if path else "",
-            ip=dash(ip),
+            url=url_of(self.origin, path) if method else "",
+            ip=dash(ip) if ":" not in ip else address_of(ip),
             user_agent="",
-            user_id=dash(user),
+            user_id="" if user == "-" else user_of(plain_text(user)),
         )
 
 
@@ -250,63 +289,38 @@ class VhostFormat:
         """host: of addresses whose line names none."""
         self.now_ms = now_ms
         self._site, self._host = site, host
-        self._readers: dict[str, CombinedFormat] = {}
+        self._readers: dict[str, tuple[CombinedFormat, bool]] = {}
 
     def __call__(self, line: bytes, event_id: str) -> Row | None:
         """See LineReader."""
-        start, space, rest = line.partition(b" ")
-        found = _VHOST.fullmatch(start.decode("utf-8", "replace") + " ") if space else None
-        if found is None:
+        found = _VHOST.match(line) if len(line) <= LINE_BYTES_MAX else None
+        if found is None or b"," in found[1]:  # a list of addresses is no host
             return None
-        row = self._reader(found[1], found[2] or "")(rest, event_id)
+        read, is_address = self._reader(found[1].decode("utf-8", "replace"))
+        if is_address and not begins_with_address(line[found.end() :]):
+            return None  # it is the client's: nothing stands in front
+        row = read(line[found.end() :], event_id)
         return None if row is None else with_text(row, PROTOCOL, "vhost_combined")
 
-    def _reader(self, host: str, port: str) -> CombinedFormat:
-        scheme = "http" if port in ("80", "8080") else "https"
-        address = f"{scheme}://{dash(host) or self._host}" + (f":{port}" if port not in _USUAL_PORTS else "")
-        reader = self._readers.get(address)
-        if reader is None:
+    def _reader(self, start: str) -> tuple[CombinedFormat, bool]:
+        """What reads the rest of a line that begins so, and whether that is an address."""
+        known = self._readers.get(start)
+        if known is None:
             reader = CombinedFormat(self._site, "", self.now_ms)
-            reader.prefix = address if dash(host) or self._host else ""
+            host = host_of(start)
+            name, _, port = host.partition(":")
+            scheme = "http" if port in ("80", "8080") else "https"
+            reader.origin = origin_of(name if port in _USUAL_PORTS else host, scheme) or origin_of(self._host)
+            known = reader, address_of(start) != ""
             if len(self._readers) < _HOSTS_MAX:
-                self._readers[address] = reader
-        reader.now_ms = self.now_ms
-        return reader
+                self._readers[start] = known
+        known[0].now_ms = self.now_ms
+        return known
 
 
 def dash(value: str) -> str:
     """A field of a log, "" where it is the dash that stands for nothing."""
     return "" if value == "-" else value
-
-
-def parse_log_time(text: str) -> int:
-    """ms since 1970 of `17/May/2015:10:05:03 +0000`; 0 for what is no time."""
-    found = _TIME.fullmatch(text)
-    if found is None or found[2] not in _MONTHS:
-        return 0
-    try:
-        moment = datetime(
-            int(found[3]),
-            _MONTHS[found[2]],
-            int(found[1]),
-            int(found[4]),
-            int(found[5]),
-            int(found[6]),
-            tzinfo=UTC,
-        )
-    except ValueError:
-        return 0
-    offset_s = (int(found[8]) * 60 + int(found[9])) * 60 * (-1 if found[7] == "-" else 1)
-    return (int(moment.timestamp()) - offset_s) * 1000
-
-
-def split_request(request: str) -> tuple[str, str]:
-    """Method and path of a request line; ("", "") for what is none, such as a TLS greeting on a plain port."""
-    method, _, rest = request.partition(" ")
-    path = rest.rpartition(" HTTP/")[0] or rest
-    if not method.isalpha() or not method.isascii() or len(method) > 20 or not path:
-        return "", ""
-    return method, path
 
 
 def is_page(method: str, path: str, status: str) -> bool:

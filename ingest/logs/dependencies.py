@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from ingest.logs.access_log import LineReader
 from ingest.logs.formats import FORMATS, PIXEL_QUEUE, detect
+from ingest.logs.formats.foreign import name_foreign
+from ingest.logs.formats.pattern import PATTERN, PatternFormat
+from ingest.logs.formats.pattern_text import Pattern, parse_pattern
 from ingest.logs.formats.pixel_queue import PixelQueueFormat
 from ingest.logs.importer import LogImport
 from ingest.logs.rejects import Rejects
@@ -103,9 +106,11 @@ class Dependencies:
             raise UserError(f"{error}.", "Start the platform: fairpixel up") from None
         return LogImport(outbox, partitions, site, key, now_ms, os.urandom, rejects)
 
-    def build_reader(self, format: str, site: str, host: str) -> LineReader:
+    def build_reader(self, format: str | Pattern, site: str, host: str) -> LineReader:
         """A reader of lines of this format, received now."""
         now_ms = time.time_ns() // 1_000_000
+        if isinstance(format, Pattern):
+            return PatternFormat(format, site, host, now_ms)
         if format == PIXEL_QUEUE:
             return PixelQueueFormat(self.sites.find, now_ms)
         return FORMATS[format](site, host, now_ms)
@@ -117,8 +122,13 @@ def collect_rarely() -> None:
     gc.set_threshold(GC_THRESHOLD)
 
 
-def check_format(format: str) -> str:
-    """The format's name; "" is found out from the lines. Raises UserError for an unknown one."""
+def check_format(format: str, pattern: str = "") -> str | Pattern:
+    """The format's name, or what its pattern says; "" is found out from the lines. Raises UserError for an unknown one,
+    and for a pattern that cannot be."""
+    if format and pattern:
+        raise UserError("--format and --pattern both say how the lines are.", "Leave one of them out.")
+    if pattern:
+        return parse_pattern(pattern)
     if format and format not in FORMATS and format != PIXEL_QUEUE:
         raise UserError(
             f"The log format {format!r} is not known.", f"Known are: {', '.join((*FORMATS, PIXEL_QUEUE))}."
@@ -126,12 +136,21 @@ def check_format(format: str) -> str:
     return format
 
 
+def name_of_format(format: str | Pattern) -> str:
+    """As the summary and the rows have it."""
+    return format if isinstance(format, str) else PATTERN
+
+
 def find_format(first_lines: Sequence[bytes], name: str) -> str:
     """The format of a file. Raises UserError where no format reads any of its first lines."""
     found = detect(first_lines, time.time_ns() // 1_000_000)
     if found is None:
+        what, hint = name_foreign(first_lines) or (
+            "", f"Say which it is with --format: {', '.join(FORMATS)}; or how a line is with --pattern."
+        )  # fmt: skip
         raise UserError(
-            f"{name}: none of the first {len(first_lines):,} lines is of a known format.",
-            f"Say which it is with --format: {', '.join(FORMATS)}.",
+            f"{name}: none of the first {len(first_lines):,} lines is of a known format"
+            + (f"; it looks like {what}." if what else "."),
+            hint,
         )
     return found

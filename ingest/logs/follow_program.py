@@ -12,12 +12,14 @@ from hashlib import blake2b
 from pathlib import Path
 
 from ingest.logs.access_log import LineReader
-from ingest.logs.dependencies import Dependencies, collect_rarely, find_format
+from ingest.logs.dependencies import Dependencies, collect_rarely, find_format, name_of_format
 from ingest.logs.follower import LINES_LOOKED_AT, FollowDependencies, LogFollow, Rotation
-from ingest.logs.formats import FORMATS, PIXEL_QUEUE
+from ingest.logs.formats import PIXEL_QUEUE
+from ingest.logs.formats.pattern_text import Pattern
 from ingest.logs.formats.pixel_queue import PixelQueueFormat
 from ingest.logs.importer import Imported, ImportFailed, LogImport
 from ingest.logs.position import FollowTaken, PositionFile
+from ingest.logs.readings import Reading
 from ingest.reloadable import ReloadableConfiguration
 from runtime.errors import UserError
 from schemas.ring import RingError
@@ -37,12 +39,15 @@ class Follower:
         path: Path,
         site: str,
         host: str,
-        format: str,
+        format: str | Pattern,
         remove_acknowledged: bool,
     ) -> None:
         """Raises UserError where another program follows the same log into the same site."""
         self._path, self._site, self._host, self._format = path, site, host, format
+        self._dependencies = dependencies
         self._found = format
+        self._reading: Reading | None = None  # of the generation at hand, until something was said of it
+        self._tell: Callable[[str], None] = lambda _: None
         self._reloadable = ReloadableConfiguration(dependencies.settings, os.environ)
         self._refreshed_at = time.monotonic()
         self._outbox = dependencies.producer()
@@ -61,7 +66,9 @@ class Follower:
         self._follow = LogFollow(
             path,
             positions,
-            FollowDependencies(self._make_import, self._make_reader, dependencies.secret),
+            FollowDependencies(
+                self._make_import, self._make_reader, dependencies.secret, on_taken=self._remark
+            ),
             remove_acknowledged,
         )
 
@@ -78,6 +85,7 @@ class Follower:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopped.set())
+        self._tell = tell
         tell(f"Following {self._path}. Ctrl-C stops it.")
         collect_rarely()
         logged = ""
@@ -138,7 +146,22 @@ class Follower:
                     return None
                 if not self._found:
                     raise
-        return FORMATS[self._found](self._site, self._host, now_ms)
+        reader = self._dependencies.build_reader(self._found, self._site, self._host)
+        self._reading = Reading(self._path.name, name_of_format(self._found), not self._format, reader)
+        return reader
+
+    def _remark(self, result: Imported, first_invalid: Sequence[tuple[int, bytes]]) -> None:
+        """Say once a generation that its format does not fit."""
+        reading = self._reading
+        if reading is None:
+            return
+        reading.lines += result.lines - result.skipped
+        reading.invalid += result.invalid
+        reading.first_invalid = first_invalid
+        for remark in reading.remarks():
+            self._reading = None
+            with suppress(OSError):
+                self._tell(remark)
 
 
 def reopen_nginx(pid_file: Path) -> None:

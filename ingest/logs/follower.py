@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.logs.access_log import LineIds, LineReader
+from ingest.logs.access_log import BYTE_ORDER_MARK, LineIds, LineReader
 from ingest.logs.generation import Generation, find_rotated
 from ingest.logs.importer import Imported, LogImport
 from ingest.logs.position import Position, PositionFile
@@ -36,6 +36,8 @@ class FollowDependencies:
     make_reader: Callable[[Sequence[bytes], bool], LineReader | None]
     secret: bytes
     now_ns: Callable[[], int] = time.time_ns
+    # Told what became of lines that were taken, and the first of them that nobody could read.
+    on_taken: Callable[[Imported, Sequence[tuple[int, bytes]]], None] = lambda _, __: None
 
 
 class LogFollow:
@@ -118,6 +120,7 @@ class LogFollow:
         importing = self._dependencies.make_import()
         importing.feed(lines, reader, self._ids, lambda: None)
         result = importing.finish()
+        self._dependencies.on_taken(result, importing.first_invalid)
         current.advance(len(chunk), len(lines))
         self._save(current)
         for name in ("lines", "accepted", "invalid", "invalid_again", "skipped", "packs"):
@@ -172,7 +175,7 @@ class LogFollow:
         self._ids, self._reader = LineIds(self._dependencies.secret), None
         head: list[bytes] = []
         for line in found.scan(offset):
-            line = line.rstrip(b"\r\n")
+            line = line.rstrip(b"\r\n").removeprefix(BYTE_ORDER_MARK)
             self._ids.next(line)
             if len(head) < LINES_LOOKED_AT:
                 head.append(line)

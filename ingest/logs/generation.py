@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import gzip
 import os
-import zlib
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ingest.logs.compressed import MAGIC_BYTES, Damaged, is_foreign, open_plain, packed_by
+
 FINGERPRINT_BYTES_MAX = 1_024  # lines begin with times and addresses: two generations differ well before
-GZIP_MAGIC = b"\x1f\x8b"
 _SCAN_BYTES = 1 << 20
 
 
@@ -26,10 +25,9 @@ class Generation:
         self._raw = path.open("rb", buffering=0)
         state = os.fstat(self._raw.fileno())
         self.inode = (state.st_dev, state.st_ino)
-        self.is_gzip = os.pread(self._raw.fileno(), 2, 0) == GZIP_MAGIC
-        self._text = cast(
-            BinaryIO, gzip.GzipFile(fileobj=self._raw, mode="rb") if self.is_gzip else self._raw
-        )
+        packer = packed_by(os.pread(self._raw.fileno(), MAGIC_BYTES, 0))
+        self.is_packed = packer != ""
+        self._text = open_plain(cast(BinaryIO, self._raw), packer) if packer else None
         self.offset = 0  # what was read, in bytes of the plain text
         self.lines = 0
         self.fingerprint = ""
@@ -47,12 +45,27 @@ class Generation:
         return chunk if not end and len(chunk) >= bytes_max else chunk[:end]
 
     def rest(self, bytes_max: int) -> bytes:
-        """What stands behind the last line end as well, of a file nobody writes to any more."""
+        """What stands behind the last line end as well, of a file nobody writes to any more.
+
+        Of a packed file that breaks off, still being written or damaged, the whole lines before that; then Damaged.
+        """
+        if self._text is None:
+            self._raw.seek(self.offset)
+            return self._raw.read(bytes_max) or b""
+        self._text.seek(self.offset)
+        found: list[bytes] = []
+        left = bytes_max
         try:
-            self._text.seek(self.offset)
-            return self._text.read(bytes_max) or b""
-        except (EOFError, zlib.error) as error:  # a gzip file that is still being written, or damaged
-            raise OSError(str(error)) from None
+            while left and (chunk := self._text.read1(left)):
+                found.append(chunk)
+                left -= len(chunk)
+        except Damaged:
+            whole = b"".join(found)
+            whole = whole[: whole.rfind(b"\n") + 1]
+            if not whole:
+                raise
+            return whole
+        return b"".join(found)
 
     def advance(self, byte_count: int, line_count: int) -> None:
         """Go on behind what was taken."""
@@ -64,7 +77,7 @@ class Generation:
 
     def is_same(self) -> bool:
         """Whether the file still holds what was read: not truncated, nor written anew from the start."""
-        if self.is_gzip:
+        if self.is_packed:
             return True
         if os.fstat(self._raw.fileno()).st_size < self.offset:
             return False
@@ -78,13 +91,11 @@ class Generation:
 
     def scan(self, offset: int) -> Iterator[bytes]:
         """All lines up to an offset, and go on behind it."""
-        self._text.seek(0)
+        text = self._text or self._raw
+        text.seek(0)
         left, held = offset, b""
         while left:
-            try:
-                chunk = self._text.read(min(_SCAN_BYTES, left))
-            except (EOFError, zlib.error) as error:
-                raise OSError(str(error)) from None
+            chunk = text.read(min(_SCAN_BYTES, left)) or b""
             if not chunk:
                 break
             left -= len(chunk)
@@ -100,7 +111,7 @@ class Generation:
 
         A read lease is given only on a file that nobody can write to (fcntl(2), F_SETLEASE).
         """
-        if self.is_gzip:
+        if self.is_packed:
             return False
         descriptor = self._raw.fileno()
         try:
@@ -117,7 +128,7 @@ class Generation:
         self._raw.close()
 
     def _fingerprint(self, byte_count: int) -> str:
-        if self.is_gzip:
+        if self._text is not None:
             self._text.seek(0)
             first = self._text.read(byte_count)
         else:
@@ -134,5 +145,15 @@ def find_rotated(path: Path) -> list[Path]:
                 state = os.stat(path.parent / name)
             except FileNotFoundError:
                 continue
-            found.append((state.st_mtime_ns, name))
+            if not _is_foreign(path.parent / name):
+                found.append((state.st_mtime_ns, name))
     return [path.parent / name for _, name in sorted(found)]
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether it is none of a log's generations, such as a ZIP archive."""
+    try:
+        with path.open("rb") as file:
+            return is_foreign(file.read(MAGIC_BYTES))
+    except OSError:  # whoever opens it to read it says so
+        return False

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 from zlib import crc32
 
-from ingest.logs.access_log import LineReader
+from ingest.logs.access_log import BYTE_ORDER_MARK, LineReader
 from ingest.logs.rejects import Batch, Rejects
 from ingest.packing.outbox import Outbox
 from ingest.packing.pack import close_pack
@@ -20,6 +20,7 @@ from schemas.seal import NONCE_BYTES, PACK_ID_BYTES
 EDGE = "logs-import"
 PACKS_UNDER_WAY_MAX = 64  # 64 x about 60 kB sealed
 INVALID_NAMED_MAX = 20  # line numbers that are remembered
+INVALID_SHOWN_MAX = 3  # lines of a file whose shape is
 REJECTS_LINES_MAX, REJECTS_BYTES_MAX = 1_000, 500_000  # unreadable lines kept in one file
 ROW_BYTES_FIXED = 600  # of a row beside its line
 STALLED_S = 15.0  # without any word from Kafka
@@ -46,6 +47,9 @@ class Imported:
     skipped: int = 0  # headers, and what a server says of itself
     invalid_lines: list[int] = field(default_factory=list)  # numbers of the first few, from 1
     packs: int = 0
+    remarks: list[str] = field(
+        default_factory=list
+    )  # what an operator should know of how the lines were read
 
 
 @dataclass(slots=True)
@@ -82,6 +86,8 @@ class LogImport:
         self._under_way = 0
         self._failed = 0
         self.result = Imported()
+        # Of what was fed last, beside the numbers of the lines, from 1.
+        self.first_invalid: list[tuple[int, bytes]] = []
 
     def feed(
         self, lines: Iterable[bytes], read: LineReader, ids: MakesIds, on_pack: Callable[[], None]
@@ -91,11 +97,14 @@ class LogImport:
         Ordinals count within one file: give each file ids of its own.
         """
         result, partitions = self.result, len(self._open)
+        self.first_invalid = []
         count_max, size_max = self._limits.event_count_max, self._limits.size_bytes_max
         last_named, start = ("", ""), 0
         for number, line in enumerate(lines, start=1):
             result.lines += 1
             line = line.rstrip(b"\r\n")
+            if line[:1] == b"\xef":
+                line = line.removeprefix(BYTE_ORDER_MARK)
             row = read(line, line_id := ids.next(line))
             if not row:
                 if row is None:
@@ -133,6 +142,8 @@ class LogImport:
         self.result.invalid += 1
         if len(self.result.invalid_lines) < INVALID_NAMED_MAX:
             self.result.invalid_lines.append(number)
+        if len(self.first_invalid) < INVALID_SHOWN_MAX:
+            self.first_invalid.append((number, line))
         if self._rejects is not None and self._rejects.knows(line_id):
             self.result.invalid_again += 1
             return

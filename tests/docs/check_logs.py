@@ -35,6 +35,49 @@ def imports_once(terminal: Terminal, command: str) -> None:
     assert {(row["name"], row["site"]) for row in rows} == {("request", "demo")}
 
 
+NGINX_LINE = '203.0.113.7 [{iso}] "GET {path} HTTP/1.1" 200 "-"'
+APACHE_LINE = '198.51.100.7, 10.0.0.1 10.0.0.2 - jane doe [{apache}] "GET {path} HTTP/1.1" 200 12 "-" "M"'
+NAMED_LINE = "web1 app: 203.0.113.7 - {iso} GET {path} a=b 200 M"
+
+
+def imports_by_pattern(terminal: Terminal, command: str, line: str, path: str) -> None:
+    """Import one line of a layout, and find its path."""
+    now = time.gmtime()
+    text = line.format(
+        path=path,
+        iso=time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
+        apache=time.strftime("%d/%b/%Y:%H:%M:%S +0000", now),
+    )
+    terminal.write("access.log", f"{text}\n")
+    assert "1 lines: 1 accepted, 0 invalid" in terminal.run(command)
+    (row,) = terminal.rows(f"source = 'log' AND path = '{path}'", 1)
+    assert row["host"] == ""
+
+
+@checks(
+    'fairpixel logs import access.log --site demo --pattern \'$remote_addr [$time_iso8601] "$request" $status'
+    ' "$http_x_forwarded_for"\''
+)
+def imports_by_a_pattern_of_nginx(terminal: Terminal, command: str) -> None:
+    imports_by_pattern(terminal, command, NGINX_LINE, "/pattern/nginx")
+
+
+@checks(
+    'fairpixel logs import access.log --site demo --pattern \'%{X-Forwarded-For}i %h %l %u %t "%r" %s %b'
+    ' "%{Referer}i" "%{User-Agent}i"\''
+)
+def imports_by_a_pattern_of_apache(terminal: Terminal, command: str) -> None:
+    imports_by_pattern(terminal, command, APACHE_LINE, "/pattern/apache")
+
+
+@checks(
+    "fairpixel logs import access.log --site demo --pattern '{_}: {ip} {user} {time} {method} {uri} {query} {status}"
+    " {user_agent}'"
+)
+def imports_by_named_fields(terminal: Terminal, command: str) -> None:
+    imports_by_pattern(terminal, command, NAMED_LINE, "/pattern/named")
+
+
 @checks("fairpixel logs follow /var/log/nginx/access.log --site demo")
 def follows_through_a_rotation(terminal: Terminal, command: str) -> None:
     log = terminal.path("/var/log/nginx/access.log")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-from ingest.logs.access_log import LINE_BYTES_MAX, QUOTED, dash, request_row, split_request
-from ingest.logs.formats.json_line import time_of
+from ingest.logs.access_log import LINE_BYTES_MAX, QUOTED, dash, request_row
+from ingest.logs.lines.escapes import plain_text
+from ingest.logs.lines.target import origin_of, split_request, url_of
+from ingest.logs.lines.times import time_of
 from ingest.reading.row import Row
 
 # type time elb client:port target:port three times status target_status received sent "request" "agent"; the rest
@@ -21,13 +23,15 @@ class AlbFormat:
     """One line a request; the address is the one the load balancer saw."""
 
     def __init__(self, site: str, host: str, now_ms: int) -> None:
-        """See MakeReader; the lines name their host."""
+        """See MakeReader; the lines name their host, but for those whose host is a number."""
         self.now_ms = now_ms
-        self._site = site
+        self._site, self._origin = site, origin_of(host)
 
     def __call__(self, line: bytes, event_id: str) -> Row | None:
         """See LineReader."""
-        found = None if len(line) > LINE_BYTES_MAX else _LINE.fullmatch(line.decode("utf-8", "replace"))
+        found = (
+            None if len(line) > LINE_BYTES_MAX else _LINE.fullmatch(line.decode("utf-8", "surrogateescape"))
+        )
         if found is None:
             return None
         time, client, status, _, sent, request, agent = found.groups()
@@ -44,9 +48,9 @@ class AlbFormat:
             path=_path(url),
             status=status,
             size=sent,
-            url=url,
+            url=url_of(self._origin, url) if method else "",
             ip=client.rpartition(":")[0].strip("[]") or dash(client),
-            user_agent=dash(agent),
+            user_agent=dash(plain_text(agent)),
         )
 
 

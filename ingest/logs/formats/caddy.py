@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ingest.logs.access_log import SKIPPED, ReadLine, request_row
-from ingest.logs.formats.json_line import digits_of, load_object, text_of, time_of
+from ingest.logs.formats.json_line import any_says_one, digits_of, load_object, text_of
+from ingest.logs.lines.escapes import whole_target
+from ingest.logs.lines.front import address_of, user_of
+from ingest.logs.lines.target import host_of, is_method, origin_of, read_target, url_of
+from ingest.logs.lines.times import time_of
 from schemas.event import Flag
 
 GPC, DNT = int(Flag.GPC), int(Flag.DNT)
@@ -39,30 +43,29 @@ class CaddyFormat:
         if type(headers) is not dict:
             headers = {}
         status = digits_of(record.get("status"))
-        method, path = text_of(request.get("method")), text_of(request.get("uri"))
-        if status == "-" or len(status) > 3 or not method.isascii() or not method.isalpha() or not path:
+        method, uri = text_of(request.get("method")), request.get("uri")
+        if status == "-" or len(status) > 3 or not is_method(method) or type(uri) is not str or not uri:
             return None
-        host = text_of(request.get("host")) or self._host
+        path = read_target(whole_target(uri), method)
+        host = host_of(text_of(request.get("host"))) or self._host
         return request_row(
             self._site,
             event_id,
             "caddy",
             self.now_ms,
             time_of(record.get("ts")),
-            method=method[:20],
+            method=method,
             path=path,
             status=status,
             size=digits_of(record.get("size")),
-            url=f"{'https' if 'tls' in request else 'http'}://{host}{path}"
-            if host and path[:1] == "/"
-            else path,
+            url=url_of(origin_of(host, "https" if "tls" in request else "http"), path),
             ip=_address(request),
             user_agent=_first(headers, "User-Agent"),
             referrer=_first(headers, "Referer"),
-            user_id=text_of(record.get("user_id")),
+            user_id=user_of(text_of(record.get("user_id"))),
             language=_first(headers, "Accept-Language"),
-            flags=(GPC if _first(headers, "Sec-Gpc") == "1" else 0)
-            | (DNT if _first(headers, "Dnt") == "1" else 0),
+            flags=(GPC if any_says_one(headers.get("Sec-Gpc")) else 0)
+            | (DNT if any_says_one(headers.get("Dnt")) else 0),
         )
 
 
@@ -71,7 +74,7 @@ def _address(request: Mapping[str, Any]) -> str:
     found = text_of(request.get("client_ip")) or text_of(request.get("remote_ip"))
     if found:
         return found
-    return text_of(request.get("remote_addr")).rpartition(":")[0].strip("[]")  # before Caddy 2.5: with port
+    return address_of(text_of(request.get("remote_addr")))  # before Caddy 2.5: with port
 
 
 def _first(headers: Mapping[str, Any], name: str) -> str:

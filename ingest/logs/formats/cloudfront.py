@@ -5,7 +5,10 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from ingest.logs.access_log import LINE_BYTES_MAX, SKIPPED, ReadLine, dash, request_row
-from ingest.logs.formats.json_line import time_of
+from ingest.logs.lines.escapes import whole_target, whole_text
+from ingest.logs.lines.front import address_of
+from ingest.logs.lines.target import host_of, is_method, origin_of, read_target, url_of
+from ingest.logs.lines.times import time_of
 
 # The order of version 1.0, for lines whose header was cut away; later fields are not ours.
 USUAL_FIELDS = (
@@ -34,12 +37,10 @@ class CloudFrontFormat:
         """See LineReader."""
         if line[:1] == b"#":
             return self._take_header(line)
-        if len(line) > LINE_BYTES_MAX or b"\t" not in line:
+        fields = self._split(line)
+        if fields is None:
             return None
-        fields = line.decode("utf-8", "replace").split("\t")
         places = self._places
-        if len(fields) < self._count:
-            return None
 
         def get(name: str) -> str:
             place = places.get(name)
@@ -48,11 +49,14 @@ class CloudFrontFormat:
         status, method, stem = get("sc-status") or "-", get("cs-method"), get("cs-uri-stem")
         if not (status == "-" or (status.isascii() and status.isdigit() and len(status) <= 3)):
             return None
-        if not method.isascii() or not method.isalpha() or len(method) > 20 or not stem:
+        if not is_method(method) or not stem:
             return None
+        if not self.has_header and not address_of(get("c-ip")):
+            return None  # its columns are others
         query, size = get("cs-uri-query"), get("sc-bytes")
-        path = f"{stem}?{query}" if query else stem
-        host = get("x-host-header") or get("cs(Host)") or self._host
+        path = read_target(_decode_once(f"{stem}?{query}" if query else stem), method)
+        host = host_of(get("x-host-header")) or host_of(get("cs(Host)")) or self._host
+        scheme = get("cs-protocol")
         return request_row(
             self._site,
             event_id,
@@ -60,14 +64,28 @@ class CloudFrontFormat:
             self.now_ms,
             self._time(get),
             method=method,
-            path=stem,
+            path=path,
             status=status,
             size=size if size.isascii() and size.isdigit() else "-",
-            url=f"{get('cs-protocol') or 'https'}://{host}{path}" if host else path,
+            url=url_of(origin_of(host, scheme if scheme.isalpha() else "https"), path),
             ip=get("c-ip"),
             user_agent=_decode(get("cs(User-Agent)")),
             referrer=_decode(get("cs(Referer)")),
         )
+
+    def _split(self, line: bytes) -> list[str] | None:
+        """The fields; None where they are fewer than named.
+
+        A copy may have spaces for tabs: fields are encoded and hold none, so their number tells, once a header has it.
+        """
+        if len(line) > LINE_BYTES_MAX:
+            return None
+        text = line.decode("utf-8", "surrogateescape")
+        if "\t" in text:
+            fields = text.split("\t")
+            return fields if len(fields) >= self._count else None
+        fields = text.split()
+        return fields if self.has_header and len(fields) == self._count else None
 
     def _take_header(self, line: bytes) -> tuple[()] | None:
         if line.startswith(_HEADER):
@@ -94,10 +112,14 @@ class CloudFrontFormat:
         return found
 
 
+def _decode_once(target: str) -> str:
+    """A target as the client sent it: CloudFront writes each `%` of one as `%25`."""
+    return whole_target(target.replace("%25", "%"))
+
+
 def _decode(value: str) -> str:
     """A header's value: CloudFront encodes what is no plain character, and an encoded percent sign once more."""
     value = dash(value)
     if "%" not in value:
-        return value
-    value = value.replace("%25", "%")
-    return unquote(value)
+        return whole_text(value)
+    return whole_text(unquote(value.replace("%25", "%")))

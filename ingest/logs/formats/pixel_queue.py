@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ingest.logs.access_log import SKIPPED, ReadLine
 from ingest.logs.formats.json_line import load_object, text_of
+from ingest.logs.lines.escapes import bytes_of
 from ingest.reading.client import Client, says_one
 from ingest.reading.fields import Rejection
 from ingest.reading.pixel import parse_pixel, parse_query
@@ -41,7 +42,7 @@ class PixelQueueFormat:
         received_at = round(time * 1000)
         if not 0 < received_at <= self.now_ms + AHEAD_MS_MAX:
             return None
-        params = parse_query(query.encode("utf-8", "surrogatepass"))
+        params = parse_query(bytes_of(query))
         credential = self._find_credential(params.get("k", ""))
         if credential is None or credential.trust != PUBLIC:  # a secret key never lies in a log
             return None

@@ -45,9 +45,9 @@ def test_a_line_says_everything_it_knows() -> None:
         occurred_at=1_431_849_903_000,
         received_at=NOW_MS,
         ip="203.0.113.7",
-        user_agent='Mozilla/5.0 (X11) \\"odd\\" Agent',
+        user_agent='Mozilla/5.0 (X11) "odd" Agent',
         url="https://shop.example/shop/item.html?id=3",
-        referrer='https://search.example/?q=\\"x\\"',
+        referrer='https://search.example/?q="x"',
         user_id="anna",
         properties='{"status":200,"bytes":203023,"method":"GET"}',
     )

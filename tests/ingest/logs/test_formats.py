@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ingest.logs.access_log import SKIPPED, LineReader
 from ingest.logs.formats import FORMATS, detect
-from ingest.logs.formats.json_line import time_of
 from ingest.logs.formats.pixel_queue import PixelQueueFormat
+from ingest.logs.lines.times import time_of
 from ingest.reading.sites import PUBLIC, SECRET, Credential
 from schemas.event import Event, Flag
 from tests.ingest.builders import NOW_MS, assert_survives_a_pack
