@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.consent import ConsentPolicy, Measurement
+
 SITE_NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 QUERY_KEYS_DEFAULT = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "page", "lang")
 
@@ -24,6 +26,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 # no scheme, no port, no path
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+$", max_length=200)]
+TcfPurpose = Annotated[int, Field(ge=2, le=24)]  # purpose 1 is needed for everything here
 
 
 class ConfigError(ValueError):
@@ -64,6 +67,25 @@ class Site(_Section):
         default="anonymous", description="what happens to an event whose consent is unknown"
     )
     opt_out_denies_measurement: bool = Field(default=False, description="GPC and DNT deny measurement too")
+    tcf_vendor_id: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="its number on the IAB's Global Vendor List: TC strings must name it; absent: purposes alone count",
+    )
+    tcf_measurement_purposes: tuple[TcfPurpose, ...] = Field(
+        default=(8,), min_length=1, description="purposes of TCF that measurement needs beside purpose 1"
+    )
+    tcf_marketing_purposes: tuple[TcfPurpose, ...] = Field(
+        default=(3, 4), min_length=1, description="the same for marketing"
+    )
+    tcf_legitimate_interest: bool = Field(
+        default=False, description="legitimate interest counts too, where TCF allows one"
+    )
+    tcf_missing_disclosed: Literal["refuse", "accept"] = Field(
+        default="refuse",
+        description="TC strings made since 1 March 2026 that do not say whom the person was shown",
+    )
     contract_events: tuple[Name, ...] = Field(
         default=(), description="event names kept under contract when sent with the secret key"
     )
@@ -82,6 +104,20 @@ class Site(_Section):
     sendgrid_public_key: str = Field(
         default="", description="verification key of SendGrid's Event Webhook; empty: closed"
     )
+
+    def consent_policy(self, default: Literal["granted", "unknown", "denied"]) -> ConsentPolicy:
+        """How consent is decided for the site's events. default: what holds where nobody said anything."""
+        return ConsentPolicy(
+            default=Measurement(default),
+            drop_unknown=self.on_unknown == "drop",
+            child_directed=self.child_directed,
+            opt_out_denies_measurement=self.opt_out_denies_measurement,
+            tcf_vendor_id=self.tcf_vendor_id or 0,
+            tcf_measurement_purposes=self.tcf_measurement_purposes,
+            tcf_marketing_purposes=self.tcf_marketing_purposes,
+            tcf_legitimate_interest=self.tcf_legitimate_interest,
+            tcf_accepts_missing_disclosed=self.tcf_missing_disclosed == "accept",
+        )
 
 
 class Alerts(_Section):

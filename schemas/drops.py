@@ -9,6 +9,7 @@ class Disposition(StrEnum):
     STORED = "stored"
     STORED_ANONYMOUS = "stored_anonymous"
     NO_CONSENT = "no_consent"
+    NO_DISCLOSED_VENDORS = "no_disclosed_vendors"
     WITHDRAWN = "withdrawn"
     ERASED = "erased"
     DUPLICATE = "duplicate"
@@ -25,6 +26,7 @@ class DropReason(StrEnum):
     """Why an accepted event has no row of its own; each drop is counted under exactly one of these."""
 
     NO_CONSENT = "no_consent"
+    NO_DISCLOSED_VENDORS = "no_disclosed_vendors"
     WITHDRAWN = "withdrawn"
     ERASED = "erased"
     DUPLICATE = "duplicate"
@@ -37,6 +39,8 @@ class DropReason(StrEnum):
 
 DROP_REASON_MEANING: dict[DropReason, str] = {
     DropReason.NO_CONSENT: "the person did not agree to measurement, or the site drops events without a choice",
+    DropReason.NO_DISCLOSED_VENDORS: "a TC string made since 1 March 2026 that does not say whom the person was shown:"
+    " no consent by the rules of TCF 2.3, whatever the person chose (docs/consent.md)",
     DropReason.WITHDRAWN: "the visitor withdrew an earlier choice",
     DropReason.ERASED: "the subject asked to be erased",
     DropReason.DUPLICATE: "a copy of the same site, name and id was stored before, within the window",

@@ -15,8 +15,10 @@ FINGERPRINT_BYTES = 8
 def partition_of(site: str, name: str, event_id: str, partition_count: int) -> int:
     """The partition in which all copies of one event meet: CRC-32 of its key, as librdkafka's `consistent` partitioner.
 
-    CRC-32 is named, stable and in C: 0.2 µs an event where murmur2 in Python costs 5.
+    CRC-32 is named, stable and in C: 0.2 µs an event where murmur2 in Python costs 5; a single partition, nothing.
     """
+    if partition_count == 1:
+        return 0
     return crc32(f"{site}\0{name}\0{event_id}".encode("utf-8", "surrogatepass")) % partition_count
 
 

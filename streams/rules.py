@@ -9,11 +9,11 @@ from hashlib import blake2b
 from typing import Any, TypeVar
 
 from runtime.config import Config, Site
-from schemas.consent import ConsentPolicy, Measurement
+from schemas.consent import ConsentPolicy
 from schemas.identity import site_secret
 from streams.columns.memo import Memo
 
-CODE_VERSION = "2"  # raise it when a step decides differently
+CODE_VERSION = "3"  # raise it when a step decides differently
 DAY_MS = 86_400_000
 
 K = TypeVar("K")
@@ -70,17 +70,9 @@ def build_rules(config: Config, identity_secret: bytes) -> Rules:
 
 
 def _site_rules(site: Site, hash_secret: bytes) -> SiteRules:
-    def policy(default: str) -> ConsentPolicy:
-        return ConsentPolicy(
-            default=Measurement(default),
-            drop_unknown=site.on_unknown == "drop",
-            opt_out_denies_measurement=site.opt_out_denies_measurement,
-            child_directed=site.child_directed,
-        )
-
     return SiteRules(
-        public=policy(site.default_consent),
-        secret=policy(site.server_consent),
+        public=site.consent_policy(site.default_consent),
+        secret=site.consent_policy(site.server_consent),
         hash_secret=hash_secret,
         contract_events=frozenset(site.contract_events),
         query_keys=frozenset(site.query_keys),

@@ -7,7 +7,7 @@ from typing import Any
 from ingest.openapi.schemas import CONSENT_TEXT, CURRENCY, SIGNAL, TIME, VALUE, cut, identifier, ref, text
 from ingest.reading.body import BODY_BYTES_MAX, EVENT_COUNT_MAX, INFLATED_BYTES_MAX
 from ingest.reading.pixel import KEY_NAMES, QUERY_LENGTH_MAX
-from schemas.consent import UNDECODED_SIGNALS
+from schemas.consent import OTHER_SIGNALS
 from schemas.event import NAME_LENGTH_MAX
 
 Part = dict[str, Any]
@@ -58,7 +58,7 @@ def _pixel() -> Part:
         "url": cut("the page; else the header Referer"),
         "ref": cut("the page before"),
         "consent": text(CONSENT_TEXT, examples=["all"]),
-        **dict.fromkeys(UNDECODED_SIGNALS, SIGNAL),
+        **dict.fromkeys(OTHER_SIGNALS, SIGNAL),
         "p.<name>": text("a property of the event, any number of them"),
     }
     later = {**PICTURE_HEADERS, "Retry-After": header("RetryAfter")}

@@ -9,7 +9,7 @@ from ingest.openapi.events import GIF, JSON, KEYS, PICTURE_HEADERS, curl, errors
 from ingest.openapi.schemas import SIGNAL, TIME, Schema, identifier, ref, text
 from ingest.reading.body import EVENT_COUNT_MAX
 from ingest.tag.endpoint import NAMES
-from schemas.consent import UNDECODED_SIGNALS
+from schemas.consent import OTHER_SIGNALS
 
 Part = dict[str, Any]
 
@@ -28,7 +28,7 @@ SERVICES = {
 
 def page_schemas() -> dict[str, Schema]:
     """The shapes of the endpoints below."""
-    signals = dict.fromkeys(UNDECODED_SIGNALS, SIGNAL)
+    signals = dict.fromkeys(OTHER_SIGNALS, SIGNAL)
     purposes = {"type": "object", "additionalProperties": {"type": "boolean"}}
     count = {"type": "integer", "minimum": 0}
     return {

@@ -9,7 +9,7 @@ from ingest.reading.cloudevents import CONTEXT_EXTENSIONS, EXTENSIONS, VERSION
 from ingest.reading.codes import CODE_MEANING
 from ingest.reading.fields import FINGERPRINTING, LANGUAGE_LENGTH_MAX, SHORT_LENGTH_MAX
 from ingest.reading.times import TIME_MS_MAX
-from schemas.consent import UNDECODED_SIGNALS, Purpose
+from schemas.consent import OTHER_SIGNALS, Purpose
 from schemas.drops import DropReason
 from schemas.event import (
     EVENT_ID_LENGTH_MAX,
@@ -80,7 +80,7 @@ def build_schemas() -> dict[str, Schema]:
 
 
 def _events() -> dict[str, Schema]:
-    signals = dict.fromkeys(UNDECODED_SIGNALS, SIGNAL)
+    signals = dict.fromkeys(OTHER_SIGNALS, SIGNAL)
     return {
         "Event": {
             "type": "object",

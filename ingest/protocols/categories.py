@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from ingest.reading.fields import parse_signals
-from schemas.consent import UNDECODED_SIGNALS, Purpose
+from schemas.consent import OTHER_SIGNALS, Purpose
 
 # Names as consent managers write them, without case, spaces, - and _.
 PURPOSE_OF: Mapping[str, Purpose] = {
@@ -45,8 +45,8 @@ def consent_signals(consent: object) -> str:
     """
     if not isinstance(consent, dict):
         return parse_signals({"consent": consent})
-    undecoded = {name: consent[name] for name in UNDECODED_SIGNALS if name in consent}
-    return parse_signals({**undecoded, **_choice(consent)})
+    others = {name: consent[name] for name in OTHER_SIGNALS if name in consent}
+    return parse_signals({**others, **_choice(consent)})
 
 
 def _choice(consent: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _choice(consent: Mapping[str, Any]) -> dict[str, Any]:
         return read_preferences({**dict.fromkeys(_names(consent.get("allowedConsentIds")), True), **denied})
     if "categoryPreferences" in consent:
         return read_preferences(consent["categoryPreferences"])
-    beside = {name: value for name, value in consent.items() if name not in UNDECODED_SIGNALS}
+    beside = {name: value for name, value in consent.items() if name not in OTHER_SIGNALS}
     return read_preferences(beside)
 
 

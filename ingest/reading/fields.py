@@ -10,7 +10,7 @@ from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
-from schemas.consent import SIGNALS, UNDECODED_SIGNALS, encode_signals
+from schemas.consent import OTHER_SIGNALS, SIGNALS, encode_signals
 from schemas.event import EVENT_ID_LENGTH_MAX, NAME_LENGTH_MAX, VALUE_E4_MAX
 
 TRUSTED_TIME_MS_MIN = 946_684_800_000  # 2000-01-01: below it somebody sent seconds for milliseconds
@@ -130,15 +130,13 @@ def parse_signals(signals: Mapping[str, Any]) -> str:
     A signal that is present but unreadable stays present: it may take data away and never give any.
     """
     given = signals.get("consent")
-    if _UNDECODED.isdisjoint(signals) and type(given) is not dict:  # nearly always
+    if _OTHERS.isdisjoint(signals) and type(given) is not dict:  # nearly always
         choice = parse_choice(given)
         return _choice_alone(choice) if len(choice) <= 100 else encode_signals({"consent": choice})
     choice = parse_choice(given)
-    rest = {name: _signal(signals[name]) for name in UNDECODED_SIGNALS if signals.get(name) not in (None, "")}
+    rest = {name: _signal(signals[name]) for name in OTHER_SIGNALS if signals.get(name) not in (None, "")}
     if isinstance(given, dict):  # people also put the signals beside the purposes
-        rest |= {
-            name: _signal(given[name]) for name in UNDECODED_SIGNALS if given.get(name) not in (None, "")
-        }
+        rest |= {name: _signal(given[name]) for name in OTHER_SIGNALS if given.get(name) not in (None, "")}
     found = {"consent": choice, **rest}
     encoded = encode_signals(found)
     if len(encoded) <= SIGNALS_LENGTH_MAX:
@@ -166,7 +164,7 @@ def parse_choice(value: object) -> str:
     return text if len(text) <= CONSENT_LENGTH_MAX and text.count(",") == len(given) - 1 else "unclear"
 
 
-_UNDECODED = frozenset(UNDECODED_SIGNALS)
+_OTHERS = frozenset(OTHER_SIGNALS)
 _YES = ("true", "granted")
 _NO = ("false", "denied")
 

@@ -27,7 +27,7 @@ from ingest.reading.fields import (
 from ingest.reading.row import Row, build_row, check_properties_size
 from ingest.reading.sites import SECRET, Credential
 from ingest.reading.times import parse_claim, parse_time
-from schemas.consent import UNDECODED_SIGNALS
+from schemas.consent import OTHER_SIGNALS
 from schemas.event import PROPERTIES_SIZE_MAX, TEXT_LENGTH_MAX, Flag
 
 WARNED_KEYS_MAX = 5
@@ -35,7 +35,7 @@ WARNED_KEY_LENGTH_MAX = 40
 
 EVENT_KEYS = frozenset({
     "event", "id", "ts", "sent_at", "visitor_id", "user_id", "session_id", "url", "referrer", "title",
-    "value", "currency", "consent", "context", "properties", "k", *UNDECODED_SIGNALS,
+    "value", "currency", "consent", "context", "properties", "k", *OTHER_SIGNALS,
 })  # fmt: skip
 PERSON_KEYS = ("ip", "user_agent")  # of the context: only a backend knows them better than the request
 CONTEXT_KEYS = frozenset({

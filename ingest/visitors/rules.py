@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -23,7 +22,7 @@ from ingest.visitors.cookies import (
     set_cookie,
 )
 from runtime.config import Config
-from schemas.consent import REMEMBERED_LENGTH_MAX, Basis, ConsentPolicy, Decision, decide
+from schemas.consent import Basis, ConsentPolicy, Decision, decide
 from schemas.identity import site_secret
 
 SEED_LENGTH_MAX = 64  # characters
@@ -34,7 +33,7 @@ class VisitorRules:
     """One site's."""
 
     site: str
-    child_directed: bool = False
+    policy: ConsentPolicy
     linked_domains: frozenset[str] = frozenset()
     secret: bytes = field(default=b"", repr=False)
     cookie_key: bytes = field(default=b"", repr=False)
@@ -49,8 +48,10 @@ def visitor_rules(config: Config, identity_secret: bytes) -> Mapping[str, Visito
     rules = {}
     for name, site in config.sites.items():
         secret = hmac.digest(site_secret(identity_secret, name), b"visitors v1", "sha256")
+        # What is unknown makes no visitor and ends none, so it does not matter whether the site drops it.
+        policy = replace(site.consent_policy("unknown"), drop_unknown=False)
         hosts = frozenset(host.lower() for host in site.linked_domains)
-        rules[name] = VisitorRules(name, site.child_directed, hosts, secret, cookie_key(secret))
+        rules[name] = VisitorRules(name, policy, hosts, secret, cookie_key(secret))
     return rules
 
 
@@ -63,16 +64,7 @@ class Settled(NamedTuple):
 
 def decide_choice(rules: VisitorRules, signals: str) -> Decision:
     """What the person's own choice says; no header and no default of a site is a choice."""
-    remembered = len(signals) <= REMEMBERED_LENGTH_MAX
-    return (_decide_once if remembered else _decide)(signals, rules.child_directed)
-
-
-def _decide(signals: str, child_directed: bool) -> Decision:
-    return decide(signals, False, ConsentPolicy(child_directed=child_directed))
-
-
-# Beside the cache of `decide`, as a policy takes 1 µs to hash and a flag nothing; 8,192 x at most 500 bytes = 4 MB.
-_decide_once = lru_cache(maxsize=8_192)(_decide)
+    return decide(signals, False, rules.policy)
 
 
 def settle(

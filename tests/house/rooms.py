@@ -7,8 +7,8 @@ FILES_MAX = 14  # of a room, golden data aside
 # A room may import those before it. A name is a folder, or a file in the program's own folder.
 ORDER: dict[str, tuple[str, ...]] = {
     "schemas": (
-        "avro", "drops", "topics", "links", "consent", "identity", "ring", "event", "avro_codec", "pack", "seal",
-        "dead_letter", "direct", "clean_pack", "bounds",
+        "avro", "drops", "topics", "links", "signals", "consent", "identity", "ring", "event", "avro_codec", "pack",
+        "seal", "dead_letter", "direct", "clean_pack", "bounds",
     ),
     "runtime": (
         "errors", "settings", "config", "secrets", "metrics", "logs", "live_file", "keyring", "health_server",

@@ -20,6 +20,7 @@ from runtime.config import explain_config
 from runtime.metrics import ALL_METRICS, WHAT_TO_DO
 from runtime.settings import FromEnv, documented_fields
 from schemas.drops import DEAD_REASON_MEANING, DROP_REASON_MEANING, REFUSAL_REASON_MEANING
+from schemas.signals.rows import ROWS
 from schemas.topics import all_topics
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +86,16 @@ def build_operations_tables() -> dict[str, str]:
                 for t in all_topics()
             ),
         ),
+    }
+
+
+def build_consent_tables() -> dict[str, str]:
+    """For docs/consent.md."""
+    return {
+        "decision": table(
+            ("row", "measurement is", "when", "what would lead to more"),
+            ((f"`{name}`", row.measurement, row.meaning, row.change) for name, row in ROWS.items()),
+        )
     }
 
 
@@ -185,6 +196,7 @@ def build_kafka_tables() -> dict[str, str]:
 def build_pages() -> dict[Path, dict[str, str]]:
     """Every page with tables that are made from code, and its tables by name."""
     return {
+        DOCS / "consent.md": build_consent_tables(),
         DOCS / "kafka-acls.md": build_kafka_tables(),
         DOCS / "metrics.md": build_metrics_tables(),
         DOCS / "operations.md": build_operations_tables(),

@@ -101,10 +101,12 @@ def test_the_columns_say_what_the_rules_say_of_each_value(one: Event, site: str)
     assert (batch.occurred_at, batch.flags) == (([], []) if expired else ([time], [one.flags | flags]))
     if expired:
         return
-    basis, purposes = basis_of(of, (one.site, batch.name[0], one.trust, one.consent, batch.flags[0]))
+    found = basis_of(of, (one.site, batch.name[0], one.trust, one.consent, batch.flags[0]))
     batch = consented(batch)
-    assert list(zip(batch.basis, batch.purposes, strict=True)) == ([(basis, purposes)] if basis else [])
-    if not basis:
+    kept = [(found.basis, found.purposes)] if found.basis else []
+    assert list(zip(batch.basis, batch.purposes, strict=True)) == kept
+    assert [one.reason for one in batch.drops] == ([] if kept else [found.drop])
+    if not kept:
         return
     batch = steps[4](batch)
     assert (batch.ip_network or [""]) == [truncate_ip(one.ip)]

@@ -1,23 +1,37 @@
 """The consent table: one row per combination, and the law that no signal ever gives more."""
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.consent import (
-    UNDECODED_SIGNALS,
+    OTHER_SIGNALS,
     Basis,
     ConsentPolicy,
     Decision,
     Measurement,
     Purpose,
-    _decide_once,
+    _decide,
     decide,
     encode_signals,
 )
+from schemas.signals.memory import Memory
+from schemas.signals.purposes import ADVERTISING
+from schemas.signals.rows import ROWS
+from tests.schemas.signals.strings import AFTER_DISCLOSED, gpp, tc_core
 
+SOURCES = [
+    *Path("schemas/signals").glob("[!r]*.py"),
+    Path("schemas/signals/reading.py"),
+    Path("schemas/consent.py"),
+]
+GRANTING = tc_core(range(1, 12))
+REFUSING = tc_core((2, 3))
+SINCE_MARCH = tc_core(range(1, 12), created=AFTER_DISCLOSED)
 UNKNOWN, GRANTED, DENIED = Measurement.UNKNOWN, Measurement.GRANTED, Measurement.DENIED
 ALL = tuple(Purpose)
 DEFAULTS = (Purpose.NECESSARY, Purpose.MEASUREMENT)
@@ -28,7 +42,7 @@ KEPT = {None: 0, Basis.ANONYMOUS: 1, Basis.CONSENTED: 2}
     ("consent", "opted_out", "default", "basis", "purposes", "row"),
     [
         ("all", False, UNKNOWN, Basis.CONSENTED, ALL, "choice_grants"),
-        ("all", True, DENIED, Basis.CONSENTED, ALL, "choice_grants"),
+        ("all", True, DENIED, Basis.CONSENTED, DEFAULTS, "choice_grants"),
         ("measurement", False, UNKNOWN, Basis.CONSENTED, (Purpose.MEASUREMENT,), "choice_grants"),
         (
             "Measurement, marketing",
@@ -63,9 +77,9 @@ def test_each_row_of_the_table_decides_as_published(
     assert decide(signals, opted_out, ConsentPolicy(default=default)) == Decision(basis, purposes, row)
 
 
-@pytest.mark.parametrize("signal", UNDECODED_SIGNALS)
-def test_a_signal_nobody_decodes_yet_takes_the_identifiers_away(signal: str) -> None:
-    signals = encode_signals({"consent": "all", signal: "1"})
+@pytest.mark.parametrize("signal", OTHER_SIGNALS)
+def test_a_signal_that_nobody_can_read_takes_the_identifiers_away(signal: str) -> None:
+    signals = encode_signals({"consent": "all", signal: "x"})
     assert decide(signals, False, ConsentPolicy(default=GRANTED)).basis is Basis.ANONYMOUS
 
 
@@ -74,11 +88,21 @@ def test_an_unclear_signal_does_not_lift_a_default_of_denied() -> None:
     assert decide("gpp=x", True, ConsentPolicy(opt_out_denies_measurement=True)).basis is None
 
 
-def test_only_short_texts_are_remembered() -> None:
-    before = _decide_once.cache_info().currsize
-    for number in range(100):
-        decide(f"gpp={number}{'x' * 1_000}", False, ConsentPolicy())
-    assert _decide_once.cache_info().currsize == before
+def test_what_is_remembered_is_bounded_by_its_length() -> None:
+    memory: Memory[str] = Memory(100_000)
+    for number in range(1_000):
+        memory.put(f"{number}{'x' * 1_000}", "y", 1_000)
+        assert memory.get("0" + "x" * 1_000) == "y", "what is asked for again and again stays"
+    assert len(memory) < 100
+    assert memory.get("1" + "x" * 1_000) is None
+
+
+def test_a_long_text_is_decided_like_a_short_one_however_often_it_comes() -> None:
+    whole = encode_signals({"consent": "all", "gdpr_consent": f"{REFUSING}.{'A' * 300}"})
+    for opted_out, default in itertools.product((False, True), Measurement):
+        policy = ConsentPolicy(default=default)
+        first = decide(whole, opted_out, policy)
+        assert decide(whole, opted_out, policy) == first == _decide(whole, opted_out, policy)
 
 
 def test_a_site_may_drop_what_is_unknown() -> None:
@@ -102,7 +126,7 @@ policies = st.builds(
 )
 
 
-@given(choices, st.sets(st.sampled_from(UNDECODED_SIGNALS)), policies)
+@given(choices, st.sets(st.sampled_from(OTHER_SIGNALS)), policies)
 def test_more_signals_never_keep_more(choice: str, others: set[str], policy: ConsentPolicy) -> None:
     alone = decide(encode_signals({"consent": choice}), False, policy)
     for opted_out, extra in itertools.product((False, True), (set(), others)):
@@ -110,6 +134,86 @@ def test_more_signals_never_keep_more(choice: str, others: set[str], policy: Con
         more = decide(signals, opted_out, policy)
         assert KEPT[more.basis] <= KEPT[alone.basis]
         assert set(more.purposes) <= set(alone.purposes)
+
+
+# Of each signal its states: absent, granting (where it can), denying or objecting, and unclear.
+STATES: dict[str, tuple[str, ...]] = {
+    "consent": ("", "all", "none", "nonsense"),
+    "gdpr": ("", "1", "0", "x"),
+    "gdpr_consent": ("", GRANTING, REFUSING, GRANTING[:-3], SINCE_MARCH),
+    "gpp": ("", gpp({2: GRANTING}), gpp({2: REFUSING, 6: "1YYN"}), "DBABMA"),
+    "gpp_sid": ("", "2", "-1", "x"),
+    "us_privacy": ("", "1YNN", "1YYN", "1"),
+    "gcs": ("", "G111", "G100", "G1--"),
+    "categories": ("", "x"),
+}
+DENYING = {
+    "consent": ("none",),
+    "gdpr_consent": (REFUSING, SINCE_MARCH),
+    "gpp": (STATES["gpp"][2],),
+    "gcs": ("G100",),
+}
+GRANTS = {"consent": ("all",), "gdpr_consent": (GRANTING,), "gpp": (STATES["gpp"][1],), "gcs": ("G111",)}
+UNCLEAR = {
+    "consent": ("nonsense",), "gdpr": ("x",), "gdpr_consent": (GRANTING[:-3],), "gpp": ("DBABMA",), "gpp_sid": ("x",),
+    "us_privacy": ("1",), "gcs": ("G1--",), "categories": ("x",),
+}  # fmt: skip
+
+
+def test_every_combination_of_states_is_decided_by_the_order_of_the_table() -> None:
+    seen = set()
+    for values in itertools.product(*STATES.values()):
+        event = dict(zip(STATES, values, strict=True))
+        signals = encode_signals(event)
+        decision = _decide(signals, False, ConsentPolicy(default=GRANTED))
+        seen.add(decision.row)
+        denied = any(event[name] in DENYING.get(name, ()) for name in event)
+        unclear = any(event[name] in UNCLEAR[name] for name in UNCLEAR)
+        grants = any(event[name] in GRANTS.get(name, ()) for name in event)
+        if denied:
+            assert decision.basis is None, event
+        elif unclear:
+            assert decision.basis is Basis.ANONYMOUS, event
+        elif decision.basis is Basis.CONSENTED and not grants:
+            assert decision.row == "default_grants", event
+        if "1YYN" in values:
+            assert not set(decision.purposes) & ADVERTISING, event
+        assert decision.row in ROWS
+    assert seen >= {
+        "choice_denies",
+        "tcf_denies",
+        "tcf_without_disclosed_vendors",
+        "tcf_grants",
+        "gcs_grants",
+        "opt_out",
+    }
+
+
+@given(
+    st.fixed_dictionaries({name: st.sampled_from(states) for name, states in STATES.items()}),
+    st.sampled_from([*STATES, "gcd"]),
+    st.text(min_size=1, max_size=40),
+    policies,
+)
+def test_noise_in_any_signal_never_adds_a_purpose(
+    event: dict[str, str], name: str, noise: str, policy: ConsentPolicy
+) -> None:
+    if noise in STATES.get(name, ()):
+        return
+    before = decide(encode_signals(event), False, policy)
+    after = decide(encode_signals(event | {name: event.get(name, "") + noise}), False, policy)
+    without = decide(encode_signals(event | {name: ""}), False, policy)
+    # With the noise a signal says at most what it said, and nothing is granted that the others do not grant.
+    assert set(after.purposes) <= set(before.purposes) | set(without.purposes)
+    assert not (set(after.purposes) - set(before.purposes)) or name == "gpp_sid"
+
+
+def test_every_row_has_a_sentence_and_no_other_has_one() -> None:
+    made = {row for path in SOURCES for row in re.findall(r'"([a-z]+(?:_[a-z]+)+)"', path.read_text())}
+    made |= {f"{name}_unreadable" for name in ("gpp", "gcs", "gcd", "us_privacy", "tc_string")}
+    made |= {f"{name}_{how}" for name in ("gcs", "gcd") for how in ("grants", "denies")}
+    made |= {row.replace("tcf_", "canada_") for row in made if row.startswith("tcf_")}
+    assert set(ROWS) - made == set()
 
 
 @given(st.text(), policies)
@@ -127,7 +231,7 @@ def test_any_text_is_decided(text: str, policy: ConsentPolicy) -> None:
         ("consent", "default_grants"),
         ("consent=&&", "default_grants"),
         ("gpp", "signal_not_understood"),
-        ("consent=%61ll&gpp=" + "%41" * 8_000, "signal_not_understood"),
+        ("consent=%61ll&gpp=" + "%41" * 8_000, "gpp_unreadable"),
         ("consent=none&gpp=" + "%41" * 8_000, "choice_denies"),
         ("consent=" + "measurement," * 2_000, "choice_grants"),
         ("consent=" + "measurement," * 2_000 + "x", "signal_not_understood"),

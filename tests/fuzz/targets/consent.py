@@ -8,18 +8,28 @@ from zlib import crc32
 import orjson
 
 from ingest.reading.fields import SIGNALS_LENGTH_MAX, parse_signals
-from schemas.consent import SIGNALS, UNDECODED_SIGNALS, Basis, ConsentPolicy, Measurement, Purpose, decide
+from schemas.consent import (
+    SIGNALS,
+    Basis,
+    ConsentPolicy,
+    Measurement,
+    Purpose,
+    decide,
+    list_signals,
+)
 from tests.fuzz.pieces import text_of
 
 LENGTH_MAX = 12_000
 POLICIES = tuple(
-    ConsentPolicy(default, drop_unknown, opt_out, child)
+    ConsentPolicy(
+        default=default, drop_unknown=drop_unknown, opt_out_denies_measurement=opt_out, child_directed=child
+    )
     for default in Measurement
     for drop_unknown in (False, True)
     for opt_out in (False, True)
     for child in (False, True)
 )
-_MOST_GIVING = ConsentPolicy(Measurement.GRANTED)
+_MOST_GIVING = ConsentPolicy(default=Measurement.GRANTED)
 SEEDS = (
     b'{"consent": "all"}', b'{"consent": " Measurement , marketing,"}', b'{"consent": {"measurement": "granted"}}',
     b'{"consent": {"measurement": true, "gpp": "x"}, "gdpr": 1}', b'{"consent": {"a,measurement": true}}',
@@ -27,6 +37,9 @@ SEEDS = (
     b"consent=all&gpp=x", b"consent=all&consent=none", b"consent=all;gpp=x", b"consent=%61ll",
     b"consent=measurement%2Cx",
     b'{"consent": "\\u0130,measurement"}', b'{"consent": ""}', b'{"gcs": false}', b"&&&=&consent",
+    b'{"gdpr": 1, "gdpr_consent": "CQtAQoAQtAQoAEsAAAENB4FAAP_gAAAAAAYgAEEUAAAAAA.IAEEUA"}', b'{"gpp": "DBABMA~CP"}',
+    b'{"gpp": "DBACNYA~COvFyGBOvFyGBAbAAAENAPCAAOAAAAAAAAAAAEEUACCKAAA~1YYN", "gpp_sid": "2,6"}',
+    b'{"gcd": "11t1t1t1t5"}',
     b"{\"consent\": \"ALL\", \"gdpr\": \"\\u0000\"}",
 )  # fmt: skip
 WORDS = (
@@ -47,12 +60,16 @@ def fuzz(data: bytes) -> None:
         return
     signals = parse_signals(fields)
     assert len(signals) <= SIGNALS_LENGTH_MAX, "signals are bounded"
-    undecoded = any(fields.get(name) not in (None, "") for name in UNDECODED_SIGNALS)
+    statements = list_signals(signals, _MOST_GIVING)
+    objects = any(one.is_unclear or Purpose.MEASUREMENT in one.denied for one in statements)
+    grants = any(Purpose.MEASUREMENT in one.granted for one in statements)
     present = fields.get("consent") not in (None, "", {})
     for policy in _some(data):
         basis = _check(signals, policy)
-        if undecoded:
-            assert basis is not Basis.CONSENTED, "a signal nobody understands gives nothing"
+        if objects:
+            assert basis is not Basis.CONSENTED, "beside a signal nobody understands nothing is granted"
+        elif not grants:
+            assert basis is not Basis.CONSENTED or policy.default is Measurement.GRANTED
         if not (present or any(fields.get(name) for name in SIGNALS)):
             assert basis is not Basis.CONSENTED or policy.default is Measurement.GRANTED
 

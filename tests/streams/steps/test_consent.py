@@ -5,6 +5,7 @@ import pytest
 from schemas.drops import DropReason
 from schemas.event import Event, Flag
 from streams.columns.batch import CleanBatch
+from tests.schemas.signals.strings import AFTER_DISCLOSED, tc_core
 from tests.streams.make import cleaned, page_view, purchase
 
 PERSONAL = ("visitor", "user", "session", "ip_network", "query", "utm_source")
@@ -36,7 +37,7 @@ def test_an_unknown_choice_keeps_the_event_and_nobody() -> None:
     assert (one.host, one.path, one.referrer_host) == (["shop.example"], ["/shoes"], ["www.google.com"])
 
 
-def test_a_signal_nobody_decodes_yet_gives_less_data() -> None:
+def test_a_signal_that_nobody_can_read_gives_less_data() -> None:
     assert cleaned(page_view(consent="consent=all&gdpr_consent=CPx")).basis == ["anonymous"]
 
 
@@ -134,3 +135,35 @@ def test_beside_a_choice_a_contract_event_still_names_nobody() -> None:
     order = purchase(visitor_id="visitor-1", consent="consent=none")
     batch = cleaned(a_choice(), order, site='contract_events = ["purchase"]')
     assert [bool(visitor) for visitor in batch.visitor] == [True, False]
+
+
+def tcf(core: str, name: str = "gdpr_consent") -> str:
+    return f"gdpr=1&{name}={core}"
+
+
+def test_people_who_agreed_by_a_tc_string_are_kept_with_their_purposes() -> None:
+    one = cleaned(page_view(consent=tcf(tc_core((1, 3, 4, 8)))))
+    assert (one.basis, one.purposes) == (["consented"], ["necessary,measurement,marketing"])
+    assert len(one.visitor[0]) == 32
+
+
+def test_a_refusal_by_a_tc_string_is_a_count() -> None:
+    assert cleaned(page_view(consent=tcf(tc_core((2, 3))))).dropped == {DropReason.NO_CONSENT: 1}
+
+
+def test_a_string_that_does_not_say_whom_the_person_was_shown_is_counted_by_itself() -> None:
+    batch = cleaned(page_view(consent=tcf(tc_core(range(1, 12), created=AFTER_DISCLOSED))))
+    assert batch.dropped == {DropReason.NO_DISCLOSED_VENDORS: 1}
+
+
+def test_a_string_in_the_place_of_another_is_read_and_flagged() -> None:
+    one = cleaned(page_view(consent=tcf(tc_core((1, 8)), "gpp")))
+    assert one.basis == ["consented"]
+    assert Flag(one.flags[0]) & Flag.CONSENT_MISPLACED
+    assert not Flag(cleaned(page_view(consent=tcf(tc_core((1, 8))))).flags[0]) & Flag.CONSENT_MISPLACED
+
+
+def test_the_consent_string_itself_is_nowhere_in_the_row() -> None:
+    core = tc_core((1, 8))
+    one = cleaned(page_view(consent=tcf(core)))
+    assert core not in repr(one)
