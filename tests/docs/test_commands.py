@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.docs import check_events, check_logs, check_mail, check_operations  # noqa: F401  # register their checks
+from tests.docs import check_consent, check_events, check_logs, check_mail, check_operations  # noqa: F401  # register
 from tests.docs.checks import CHECKS, EXCEPTIONS
 from tests.docs.shown import (
     OTHERS,
