@@ -66,6 +66,8 @@ def cost_goals(load: Load) -> Iterator[tuple[str, Goal]]:
 
 
 GOALS: dict[str, Goal] = {
+    "edge_full_us_per_pixel": Goal("edge at its highest rate (wrk): server CPU a pixel (µs)", 33, False),
+    "edge_full_pixels_per_second": Goal("edge at its highest rate (wrk): pixels a second", None, True),
     "edge_us_per_pixel": Goal("edge: server CPU a pixel, acknowledged by Kafka (µs)", 33, False),
     "edge_over_nginx": Goal("edge: the same, over nginx empty_gif with a log", None, False),
     "nginx_us_per_gif": Goal("nginx: CPU a GIF, with a log (µs)", None, False),

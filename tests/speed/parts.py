@@ -30,10 +30,12 @@ from tests.speed.machine import (
     resident_bytes,
 )
 from tests.speed.traffic import sealed_packs
+from tests.speed.wrk import has_wrk, wrk_load
 
 PACK_EVENTS = 500
 # What an edge writes at some thousand hits a second, where packs close by their age.
 SMALL_PACK_EVENTS = 50
+FULL_CONNECTIONS = 256
 Figures = dict[str, float]
 
 
@@ -52,12 +54,13 @@ def edge(platform: Platform, turns: int = 5, seconds: float = 2) -> Figures:
             pixels.append(measure_cpu(server, port, "pixel", seconds))
             if reference is not None:
                 gifs.append(measure_cpu(*reference, "gif", seconds / 2)["cpu_us"])
+        figures = full_load(server, port, platform.folder, turns, seconds) if has_wrk() else {}
         per_second = median(one["per_second"] for one in pixels)
         batch = measure_cpu(server, port, "batch", seconds * 2, connections=8, warm_up=1)
         beacon = measure_cpu(server, port, "beacon", seconds * 2, warm_up=1)
         half = http_load(port, 64, seconds * 2, per_second / 2, "pixel")
         idle, idle_errors = hold_idle(port, 5_000, seconds * 2)
-    figures: Figures = {
+    figures |= {
         "edge_us_per_pixel": median(one["cpu_us"] for one in pixels),
         "edge_pixels_per_second": per_second,
         "edge_p99_ms": median(one["p99_ms"] for one in pixels),
@@ -72,6 +75,18 @@ def edge(platform: Platform, turns: int = 5, seconds: float = 2) -> Figures:
         ratios = [pixel["cpu_us"] / gif for pixel, gif in zip(pixels, gifs, strict=True)]
         figures |= {"nginx_us_per_gif": median(gifs), "edge_over_nginx": median(ratios)}
     return figures
+
+
+def full_load(server: psutil.Process, port: int, folder: Path, turns: int, seconds: float) -> Figures:
+    """Server CPU a pixel at the highest rate: 256 connections of wrk, which leaves the edge a core of its own."""
+    costs, rates = [], []
+    for _ in range(turns):
+        before = cpu_seconds(server)
+        load = wrk_load(port, FULL_CONNECTIONS, seconds, 0, folder)
+        costs.append((cpu_seconds(server) - before) / load["requests"] * 1e6)
+        rates.append(load["requests"] / load["seconds"])
+        assert not load["failed"], load
+    return {"edge_full_us_per_pixel": median(costs), "edge_full_pixels_per_second": median(rates)}
 
 
 def limit_site(platform: Platform) -> None:

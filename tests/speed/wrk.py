@@ -1,4 +1,4 @@
-"""wrk as a load generator: pixels at a rate, for a few microseconds of CPU each."""
+"""wrk as a load generator: pixels at a rate or as fast as they are answered, for a few microseconds of CPU each."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ local function now_ms()
 end
 
 local start, asked, made = nil, 0, 0
-function delay()
-  local now = now_ms()
-  start = start or now
-  local due = start + asked * 1000 / RATE
-  asked = asked + 1
-  return math.max(0, math.floor(due - now + 0.5))
+if RATE > 0 then
+  function delay()
+    local now = now_ms()
+    start = start or now
+    local due = start + asked * 1000 / RATE
+    asked = asked + 1
+    return math.max(0, math.floor(due - now + 0.5))
+  end
 end
 
 function request()
@@ -51,7 +53,10 @@ def has_wrk() -> bool:
 
 
 def wrk_load(port: int, connections: int, seconds: float, rate: float, folder: Path) -> dict[str, Any]:
-    """Pixels at an open rate, as http_load prints them; folder: where the script is written."""
+    """Pixels at an open rate, as http_load prints them; rate 0: each connection sends as soon as it has its answer.
+
+    folder: where the script is written.
+    """
     script = folder / "pixels-at-a-rate.lua"
     script.write_text(_constants(rate) + SCRIPT)
     command = [
