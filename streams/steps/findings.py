@@ -72,7 +72,7 @@ _TOKEN_WORD = compile_linear(TOKEN_WORD)
 ANYTHING = "|".join(
     (_MAIL, _NUMBER, _WEB_TOKEN, _NAMED_KEY, _LONG_WORD, _IPV4, _IPV6, NAMED_SECRET, AFTER_WORD)
 )
-_ANY = compile_linear(ANYTHING)
+_ANY = compile_linear(ANYTHING, captures=False)
 # What the groups of a pattern mean.
 _KINDS = {
     MAIL: ("mail",),

@@ -32,7 +32,7 @@ _FEW = 8  # texts
 # Numbers whose digits change when they are read: 4.111111111111111e15. They are looked at as they will be written.
 _LONG = r"[0-9][0-9.]{12,}[.eE]"
 _LONG_NUMBER = compile_linear(_LONG)
-_ANY = compile_linear(f"{ANYTHING}|{_LONG}|{ANNOUNCED}")
+_ANY = compile_linear(f"{ANYTHING}|{_LONG}|{ANNOUNCED}", captures=False)
 _ANNOUNCED_TOKEN = compile_linear(ANNOUNCED)  # one look first: in most packs there is nothing
 _LONG_NUMBER_MIN = 10**12  # a card has 13 digits at least
 _DOTS_MAX = 2

@@ -58,6 +58,7 @@ _CAMEL_CASE = re.compile(rb"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*|[A-Z]+")
 # A word or a number, or a word with a number before or behind it: 2nd, v2, Step2, COVID19, checkOut.
 _PLAIN_PIECE = re.compile(rb"[0-9]*(?:[A-Z]?[a-z]+(?:[A-Z][a-z]+)*|[A-Z]*)[0-9]*")
 _UNSPEAKABLE = re.compile(rb"(?i:[b-df-hj-np-tv-xz]{6})")  # consonants in a row
+_RUN_MAX = 1_000  # characters; nobody gives a page so long a name, and each piece costs 0.5 µs
 _PIECE_MIN = 8  # characters of a piece that tells a token
 _ODD_SHARE = 3  # from a third on a run of short pieces is one token
 _VOWELS = b"aeiouyAEIOUY"
@@ -83,6 +84,8 @@ def token_start(run: bytes) -> int:
     short numbers between the joints."""
     if len(run) < TOKEN_LENGTH_MIN:
         return -1
+    if len(run) > _RUN_MAX:
+        return 0
     if found := _UUID.search(run):
         return found.start()
     start, odd, first_odd = 0, 0, -1

@@ -23,7 +23,7 @@ from tests.ingest.builders import NOW_MS, PUBLIC, SECRET, event, pixel
 from tests.ingest.logs.access_logs import CADDY, NGINX
 from tests.streams.make import CHROME, page_view
 
-MAIL, IP, TOKEN = "mail", "ip", "token"
+MAIL, IP, TOKEN, SHORT = "mail", "ip", "token", "short secret"
 AGENT = CHROME
 
 
@@ -146,6 +146,7 @@ SECRETS: Mapping[str, Callable[[Random], Hidden]] = {
     "ULID": _token(lambda rng: "01" + _word(rng, 24, "0123456789ABCDEFGHJKMNPQRSTVWXYZ")),
     "hex": _token(lambda rng: rng.randbytes(rng.choice((8, 10, 16, 20, 32))).hex()),
     "base64url": _token(_base64url),
+    "a short secret": lambda rng: (one := _word(rng, 9)) and Hidden(SHORT, one, (one,)),
 }  # fmt: skip
 
 # --- how it is written ------------------------------------------------------------------------------------------------
@@ -209,10 +210,14 @@ ENCODINGS: Mapping[str, Callable[[str, Random], str]] = {
 WORDS = (
     "reset", "reset-password", "password_reset", "resetPassword", "verify", "verify-email", "emailVerification",
     "invite", "invitations", "magic", "magic-link", "token", "session", "unsubscribe", "confirm",
-    "activate", "recover", "login", "opt-out", "bestaetigen", "abmelden", "einladung",
+    "activate", "userReset", "myLogin", "recover", "login", "opt-out", "bestaetigen", "abmelden", "einladung",
 )  # fmt: skip
 _NAMES = ("note", "remote_addr", "xff", "x", "page", "version", "a.b", "Betreff")
 _SECRET_NAMES = ("token", "resetToken", "invite_id", "session", "unsubscribe_link", "verify", "Magic-Link")
+_OPENERS = (
+    "token", "access_token", "Id-Token", "password", "client_secret", "jsessionid", "api_key", "otp", "sid",
+    "authorization", "reset_code",
+)  # fmt: skip
 _TIME = "17/May/2025:10:05:03 +0000"
 _JSON_TIME = "2025-05-17T10:05:03+00:00"
 Place = Callable[[str, Hidden, Random], Event | list[Event]]
@@ -225,6 +230,8 @@ def _query(text: str) -> str:
 def _in_path(text: str, hidden: Hidden, rng: Random) -> str:
     """A path as it stands in an address: what has no place there is encoded once."""
     text = quote(text, safe="%@:!$&'()*+,=~\\")
+    if hidden.kind == SHORT:
+        return f"/cb{rng.choice(('%3F', '%23', '%3B', '/'))}{rng.choice(_OPENERS)}={text}{rng.choice(('', '&x=1'))}"
     if hidden.kind != TOKEN:
         return f"/{rng.choice(('u', 'ip', 'a/b'))}/{text}{rng.choice(('', '/edit'))}"
     word = rng.choice(WORDS)
@@ -240,6 +247,12 @@ def _in_path(text: str, hidden: Hidden, rng: Random) -> str:
 
 
 def _properties(text: str, hidden: Hidden, rng: Random) -> dict[str, object]:
+    if hidden.kind == SHORT:
+        name = rng.choice(_OPENERS)
+        link = f"https://shop.example/?x=1&{name}={_query(text)}&y=2"
+        return rng.choice((
+            {name: text}, {"data": [{name: {"id": [text]}}]}, {"page": link}, {"json": json.dumps({name: text})},
+        ))  # fmt: skip
     if hidden.kind == TOKEN:
         link = f"https://shop.example{_in_path(text, hidden, rng)}"
         return rng.choice((
@@ -251,6 +264,13 @@ def _properties(text: str, hidden: Hidden, rng: Random) -> dict[str, object]:
         {name: text}, {name: f"from {text}, 10.0.0.1"}, {text: 1}, {"a": {"b": [{text: [text]}]}},
         {"page": f"https://shop.example/?mail={_query(text)}"}, {"json": json.dumps({name: text})},
     ))  # fmt: skip
+
+
+def _announced(text: str, hidden: Hidden, rng: Random) -> str:
+    """As a text says a secret that is none without the word before it."""
+    if hidden.kind == SHORT:
+        return f"{rng.choice(_OPENERS)}={text}"
+    return f"{rng.choice(WORDS)}/{text}" if hidden.kind == TOKEN else text
 
 
 def _pixel(**said: str) -> Event:
@@ -267,22 +287,15 @@ def _of_pixel_path(text: str, hidden: Hidden, rng: Random) -> Event:
 
 
 def _of_pixel_query(text: str, hidden: Hidden, rng: Random) -> Event:
-    name = (
-        rng.choice(("session", "t_token", "verify"))
-        if hidden.kind == TOKEN
-        else rng.choice(("page", "utm_source", "utm_term"))
-    )
+    kept = {TOKEN: ("session", "t_token", "verify"), SHORT: ("t_token",)}
+    name = rng.choice(kept.get(hidden.kind, ("page", "utm_source", "utm_term")))
     return _pixel(url=f"https://shop.example/?{name}={_query(text)}#{name}={text}")
 
 
 def _of_pixel_texts(text: str, hidden: Hidden, rng: Random) -> Event:
-    if hidden.kind == TOKEN:
-        text = f"{rng.choice(WORDS)}/{text}"
-    which = (
-        rng.choice(("e", "u", "a", "p__note"))
-        if hidden.kind == TOKEN
-        else rng.choice(("e", "u", "a", "id", "p__note"))
-    )
+    text = _announced(text, hidden, rng)
+    # Ids are not searched for tokens, since tokens are what ids are made of.
+    which = rng.choice(("e", "u", "a", "p__note", "id" if hidden.kind in (MAIL, IP) else "e"))
     return _pixel(**{which: text})
 
 
@@ -300,14 +313,15 @@ def _of_post(text: str, hidden: Hidden, rng: Random) -> Event:
 
 def _of_raw_event(text: str, hidden: Hidden, rng: Random) -> Event:
     """As a producer of Kafka's, or an edge of another version, may have written it."""
-    if hidden.kind == TOKEN:
-        text = f"{rng.choice(WORDS)}/{text}"
+    text = _announced(text, hidden, rng)
     host = f"https://{text}/" if hidden.kind == IP and "%" not in text else "https://shop.example/"
     said = {
         "language": text, "currency": text, "referrer": host, "user_agent": f"{text}/1.0 (compatible; {text}; bot)",
         "visitor_id": text, "user_id": text, "session_id": text, "title": text, "screen": text, "timezone": text,
         "name": f"open {text}",
     }  # fmt: skip
+    if hidden.kind == SHORT:  # nobody would know a part of it again
+        del said["user_agent"]
     return page_view(
         **{name: said[name] for name in rng.sample(sorted(said), 4)}, ip=text if hidden.kind == IP else ""
     )

@@ -16,7 +16,7 @@ from tests.field.hidden import read_lines
 from tests.streams.make import decided, page_view, sealed
 
 CASES = [json.loads(line) for line in Path(__file__).with_name("leaks.jsonl").read_text().splitlines()]
-SITE = 'query_keys = ["page", "token", "utm_source", "utm_term"]'
+SITE = 'query_keys = ["page", "token", "session", "utm_source", "utm_term"]'
 # Where these are, somebody's whole address or secret is: 203.0.113.0 is a network.
 WHOLE = (
     "203.0.113.7", "198.51.100.", "cb00:7107", "cb00:714d", "34ff:8ef8", "jane", "rg@", "rg%40", "@example",
