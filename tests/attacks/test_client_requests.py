@@ -8,6 +8,7 @@ import struct
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import lz4.block
 import psutil  # type: ignore[import-untyped]
@@ -19,6 +20,7 @@ from deploy.embedded.clickhouse.blocks import BLOCK_BYTES, encode_block, read_bl
 from deploy.embedded.clickhouse.bodies import zstd
 from deploy.embedded.clickhouse.errors import ClickHouseError
 from deploy.embedded.clickhouse.request import Options, SessionRequest
+from tests.attacks.outside import OpenServer
 from tests.attacks.refusals import REFUSALS, assert_refused, code
 from tests.embedded.clickhouse.conftest import Answer, Server
 
@@ -107,6 +109,23 @@ def test_an_answer_that_is_held_whole_stays_short_whatever_is_asked(server: Serv
     query = "EXPLAIN SYNTAX SELECT 1"
     assert server.ask(query, writer=False, max_result_bytes=str(4 << 30)).status == 200
     assert code(server.ask(query + " SETTINGS max_result_bytes = 100", writer=False)) == "164"
+
+
+def test_behind_the_allow_list_the_engine_itself_holds_readers_to_their_settings(tmp_path: Path) -> None:
+    server = OpenServer(tmp_path / "open")
+    server.start()
+    for name, value in (
+        ("max_execution_time", "61"),
+        ("max_memory_usage", str((2 << 30) + 1)),
+        ("max_threads", "64"),
+        ("log_comment", "x"),
+        ("format_schema", "x"),
+        ("allow_introspection_functions", "1"),
+        ("max_bytes_before_external_sort", "1"),
+    ):
+        assert_refused(server.ask("SELECT 1", writer=False, **{name: value}), ("452",))
+    assert server.ask("SELECT 1", writer=False, max_execution_time="59").text == "1\n"
+    server.end(signal.SIGTERM)
 
 
 # Sessions.

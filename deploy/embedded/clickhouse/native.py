@@ -190,6 +190,13 @@ class NativeWalker:
 @lru_cache(maxsize=256)
 def read_type(written: str, depth: int = 0) -> Type:
     """The layout of a type as the engine writes its name; raises ClickHouseError 48 for one that cannot be walked."""
+    try:
+        return _read_type(written, depth)
+    except (ValueError, IndexError, KeyError, StopIteration, RecursionError):
+        raise _unknown(written) from None
+
+
+def _read_type(written: str, depth: int) -> Type:
     written = _ALIASES.get(written, written)
     name, _, rest = written.partition("(")
     if name in _WIDTHS:

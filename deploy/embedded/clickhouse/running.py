@@ -384,9 +384,11 @@ class Runner:
         """
         for name, value in settings.items():
             self._allow_list.check_reader_setting(name, value)
-        connection.set({"profile": READER_PROFILE})
-        connection.set(settings)
         sets = verdict is not None and (verdict.settings or verdict.shows_settings)
+        # 0.9 ms, which a query without settings need not pay: readonly=1 locks them all.
+        if settings or sets:
+            connection.set({"profile": READER_PROFILE})
+        connection.set(settings)
         if whole:
             self._shorten_answer(connection, settings, verdict.settings if verdict else ())
         connection.run(f"SET ROLE {READER_ROLE}", "Null")

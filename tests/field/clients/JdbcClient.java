@@ -22,6 +22,7 @@ public final class JdbcClient {
             query(connection);
             prepare(connection);
             describe(connection.getMetaData());
+            browse(connection);
             fail(connection);
         }
     }
@@ -68,6 +69,26 @@ public final class JdbcClient {
         tell("keys", count(data.getPrimaryKeys(null, "fairpixel", "events")));
         tell("types", count(data.getTypeInfo()));
         tell("functions", count(data.getFunctions(null, null, "%")));
+    }
+
+    /** As DBeaver fills its tree of databases and tables. */
+    private static void browse(Connection connection) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
+            tell("version", count(statement.executeQuery("SELECT VERSION()")));
+            tell("databases", count(statement.executeQuery("SHOW DATABASES")));
+            tell("engines", count(statement.executeQuery("SELECT name FROM system.table_engines")));
+            tell("shown", count(statement.executeQuery("SHOW CREATE TABLE `fairpixel`.`events`")));
+        }
+        String tables =
+                "SELECT name as TABLE_NAME, engine as TABLE_TYPE, database as TABLE_SCHEM, comment as REMARKS, * "
+                        + "FROM system.tables\nWHERE database = ? and name=?";
+        try (PreparedStatement statement = connection.prepareStatement(tables)) {
+            statement.setString(1, "fairpixel");
+            statement.setString(2, "purchases");
+            ResultSet found = statement.executeQuery();
+            found.next();
+            tell("view", found.getString("TABLE_NAME") + " " + found.getString("engine"));
+        }
     }
 
     private static void fail(Connection connection) throws SQLException {

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import find_program
 from tests.embedded.clickhouse.conftest import Server
 from tests.field.clients.conftest import EVENT_COUNT
+from tests.field.clients.page import form
 
 DRIVER_VERSION = "0.9.5"
 CLASS = Path(__file__).with_name("JdbcClient.java")
@@ -53,13 +54,15 @@ def java_class(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_the_driver_reads_prepares_and_describes(
     server: Server, java_class: list[str], properties: list[str], tmp_path: Path
 ) -> None:
-    address = f"jdbc:clickhouse://127.0.0.1:{server.port}/fairpixel"
+    address = form("DBeaver, DataGrip (ClickHouse driver)", server.port)
     printed = run(*java_class, address, *properties, folder=tmp_path)
     told = dict(line.split("=", 1) for line in printed.splitlines())
     lower = "clickhouse_setting_max_execution_time=30" in properties
     assert told.pop("error").startswith("Code: 60. DB::Exception: ")
     assert int(told.pop("schemas")) >= 3
     assert int(told.pop("types")) > 50
+    assert int(told.pop("databases")) >= 3
+    assert int(told.pop("engines")) > 10
     assert int(told.pop("functions")) > 1000
     assert int(told.pop("keys")) >= 1
     assert float(told.pop("max_execution_time")) == (30 if lower else 60)
@@ -72,5 +75,8 @@ def test_the_driver_reads_prepares_and_describes(
         "type": "Date",
         "product": "ClickHouse",
         "table": "events TABLE",
+        "version": "1",
+        "shown": "1",
+        "view": "purchases View",
         "column": "occurred_at DateTime64(3, 'UTC')",
     }

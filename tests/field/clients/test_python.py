@@ -6,7 +6,7 @@ import subprocess
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 import clickhouse_connect
 import duckdb
@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
 
 from tests.embedded.clickhouse.conftest import Server
 from tests.field.clients.conftest import EVENT_COUNT
+from tests.field.clients.page import evaluated, form
 
 COUNTS = [("page_view", EVENT_COUNT * 4 // 5), ("purchase", EVENT_COUNT // 5)]
 QUERY = "SELECT name, count() AS events FROM events GROUP BY name ORDER BY name"
@@ -30,7 +31,7 @@ def client(server: Server) -> Iterator[Client]:
     """clickhouse-connect with its defaults; a warning while it connects is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        one = clickhouse_connect.get_client(host="127.0.0.1", port=server.port, database="fairpixel")
+        one = evaluated("clickhouse-connect", server.port, clickhouse_connect=clickhouse_connect)
     yield one
     one.close()
 
@@ -78,7 +79,8 @@ def test_set_holds_in_a_session_of_clickhouse_connect(server: Server) -> None:
 
 
 def test_sqlalchemy_reflects_and_selects(server: Server) -> None:
-    engine = sqlalchemy.create_engine(f"clickhousedb://default@127.0.0.1:{server.port}/fairpixel")
+    engine = evaluated("SQLAlchemy", server.port, create_engine=sqlalchemy.create_engine)
+    assert str(engine.url) == form("Superset", server.port)
     inspector = sqlalchemy.inspect(engine)
     assert {"events", "rollup_minute"} <= set(inspector.get_table_names())
     assert "purchases" in inspector.get_view_names()
@@ -94,9 +96,7 @@ def test_sqlalchemy_reflects_and_selects(server: Server) -> None:
 
 
 def test_ibis_builds_a_query_from_the_tables_it_finds(server: Server) -> None:
-    connection = ibis.clickhouse.connect(
-        host="127.0.0.1", port=server.port, user="default", database="fairpixel"
-    )
+    connection = evaluated("ibis", server.port, ibis=ibis)
     assert "events" in connection.list_tables()
     events = connection.table("events")
     counted = events.group_by("name").aggregate(events=events.count()).order_by("name").execute()
@@ -104,7 +104,8 @@ def test_ibis_builds_a_query_from_the_tables_it_finds(server: Server) -> None:
 
 
 def test_polars_takes_arrow(client: Client) -> None:
-    frame = polars.from_arrow(client.query_arrow(QUERY))
+    call = form("polars", 0).replace("SELECT ...", QUERY)
+    frame = eval(call, {"polars": polars, "client": client})
     assert isinstance(frame, polars.DataFrame)
     assert frame.rows() == COUNTS
 
@@ -113,9 +114,12 @@ def test_duckdb_opens_an_address_that_answers_in_csv_or_parquet(server: Server, 
     database = duckdb.connect(config={"extension_directory": str(tmp_path)})
     [extension] = Path(duckdb_extension_httpfs.__file__).parent.rglob("httpfs.duckdb_extension")
     database.load_extension(str(extension))
-    for form, read in (("CSVWithNames", "read_csv"), ("Parquet", "read_parquet")):
-        query = urlencode({"database": "fairpixel", "query": f"{QUERY} FORMAT {form}"})
-        asked = f"SELECT name::VARCHAR, events FROM {read}('{server.url}/?{query}') ORDER BY 1"
+    for kind, read in (("CSVWithNames", "read_csv"), ("Parquet", "read_parquet")):
+        written = form("DuckDB with its extension `httpfs`", server.port).replace(
+            "SELECT+...", quote_plus(QUERY)
+        )
+        source = written.replace("CSVWithNames", kind).replace("read_csv", read)
+        asked = f"SELECT name::VARCHAR, events {source} ORDER BY 1"
         assert database.sql(asked).fetchall() == COUNTS
 
 

@@ -14,6 +14,7 @@ CORPUS = Path(__file__).parent.parent / "corpus"
 NAMES = (
     "connection", "body", "events", "pixel", "protocols", "cookies", "sql", "form", "consent", "log_lines", "raw_pack",
     "envelope", "clean_pack", "direct", "dead_letter", "scrub", "urls", "agents", "pipeline",
+    "blocks", "native",
 )  # fmt: skip
 
 
