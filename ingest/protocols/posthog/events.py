@@ -26,6 +26,7 @@ from ingest.protocols.protocol import Ask
 from ingest.reading.fields import Rejection, Unacceptable, invalid, parse_name
 from ingest.reading.row import Row
 from ingest.reading.sites import Credential
+from ingest.reading.times import Moment
 
 NAMES = {
     "$pageview": "page_view",
@@ -64,7 +65,7 @@ MAPPING: Mapping[str, str] = {
     "kind": "page, identify or purchase by the name, else custom",
     "source": "tag with an `Origin` header, or where `$lib` or PostHog-Sdk-Info names a browser's or phone's SDK; else"
     " server",
-    "occurred_at": "`timestamp`, else `properties.$time` in seconds",
+    "occurred_at": "`timestamp`, else `properties.$time` in seconds, else the receipt less `offset` in ms",
     "sent_at": "`sent_at` or `sentAt` of the batch, PostHog-Request-Timestamp, or the query's `_`",
     "ip": "`properties.$ip` with a secret key, else a browser's own",
     "user_agent": "`properties.$raw_user_agent`, else a browser's own",
@@ -122,6 +123,8 @@ class Events:
         ask = self.ask
         if payload.get("$ip") == "0.0.0.0":
             ask = without_address(ask)
+        claim = first_given(item.get("timestamp"), seconds(payload.get("$time")))
+        waited = _waited(ask, item.get("offset")) if claim is None else None
         uncorrected = options.get("disable_skew_correction") is True or payload.get("$ignore_sent_at") is True
         return make_row(
             ask,
@@ -131,8 +134,8 @@ class Events:
             name=name,
             event_id=order_id if order_id is not None else item.get("uuid") or payload.get("$insert_id"),
             kind="identify" if name == "identify" and event != "identify" else "",
-            occurred_at=first_given(item.get("timestamp"), seconds(payload.get("$time"))),
-            sent_at=0 if uncorrected else self.sent_at,
+            occurred_at=claim if waited is None else waited,
+            sent_at=0 if uncorrected or waited is not None else self.sent_at,
             ip=text(payload.get("$ip")) if ask is self.ask else None,
             user_agent=text(payload.get("$raw_user_agent")),
             language=text(payload.get("$browser_language")),
@@ -194,6 +197,14 @@ def _first_person(*values: object) -> str | int | None:
         if one is not None and str(one).strip().lower() not in NOBODY:
             return one
     return None
+
+
+def _waited(ask: Ask, offset: object) -> Moment | None:
+    """When an event happened that says only how many ms it waited, as those of the browser's SDK do: by our clock, so
+    there is nothing to correct. None where it says nothing."""
+    if isinstance(offset, bool) or not isinstance(offset, (int, float)) or not 0 <= offset <= ask.now_ms:
+        return None
+    return Moment(ask.now_ms - int(offset))
 
 
 def _library(ask: Ask, payload: Mapping[str, Any]) -> str | None:

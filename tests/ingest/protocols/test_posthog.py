@@ -21,6 +21,7 @@ from ingest.reading.fields import Unacceptable
 from ingest.serving.answers import SPOOL_FULL, Limited
 from tests.ingest.builders import assert_survives_a_pack
 from tests.ingest.protocols.calls import SECRET, codes, events, objects, post, values
+from tests.ingest.protocols.recorded import NOW_MS
 
 V1 = "/i/v1/analytics/events"
 BEARER = {"Authorization": f"Bearer {SECRET}"}
@@ -166,6 +167,13 @@ def test_no_address_with_a_query_is_left_in_the_properties() -> None:
         "$set_once": {"$initial_referrer": "https://a.example/?q=1"}, "plan": "gold",
     }  # fmt: skip
     assert capture(properties=payload).properties == '{"plan":"gold"}'
+
+
+def test_an_event_that_waited_happened_so_long_ago() -> None:
+    assert capture(offset=30_000).occurred_at == NOW_MS - 30_000
+    assert capture(offset=30_000, timestamp="2025-11-22T08:20:00Z").occurred_at == 1_763_799_600_000
+    for unreadable in (-1, "30000", None, True, 1e300):
+        assert capture(offset=unreadable).occurred_at == 0
 
 
 def test_time_is_the_timestamp_or_the_seconds_of_older_sdks() -> None:
