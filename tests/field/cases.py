@@ -5,7 +5,8 @@ A case is one line of any `*.jsonl` here whose `input` has the kind `http` or `k
     {"id", "source", "why", "input": {...}, "expect": {...}}
 
 `input` of http: `requests`, each {method, path, headers (an object, or pairs where a name repeats), body or body_b64 or
-json, times}; of kafka: `messages` of events.direct.v1, each {key, value (a text, an object or null)}.
+json, times, sign (as SendGrid does: null for this body, else what is signed instead)}; of kafka: `messages` of
+events.direct.v1, each {key, value (a text, an object or null)}.
 
 `expect`: `answers`, for each request {status, text, json, headers}; `messages`, for each message {delivered, dead};
 `rows`, by event id what its row has, null for none; `found`, a list of {where, rows} for events whose id nobody knows
