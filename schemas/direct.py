@@ -23,6 +23,7 @@ DIRECT_EVENT = load_schema("direct_event.v1")
 DIRECT_VERSIONS = {DIRECT_EVENT.header: DIRECT_EVENT}
 ORIGIN_HEADER = "fairpixel-origin"  # of a replayed message: where it lay first, so that its id stays the same
 _SEAL_BYTES_MAX = 1_000  # what a seal adds: ids, nonce, tag, and what zstd adds to what does not compress
+_BOM = b"\xef\xbb\xbf"  # may stand before JSON (RFC 8259, section 8.1)
 _CONTEXT = ("ip", "user_agent", "language")
 
 
@@ -38,7 +39,7 @@ def decode_direct_event(value: bytes) -> dict[str, Any]:
     if value[:2] == MARKER:
         return _decode_avro(value)
     try:
-        item = orjson.loads(value)
+        item = orjson.loads(value.removeprefix(_BOM))
     except orjson.JSONDecodeError:
         raise PackError(DeadReason.NOT_AN_EVENT, "neither Avro's marker nor JSON") from None
     if not isinstance(item, dict):

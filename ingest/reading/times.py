@@ -35,7 +35,7 @@ _CLOCK = re.compile(
 )  # date, hour, minute, second, its fraction
 # Behind it: a zone by name or apart (Ruby, PostgreSQL), a small z (RFC 3339), the zone's name (RFC 9557, as Java has).
 _ZONE = re.compile(
-    r" ?([+-]\d{2}:?\d{2})?(?:z|utc| utc|gmt| gmt)?(?:\[[^\[\]]*\]){0,3}", re.IGNORECASE | re.ASCII
+    r" ?([+-]\d{2}(?::?\d{2})?)?(?:z|utc| utc|gmt| gmt)?(?:\[[^\[\]]*\]){0,3}", re.IGNORECASE | re.ASCII
 )
 
 
