@@ -36,9 +36,8 @@ class Flag(IntFlag):
     # A text took more work to scrub than an event may: it is masked or left out as a whole.
     MASKED_WHOLE = 1024
     TIME_UNIT = 2048  # the claim was a number in another unit than its field's; read by its size
-    APP = (
-        4096  # the SDK of an app sent it and named itself: a person's, whatever library carries its requests
-    )
+    # The SDK of an app sent it and named itself: a person's, whatever library carries its requests.
+    APP = 4096
     CONSENT_MISPLACED = (
         8192  # a TC string stood where a GPP string belongs, or the other way round; it was read
     )
