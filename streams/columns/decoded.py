@@ -52,6 +52,8 @@ def decode_escapes(text: str) -> Decoded | None:
     Bytes are read as UTF-8, also overlong forms, and as Latin-1 where they are none. A newline that comes out of an
     escape becomes a space: it separates nothing. Time is linear in the text: 20 ns a character and layer.
     """
+    if len(text) < _SHORT and (simple := _decode_simple(text)):
+        return simple
     codes: Codes = np.frombuffer((text + "\0" * _PAD).encode("utf-32-le", "surrogatepass"), np.uint32)
     found = _escapes(codes)
     if not found:
@@ -67,6 +69,40 @@ def decode_escapes(text: str) -> Decoded | None:
     return Decoded(
         codes[:end], places[: end + 1], np.concatenate(unfinished) if unfinished else np.empty(0, np.int64)
     )
+
+
+_SHORT = 2_000  # characters; below it a loop of Python's takes less than the 60 µs of 40 calls of numpy
+_PERCENT_RUN = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_NOT_SIMPLE = re.compile(r"%(?:[0-9A-Fa-f]{2}|u)|\\[xu]|&(?:#|[a-z]{2,6};)")
+
+
+def _decode_simple(text: str) -> Decoded | None:
+    """One layer of percent-encoded UTF-8, as browsers write it; None where there is more to it, or nothing."""
+    places: list[int] = []
+    pieces: list[str] = []
+    end = 0
+    for run in _PERCENT_RUN.finditer(text):
+        start = run.start()
+        try:
+            piece = bytes.fromhex(run[0].replace("%", "")).decode()
+        except UnicodeDecodeError:
+            return None
+        places += range(end, start)
+        if piece.isascii():
+            places += range(start, run.end(), 3)
+        else:
+            for character in piece:
+                places.append(start)
+                start += 3 * len(character.encode())
+        pieces += (text[end : run.start()], piece.replace("\n", " "))
+        end = run.end()
+    pieces.append(text[end:])
+    decoded = "".join(pieces)
+    if not places or _NOT_SIMPLE.search(decoded):
+        return None
+    places += range(end, len(text) + 1)
+    codes = np.frombuffer(decoded.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return Decoded(codes, np.array(places, np.int64), np.empty(0, np.int64))
 
 
 # Where escapes begin, how long they are, what they stand for.
