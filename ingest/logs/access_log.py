@@ -25,13 +25,12 @@ SOURCE = "log"
 LINE_BYTES_MAX = 32_000  # a longer line is no line of a web server
 QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 # The usual line without an escape, and in it the usual request in parts, any other whole; 1.2 µs.
-_LINE = re.compile(
+_USUAL = (
     r'([^ ,"\t]+) - ([^ \t]+) \[([^\]]{26})\] '
-    r'"(?:([A-Za-z]{1,20}) (/(?!/)[^ "\\]*) HTTP/[^ "\\]*|([^"\\]*))" (\d{3}) (\d+|-) '
-    r'"([^"\\]*)" "([^"\\]*)"(?: .*)?',
-    re.DOTALL,
+    r'"(?:([A-Za-z]{1,20}) (/(?!/)[^ "\\]*) HTTP/[^ "\\]*|([^"\\]*))" (\d{3}) (\d+|-)'
 )
-_COMMON_LINE = re.compile(r'([^ ,"\t]+) - ([^ \t]+) \[([^\]]{26})\] "([^"\\]*)" (\d{3}) (\d+|-)', re.DOTALL)
+_LINE = re.compile(rf'{_USUAL} "([^"\\]*)" "([^"\\]*)"(?: .*)?', re.DOTALL)
+_COMMON_LINE = re.compile(_USUAL)
 # Any other: what stands before the time is read by `read_front`, and spaces are as many as the server writes.
 _GAP = r"[ \t]+"
 _OTHER_COMMON = rf"([^\[]*+(?:\[[^\[]*+)*?)\[([^\[\]]{{19,40}})\]{_GAP}{QUOTED}{_GAP}(\d{{3}}|-){_GAP}(\d+|-)"
@@ -156,6 +155,7 @@ class CombinedFormat:
         """host: of the addresses, such as shop.example; "" leaves the path alone. now_ms: the time of receipt."""
         self._site = site
         self.origin = f"https://{host}" if host else ""
+        self.is_named = False  # the origin is what the line itself says
         self.now_ms = now_ms
         self._minutes: dict[str, int] = {}
         self._last_time = ("", 0)
@@ -174,7 +174,7 @@ class CombinedFormat:
             return None
         if method is None:
             method, path = split_request(request)
-            url = url_of(self.origin, path) if method else ""
+            url = url_of(self.origin, path, serves=self.is_named) if method else ""
         else:
             url = self.origin + path
         if not text.isascii():
@@ -198,7 +198,9 @@ class CombinedFormat:
             "" if referrer == "-" else referrer[:TEXT_LENGTH_MAX],
             "",  # title
             "",  # visitor_id
-            "" if user == "-" else user_of(plain_text(user))[:EVENT_ID_LENGTH_MAX],
+            ""
+            if user == "-"
+            else (user if user.isalnum() else user_of(plain_text(user)))[:EVENT_ID_LENGTH_MAX],
             "",  # session_id
             "",  # consent
             0,  # flags
@@ -227,7 +229,7 @@ class CombinedFormat:
             path=path,
             status=found[4],
             size=found[5],
-            url=url_of(self.origin, path) if method else "",
+            url=url_of(self.origin, path, serves=self.is_named) if method else "",
             ip=front[0],
             user_agent=dash(plain_text(agent or "")),
             referrer=dash(plain_text(referrer or "")),
@@ -263,8 +265,9 @@ class CommonFormat(CombinedFormat):
         found = _COMMON_LINE.fullmatch(text)
         if found is None:
             return self._read_other(_OTHER_COMMON_LINE.fullmatch(text), event_id, "common")
-        ip, user, time_text, request, status, size = found.groups()
-        method, path = split_request(request)
+        ip, user, time_text, method, path, request, status, size = found.groups()
+        if method is None or not text.isascii():
+            method, path = split_request(request or f"{method} {path}")
         return request_row(
             self._site,
             event_id,
@@ -275,7 +278,7 @@ class CommonFormat(CombinedFormat):
             path=path,
             status=status,
             size=size,
-            url=url_of(self.origin, path) if method else "",
+            url=url_of(self.origin, path, serves=self.is_named) if method else "",
             ip=dash(ip) if ":" not in ip else address_of(ip),
             user_agent="",
             user_id="" if user == "-" else user_of(plain_text(user)),
@@ -310,6 +313,7 @@ class VhostFormat:
             host = host_of(start)
             name, _, port = host.partition(":")
             scheme = "http" if port in ("80", "8080") else "https"
+            reader.is_named = host != ""
             reader.origin = origin_of(name if port in _USUAL_PORTS else host, scheme) or origin_of(self._host)
             known = reader, address_of(start) != ""
             if len(self._readers) < _HOSTS_MAX:

@@ -34,14 +34,13 @@ _CARRIER = re.compile(
 _SIGNALS = WEBDRIVER | PREFETCH | MAIL_SCANNER
 # HTTP libraries, runtimes and tools by the names that they send of themselves, beside those of crawler-user-agents.
 _LIBRARY = re.compile(
-    r"(?:java|jakarta commons-httpclient|apache-httpclient|apache-httpasyncclient|jersey|vert\.x|reactornetty|okhttp"
-    r"|postmanruntime|insomnia|httpie|bruno|curl|wget|node|node-fetch|node\.js|undici|deno|bun|axios|got|superagent"
-    r"|ruby|faraday|rest-client|httparty|mechanize|typhoeus|http\.rb|excon|guzzlehttp|symfony httpclient|php|laravel"
-    r"|python|python-requests|python-urllib|python-httpx|aiohttp|urllib3|go-http-client|go-resty|fasthttp|resty"
-    r"|dart|libwww-perl|lwp::simple|www-mechanize|perl|reqwest|hyper|ureq|elixir|hackney|lua-resty-http"
-    r"|winhttp|microsoft winhttp|restsharp|\.net|powershell|windowspowershell|unirest|feign|ktor|ktor-client"
-    r"|scalaj-http|akka-http|http-kit|clj-http|cpp-httplib|libcurl|restlet|k6|jmeter|apachebench|wrk|vegeta)"
-    r"(?:[/ ;(].*)?",
+    r"(?:java|(?:apache-|commons-|jakarta commons-)?httpclient|apache-httpasyncclient|jersey|vert\.x|okhttp"
+    r"|postmanruntime|insomnia|httpie|bruno|curl|libcurl|wget|node|undici|deno|bun|axios|got|superagent|ruby|faraday"
+    r"|rest-client|httparty|mechanize|typhoeus|http\.rb|excon|guzzlehttp|symfony httpclient|php|laravel|python|aiohttp"
+    r"|urllib3|go-http-client|go-resty|fasthttp|resty|dart|libwww-perl|lwp::simple|www-mechanize|perl|reqwest|hyper|ureq"
+    r"|elixir|hackney|lua-resty-http|winhttp|microsoft winhttp|restsharp|\.net|windowspowershell|unirest"
+    r"|reactornetty|powershell|feign|ktor|scalaj-http|akka-http|http-kit|clj-http|cpp-httplib|restlet|k6|jmeter|apachebench|wrk|vegeta)"
+    r"(?![A-Za-z]).*",
     re.IGNORECASE | re.DOTALL,
 )
 

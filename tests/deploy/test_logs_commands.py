@@ -15,6 +15,11 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 from ingest.logs.generation import Generation
 from tests.ingest.edges import Edge, ends
 from tests.ingest.logs.access_logs import LINES
@@ -101,6 +106,27 @@ def test_a_damaged_archive_says_what_to_do(stage: Stage, tmp_path: Path) -> None
     generation.close()
 
 
+def test_of_a_file_cut_short_what_stands_in_it_is_kept_and_its_neighbours_are_read(
+    stage: Stage, tmp_path: Path
+) -> None:
+    lines = [LINES["combined"].replace("x=1", f"x={number}") + "\n" for number in range(300)]
+    whole = zstd.compress("".join(lines[:100]).encode()) + zstd.compress("".join(lines[100:200]).encode())
+    cut, odd = tmp_path / "cut.log.zst", tmp_path / "odd.log"
+    cut.write_bytes(whole[:-12])
+    odd.write_text("".join([*lines[200:], *[f"{JUNK} 203.0.113.9\n"] * 3]))
+    done = stage.run("import", "--site", "demo", "--json", str(cut), str(odd))
+    said = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert b"cut.log.zst cannot be read to its end: it ends in the middle of what zstd packed" in done.stderr
+    assert 200 <= said["accepted"] < 300
+    (remark,) = said["remarks"]
+    assert "odd.log was taken for combined, and 3 of its 103 lines are not of that format" in remark
+    assert "line 101: 0.0.0.0 a a a 0.0.0.0" in remark
+    cut.write_bytes(whole)
+    assert stage.summary(str(cut))["accepted"] == 200
+    assert len(stage.ids()) == 300
+
+
 def test_standard_input_counts_and_keeps_what_cannot_be_read_once(stage: Stage) -> None:
     text = f"{LINES['alb']}\n{JUNK}\n".encode()
     first, again = stage.summary("-", stdin=text), stage.summary("-", stdin=gzip.compress(text))
@@ -126,6 +152,8 @@ def test_standard_input_counts_and_keeps_what_cannot_be_read_once(stage: Stage) 
         (["-", "--site", "nobody"], b"Sites of fairpixel.toml: demo, shop"),
         (["-", "--site", "demo"], b"standard input: none of the first 1 lines is of a known format"),
         (["-", "--site", "demo", "--format", "iis"], b"Known are: combined, vhost_combined"),
+        (["-", "--site", "demo", "--pattern", "%h %t"], b"character 6: it names no status"),
+        (["-", "--site", "demo", "--pattern", "%h", "--format", "caddy"], b"Leave one of them out"),
     ],
 )
 def test_what_cannot_begin_says_why_and_counts_nothing(stage: Stage, words: list[str], said: bytes) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingest.logs.access_log import LineIds
 from ingest.logs.dependencies import check_format, find_format
@@ -89,3 +91,39 @@ def test_each_line_becomes_its_row_or_is_refused(case: dict[str, Any], tmp_path:
             names = [one.name for one in fields(batch) if one.name not in LEFT_AS_IT_CAME]
             for hidden in case.get("hidden", ()):
                 assert [name for name in names if hidden in str(getattr(batch, name))] == []
+
+
+ADDRESSES = (
+    "203.0.113.7",
+    "198.51.100.9",
+    "10.1.2.3",
+    "2001:db8:1:2::7",
+    "::ffff:203.0.113.7",
+    "[2001:db8:1:2::9]:443",
+)
+WHOLE = ("203.0.113.7", "198.51.100.9", "2001:db8:1:2::7", "2001:db8:1:2::9")
+words = st.sampled_from(
+    (*ADDRESSES, "-", '""', '"-"', "shop.example", "shop.example:443", "unknown", "jane", "é", "[")
+)
+glued = st.lists(words, min_size=1, max_size=3).flatmap(
+    lambda parts: st.sampled_from((",", ", ", " , ", ";")).map(lambda glue: glue.join(parts))
+)
+fronts = st.lists(glued, max_size=6).flatmap(
+    lambda parts: st.sampled_from((" ", "  ", "\t")).map(lambda gap: gap.join(parts))
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(fronts, st.sampled_from(("combined", "vhost_combined", "common")))
+def test_no_layout_before_the_time_puts_an_address_where_it_is_kept(front: str, format: str) -> None:
+    line = f'{front} [12/Oct/2026:10:00:00 +0000] "GET /a HTTP/1.1" 200 5'
+    tail = "" if format == "common" else ' "-" "M"'
+    row = FORMATS[format]("demo", "", NOW_MS)((line + tail).encode(), "id")
+    if not row:
+        return
+    event = Event(*row)
+    batch = cleaned(replace(event, consent="consent=all"))
+    names = [one.name for one in fields(batch) if one.name not in LEFT_AS_IT_CAME]
+    for address in WHOLE:
+        assert [name for name in names if address in str(getattr(batch, name))] == []
+        assert address not in event.url + event.user_id

@@ -7,7 +7,7 @@ from typing import Any
 
 from ingest.logs.access_log import SKIPPED, ReadLine, request_row
 from ingest.logs.formats.json_line import any_says_one, digits_of, load_object, text_of
-from ingest.logs.lines.escapes import whole_target
+from ingest.logs.lines.escapes import is_plain, whole_target
 from ingest.logs.lines.front import address_of, user_of
 from ingest.logs.lines.target import host_of, is_method, origin_of, read_target, url_of
 from ingest.logs.lines.times import time_of
@@ -46,7 +46,7 @@ class CaddyFormat:
         method, uri = text_of(request.get("method")), request.get("uri")
         if status == "-" or len(status) > 3 or not is_method(method) or type(uri) is not str or not uri:
             return None
-        path = read_target(whole_target(uri), method)
+        path = uri if uri[0] == "/" and is_plain(uri) else read_target(whole_target(uri), method)
         host = host_of(text_of(request.get("host"))) or self._host
         return request_row(
             self._site,

@@ -6,6 +6,7 @@ the place of the address, and a user's name may hold spaces: only the `[` of the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -17,6 +18,7 @@ _INSIDE = tuple(map(ip_network, (
     "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "100.64.0.0/10",
     "fc00::/7", "fe80::/10", "::1/128",
 )))  # fmt: skip
+_BETWEEN = re.compile(r"[\s,;\"]")  # what stands between the members of a list
 WORDS_MAX = 200
 ADDRESSES_MAX = 16_384  # that are remembered: 16,384 x about 250 bytes = 4 MB
 _ADDRESS_LENGTH_MAX = 100  # characters, with a zone and a port
@@ -58,9 +60,7 @@ def user_of(text: str) -> str:
     """A user's name; "" for the dash and the quotes that stand for none, and for an address."""
     if text in _NOTHING:
         return ""
-    if ("." in text or ":" in text) and any(
-        address_of(part.strip('",')) for part in text.split(None, WORDS_MAX)
-    ):
+    if ("." in text or ":" in text) and any(map(address_of, _BETWEEN.split(text, WORDS_MAX))):
         return ""
     return text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' else text
 
@@ -73,11 +73,13 @@ def client_of(text: str) -> str:
     return _choose(addresses) if addresses else ""
 
 
-@lru_cache(ADDRESSES_MAX)
 def address_of(text: str) -> str:
     """The IP address of a text, without port, brackets and zone; "" where it is none."""
-    if len(text) > _ADDRESS_LENGTH_MAX:
-        return ""
+    return _address_of(text) if len(text) <= _ADDRESS_LENGTH_MAX else ""
+
+
+@lru_cache(ADDRESSES_MAX)
+def _address_of(text: str) -> str:
     if text[:1] == "[":
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -9,8 +9,8 @@ from functools import lru_cache
 from ingest.logs.lines.escapes import is_plain, plain_target
 
 METHOD_LENGTH_MAX = 20
-# Scheme, login, host with port, the rest.
-_ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://(?:[^/?#]*@)?([^/?#@]*)(.*)", re.DOTALL)
+# Scheme, login, host with port.
+_ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20}://)(?:[^/?#]*@)?([^/?#@]*)", re.DOTALL)
 _LABEL = r"[\w-]{1,63}"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*({_LABEL})\.?(?::\d{{1,5}})?")
 _HOST_LENGTH_MAX = 260  # RFC 1035's 253 and a port
@@ -46,29 +46,48 @@ def read_target(target: str, method: str = "") -> str:
     target = target.strip(" ")
     if target[:1] == "/":
         return target
-    found = None if method == "CONNECT" else _ABSOLUTE.fullmatch(target)
-    if found is None:
+    start = target.find("://")
+    if start < 0 or method == "CONNECT":
         return ""
-    scheme, host, path = found.groups()
-    if path[:1] != "/":
-        path = "/" + path
-    return f"{scheme}://{name}{path}" if (name := host_of(host)) else path
+    end = target.find("/", start + 3)
+    if end < 0 or "?" in target[:end] or "#" in target[:end]:
+        end = min((at for mark in "?#" if (at := target.find(mark)) >= 0), default=len(target))
+    origin = _read_origin(target[:end]) if end < 2 * _HOST_LENGTH_MAX else ""
+    if origin is None:
+        return ""
+    return origin + target[end:] if target[end : end + 1] == "/" else f"{origin}/{target[end:]}"
 
 
-def url_of(origin: str, target: str) -> str:
-    """The address of a request. origin: scheme and host, or ""; target: as `split_request` gives it.
+def url_of(origin: str, target: str, *, serves: bool = False) -> str:
+    """The address of a request. origin: scheme and host, or ""; target: as `split_request` gives it. serves: the server
+    said that this host of its own answered, so that the host of an absolute-form is only what somebody asked for.
 
     A path that begins with two slashes names no host (RFC 9112, section 3.2.1): `//` with an empty one goes before it.
     """
     if target[:1] == "/":
         return origin + target if origin or target[1:2] != "/" else "//" + target
+    if serves and origin and target:
+        return origin + "/" + target.partition("://")[2].partition("/")[2]
     return target or origin
 
 
 @lru_cache(HOSTS_MAX)
+def _read_origin(text: str) -> str | None:
+    """Scheme and host of an address, without a login; "" where the host is a number, None for what is no address."""
+    found = _ABSOLUTE.fullmatch(text)
+    if found is None:
+        return None
+    return found[1] + host if (host := host_of(found[2])) else ""
+
+
 def host_of(text: str) -> str:
     """A host's name with its port, if any; "" for an address, a dash, and what names no host, such as nginx's `_`."""
-    found = _HOST.fullmatch(text) if len(text) <= _HOST_LENGTH_MAX else None
+    return _host_of(text) if len(text) <= _HOST_LENGTH_MAX else ""
+
+
+@lru_cache(HOSTS_MAX)
+def _host_of(text: str) -> str:
+    found = _HOST.fullmatch(text)
     if found is None or _NUMBER.fullmatch(found[1]):
         return ""
     return text

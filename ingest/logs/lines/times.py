@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 _MONTHS = dict(Jan=1, Feb=2, Mar=3, Apr=4, May=5, Jun=6, Jul=7, Aug=8, Sep=9, Oct=10, Nov=11, Dec=12)  # noqa: C408
 _TIME = re.compile(
@@ -12,6 +13,7 @@ _TIME = re.compile(
     re.ASCII,
 )
 TEXT_LENGTH_MAX = 64  # a longer text is no time
+TIMES_MAX = 4_096  # that are remembered: a log names a second many times
 # A number's unit by its size, each from 1973 to 5138: below the first seconds, then ms, µs, ns.
 _MS_FROM, _US_FROM, _NS_FROM = 10**11, 10**14, 10**17
 
@@ -44,7 +46,7 @@ def time_of(value: object) -> int:
     """
     try:
         if isinstance(value, str):
-            return _time_of_text(value)
+            return _time_of_text(value) if len(value) <= TEXT_LENGTH_MAX else 0
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return _time_of_number(value)
     except (ValueError, OverflowError, TypeError):
@@ -52,9 +54,8 @@ def time_of(value: object) -> int:
     return 0
 
 
+@lru_cache(TIMES_MAX)
 def _time_of_text(text: str) -> int:
-    if len(text) > TEXT_LENGTH_MAX:
-        return 0
     if text[2:3] == "/":
         return parse_log_time(text)
     if text[4:5] == "/":  # Caddy's "wall": 2026/01/31 12:00:00.123
