@@ -118,6 +118,23 @@ def publisher(purposes: Iterable[int] = (), custom: int = 0) -> str:
     return encode("011" + bitfield(purposes, 24) + "0" * 24 + number(custom, 6) + "0" * (2 * custom))
 
 
+def fibonacci_ranges(ranges: Ranges) -> str:
+    """Ranges of vendors as GPP's Canadian section has them: each number as its distance from the one before."""
+    entries, before = "", 0
+    for first, last in ranges:
+        entries += "0" + fibonacci(first - before) if first == last else ""
+        entries += "1" + fibonacci(first - before) + fibonacci(last - first) if first != last else ""
+        before = last
+    return number(max((last for _, last in ranges), default=0), 16) + "1" + number(len(ranges), 12) + entries
+
+
+def canada(express: Iterable[int], consented: str, tail: str = "") -> str:
+    """The core of GPP's Canadian section."""
+    times = number(AFTER_DISCLOSED, 36) * 2
+    head = number(1, 6) + times + "0" * (12 + 12 + 6 + 12 + 12) + number(2, 6) + "0" * 13
+    return encode(head + bitfield(express, 24) + "0" * 24 + consented + vendors() + tail)
+
+
 def gpp(sections: Mapping[int, str]) -> str:
     """A GPP string of sections by their id."""
     ids, last, entries = sorted(sections), 0, ""
