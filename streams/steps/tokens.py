@@ -56,7 +56,7 @@ _JOINTS = re.compile(rb"[_.~+-]+")
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{16,}")
 _CAMEL_CASE = re.compile(rb"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*|[A-Z]+")
 # A word or a number, or a word with a number before or behind it: 2nd, v2, Step2, COVID19, checkOut.
-_PLAIN_PIECE = re.compile(rb"[0-9]*(?:[A-Z]?[a-z]+(?:[A-Z][a-z]+)*|[A-Z]*)[0-9]*")
+_PLAIN_PIECE = re.compile(rb"\A[0-9]*+(?:[A-Z]?[a-z]++(?:[A-Z][a-z]++)*+|[A-Z]*+)[0-9]*+\Z")
 _UNSPEAKABLE = re.compile(rb"(?i:[b-df-hj-np-tv-xz]{6})")  # consonants in a row
 _RUN_MAX = 1_000  # characters; nobody gives a page so long a name, and each piece costs 0.5 µs
 _PIECE_MIN = 8  # characters of a piece that tells a token
@@ -93,7 +93,7 @@ def token_start(run: bytes) -> int:
         piece = run[start : joint.start() if joint else len(run)]
         if looks_random(piece):
             return start if first_odd < 0 else first_odd
-        if piece and (not _PLAIN_PIECE.fullmatch(piece) or _UNSPEAKABLE.search(piece)):
+        if piece and (not _PLAIN_PIECE.match(piece) or _UNSPEAKABLE.search(piece)):
             odd += len(piece)
             first_odd = start if first_odd < 0 else first_odd
         if joint:

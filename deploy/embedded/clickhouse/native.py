@@ -220,7 +220,7 @@ def _read_type(written: str, depth: int) -> Type:
 
 _KINDS = {"Nullable": "nullable", "Array": "array", "Tuple": "tuple", "LowCardinality": "dictionary"}
 # `name Type`, as in a tuple with names; a quoted name may hold anything.
-_NAMED = re.compile(r"(?:`(?:[^`\\]|\\.)*+`|[A-Za-z_][A-Za-z0-9_]*+) (?=[A-Z])")
+_NAMED = re.compile(r"\A(?:`(?:[^`\\]|\\.)*+`|[A-Za-z_][A-Za-z0-9_]*+) (?=[A-Z])")
 
 
 def _inner_types(name: str, given: list[str], written: str) -> list[str]:
@@ -238,7 +238,8 @@ def _inner_types(name: str, given: list[str], written: str) -> list[str]:
 
 
 def _without_name(written: str) -> str:
-    return _NAMED.sub("", written, count=1) if _NAMED.match(written) else written
+    named = _NAMED.match(written)
+    return written[named.end() :] if named is not None else written
 
 
 def _split(text: str) -> list[str]:
