@@ -13,6 +13,8 @@ from schemas.identity import event_keys
 from streams.columns.batch import CleanBatch, Sighting, replace
 from streams.rules import Rules
 
+PURCHASE = "purchase"  # the event name
+
 
 class Known(NamedTuple):
     """A stored event: the code of its source and the fingerprint of what that source said."""
@@ -28,7 +30,8 @@ def drop_duplicates(rules: Rules, look_up: LookUp, batch: CleanBatch) -> CleanBa
     """Drop copies of what an accepted pack, or an earlier place in this pack, stored.
 
     Same key, same source, other words: another event. It is kept under its id, `~` and eight hex digits of its
-    fingerprint, unless that one is stored too.
+    fingerprint, unless that one is stored too. But the id of a purchase names one order: what a secret source says of
+    it anew is a correction, which a sighting keeps (the view `purchases` lets the newest speak).
     """
     stored = look_up(batch.key)
     if not any(stored) and len(set(batch.key)) == len(batch):
@@ -53,7 +56,8 @@ def _rename_collisions(rules: Rules, stored: Sequence[Known | None], batch: Clea
     ):
         this = Known(SOURCE_CODE.get(source, b"\0")[0], fingerprint)
         before = stored[i] or first.setdefault(key, this)
-        if before.source == this.source and before.fingerprint != this.fingerprint:
+        corrects = batch.name[i] == PURCHASE and batch.trust[i] == "secret"
+        if before.source == this.source and before.fingerprint != this.fingerprint and not corrects:
             renamed[i] = f"{batch.event_id[i]}~{fingerprint[:4].hex()}"
     if not renamed:
         return batch

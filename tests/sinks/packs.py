@@ -137,7 +137,9 @@ def random_pack_id() -> str:
     return os.urandom(16).hex()
 
 
-def sighting_pack(chain: Chain) -> bytes:
+def sighting_pack(
+    chain: Chain, value_e4: int = 199_000, received_at: int = NOW_MS, trust: str = "secret"
+) -> bytes:
     """A pack with a later copy of an event, from a backend."""
     head = head_of_one(Origin(RAW_TOPIC_ID, 0, chain.offset), "writer-1", chain.last, pack_id="ab" * 16)
     chain.last = head.this
@@ -152,10 +154,10 @@ def sighting_pack(chain: Chain) -> bytes:
                 "sighting_name": ["purchase"],
                 "sighting_source": ["server"],
                 "sighting_protocol": ["native"],
-                "sighting_trust": ["secret"],
-                "sighting_received_at": [NOW_MS],
+                "sighting_trust": [trust],
+                "sighting_received_at": [received_at],
                 "sighting_occurred_at": [NOW_MS],
-                "sighting_value_e4": [199_000],
+                "sighting_value_e4": [value_e4],
                 "sighting_currency": ["EUR"],
                 "sighting_user": ["u"],
                 "sighting_properties": ["{}"],

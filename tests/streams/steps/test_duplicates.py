@@ -1,8 +1,10 @@
 """Copies, collisions and sightings."""
 
+from typing import Any
+
 from schemas.clean_pack import SOURCE_CODE
 from schemas.drops import DropReason
-from schemas.event import Flag
+from schemas.event import Event, Flag
 from streams.columns.batch import CleanBatch
 from streams.steps.duplicates import Known
 from tests.streams.make import NOW, cleaned, page_view, purchase
@@ -46,8 +48,12 @@ def test_a_copy_that_was_dropped_hides_no_later_one() -> None:
     assert (len(batch), batch.dropped) == (1, {DropReason.NO_CONSENT: 1})
 
 
+def refund(**said: Any) -> Event:
+    return purchase(**{"name": "refund", "kind": "custom", **said})
+
+
 def test_other_words_from_the_same_source_are_another_event() -> None:
-    batch = cleaned(purchase(), purchase(value_e4=5), purchase(value_e4=5), purchase(value_e4=6))
+    batch = cleaned(refund(), refund(value_e4=5), refund(value_e4=5), refund(value_e4=6))
     assert batch.event_id[0] == "order-1"
     assert all(one.startswith("order-1~") and len(one) == 16 for one in batch.event_id[1:])
     assert batch.value_e4 == [199_000, 5, 6]
@@ -60,9 +66,26 @@ def test_other_words_from_another_source_are_a_copy() -> None:
     assert cleaned(purchase(), purchase(source="tag", value_e4=5)).dropped == {DropReason.DUPLICATE: 1}
 
 
+def test_other_words_of_a_backend_about_an_order_correct_it() -> None:
+    batch = cleaned(
+        purchase(), purchase(value_e4=5, received_at=NOW + 1), purchase(protocol="segment", properties="")
+    )
+    assert (batch.event_id, batch.value_e4) == (["order-1"], [199_000])
+    assert [(one.event_id, one.value_e4, one.protocol) for one in batch.sightings] == [
+        ("order-1", 5, "native"),
+        ("order-1", 199_000, "segment"),
+    ]
+    assert not Flag(batch.flags[0]) & Flag.ID_COLLISION
+
+
+def test_other_words_of_a_page_about_an_order_are_another_event_as_anybody_may_say_them() -> None:
+    page = {"source": "tag", "trust": "public"}
+    assert len(cleaned(purchase(**page), purchase(**page, value_e4=5))) == 2
+
+
 def test_a_collision_that_is_stored_too_is_a_copy() -> None:
-    memory = stored(cleaned(purchase(), purchase(value_e4=5)))
-    batch = cleaned(purchase(value_e4=5), look_up=lambda keys: list(map(memory.get, keys)))
+    memory = stored(cleaned(refund(), refund(value_e4=5)))
+    batch = cleaned(refund(value_e4=5), look_up=lambda keys: list(map(memory.get, keys)))
     assert batch.dropped == {DropReason.DUPLICATE: 1}
     assert batch.sightings[0].event_id.startswith("order-1~")
 
