@@ -14,7 +14,7 @@ from tests.field.clients.page import form
 
 DRIVER_VERSION = "0.9.5"
 CLASS = Path(__file__).with_name("JdbcClient.java")
-PROJECT = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+PROJECT = f"""<project>
 <modelVersion>4.0.0</modelVersion><groupId>fairpixel</groupId><artifactId>jdbc-client</artifactId><version>1</version>
 <dependencies><dependency><groupId>com.clickhouse</groupId><artifactId>clickhouse-jdbc</artifactId>
 <version>{DRIVER_VERSION}</version></dependency></dependencies></project>"""
