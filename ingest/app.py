@@ -31,7 +31,7 @@ from ingest.endpoints.pixel import PixelEndpoint
 from ingest.endpoints.routes import ROUTES, build_endpoints
 from ingest.endpoints.trace import Traces, read_identity_secret
 from ingest.mail.webhooks import webhook_routes
-from ingest.native import both_forms, build_starlette, document_routes, trace_routes
+from ingest.native import both_forms, build_starlette, document_routes, notice_routes, trace_routes
 from ingest.operation import NOT_FROM_HERE, Operators, parse_listen
 from ingest.packing.delivery import Delivery
 from ingest.packing.outbox import KafkaOutbox
@@ -93,6 +93,7 @@ class Edge:
                 *both_forms("/readyz", self._readyz),
                 *both_forms("/metrics", self._metrics),
                 *trace_routes(self._traces, lambda: reloadable.sites),
+                *notice_routes(lambda: reloadable.notices, lambda: reloadable.sites),
             ]
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 
 import orjson
@@ -12,9 +12,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, request_response
 
 from ingest.endpoints.trace import Traces
+from ingest.notice.notice import Notice
 from ingest.openapi.asyncapi import build_asyncapi
 from ingest.openapi.document import build_openapi
 from ingest.openapi.html import CONTENT_SECURITY_POLICY, docs_page, front_page
+from ingest.openapi.notice import notice_page
 from ingest.reading.client import join_headers
 from ingest.reading.fields import Rejection
 from ingest.reading.key import read_key
@@ -27,6 +29,15 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 TAKEN = ("GET", "HEAD")
 _OTHERS = OtherMethods(allow(TAKEN), plain_preflight)
 CACHE = {"cache-control": "public, max-age=300"}
+ANY_ORIGIN = {"access-control-allow-origin": "*"}
+GPC_SINCE = (
+    "2026-11-30"  # when Global Privacy Control began to object to advertising whatever else an event says
+)
+WHOSE_NOTICE = Rejection(
+    "unknown_key",
+    "It is not clear whose notice is asked for.",
+    "k: expected the public key of a site, such as /privacy.html?k=demo",
+)
 NOT_FOUND = Rejection(
     "not_found",
     "There is nothing at this address.",
@@ -87,6 +98,39 @@ def trace_routes(traces: Traces, sites: Callable[[], Sites]) -> list[BaseRoute]:
         return _json(content, status, headers)
 
     return both_forms("/v1/events/{id:path}", trace)[:1]
+
+
+def notice_routes(notices: Callable[[], Mapping[str, Notice]], sites: Callable[[], Sites]) -> list[BaseRoute]:
+    """What a site keeps of its visitors, for them and for programs; and that Global Privacy Control is obeyed."""
+
+    def find(request: Request) -> Notice | None:
+        key = read_key(join_headers(request.headers.raw), request.scope["query_string"])
+        credential = sites().find(key) if key else None
+        if credential is not None:
+            return notices().get(credential.site)
+        only = list(notices().values())
+        return only[0] if len(only) == 1 and not key else None
+
+    async def as_json(request: Request) -> Response:
+        notice = find(request)
+        if notice is None:
+            return _json(WHOSE_NOTICE._asdict(), 404, ANY_ORIGIN)
+        return _json(notice, 200, {**CACHE, **ANY_ORIGIN})
+
+    async def as_page(request: Request) -> Response:
+        notice = find(request)
+        return _html(notice_page(notice)) if notice is not None else _json(WHOSE_NOTICE._asdict(), 404)
+
+    return [
+        *both_forms("/privacy.json", as_json),
+        *both_forms("/privacy.html", as_page),
+        *both_forms("/.well-known/gpc.json", _gpc),
+    ]
+
+
+async def _gpc(_: Request) -> Response:
+    """The statement of support that Global Privacy Control asks for (its specification, section 4)."""
+    return _json({"gpc": True, "lastUpdate": GPC_SINCE}, 200, CACHE)
 
 
 async def _front_page(_: Request) -> Response:

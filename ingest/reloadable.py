@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ingest.mail.links import link_key
 from ingest.mail.opens import MailRules, mail_rules
+from ingest.notice.notice import Notice, build_notice
 from ingest.reading.sites import Sites
 from ingest.visitors.rules import VisitorRules, visitor_rules
 from runtime.config import read_config
@@ -27,6 +28,7 @@ class EdgeConfig(NamedTuple):
     link_key: bytes  # of the links of mails
     mail: Mapping[str, MailRules]  # by site
     visitors: Mapping[str, VisitorRules]  # by site
+    notices: Mapping[str, Notice]  # by site
 
 
 class ReloadableConfiguration:
@@ -45,7 +47,7 @@ class ReloadableConfiguration:
             first=Ring.of({}),
         )
         # Attributes, not properties: each hit reads them.
-        self.sites, self.link_key, self.mail, self.visitors = self._config.value
+        self.sites, self.link_key, self.mail, self.visitors, self.notices = self._config.value
         self.ring = self._ring.value
         self.refresh_ring()
 
@@ -61,7 +63,7 @@ class ReloadableConfiguration:
     def refresh_sites(self) -> None:
         """Take a changed configuration, or say why not."""
         if self._config.look():
-            self.sites, self.link_key, self.mail, self.visitors = self._config.value
+            self.sites, self.link_key, self.mail, self.visitors, self.notices = self._config.value
             log.info(
                 "config_taken", sites=len({credential.site for credential in self.sites.public.values()})
             )
@@ -79,6 +81,7 @@ class ReloadableConfiguration:
             link_key(secrets.identity_secret),
             mail_rules(config, secrets),
             visitor_rules(config, secrets.identity_secret),
+            {name: build_notice(name, site) for name, site in config.sites.items()},
         )
 
     def _refuse_config(self, error: Exception) -> None:

@@ -97,6 +97,11 @@ class Site(_Section):
         default=None, ge=1, description="how long rows are kept; absent: no limit"
     )
     child_directed: bool = Field(default=False, description="aggregate only: every event is anonymous")
+    privacy_contact: str = Field(
+        default="",
+        max_length=500,
+        description="whom people ask about their data, named in the notice at `/privacy.html`",
+    )
     click_hosts: tuple[Name, ...] = Field(
         default=(),
         description="hosts a mail's click may lead to without a signed target; .shop.example: all below",

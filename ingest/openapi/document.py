@@ -100,6 +100,25 @@ def _operation() -> Part:
         "/docs": _get(
             "docs", "This document as a page", {"200": ("", {"text/html": {"schema": {"type": "string"}}})}
         ),
+        "/privacy.json": _get(
+            "notice",
+            "What a site keeps of its visitors, made from its live policy; `k` names the site",
+            {
+                "200": ("what, why, how long, which cookie, how to withdraw", {JSON: {"schema": {"type": "object"}}}),
+                "404": ("no site has this key", {JSON: {"schema": ref("Error")}}),
+            },
+        ),
+        "/privacy.html": _get(
+            "noticePage",
+            "The same as a page for visitors",
+            {
+                "200": ("", {"text/html": {"schema": {"type": "string"}}}),
+                "404": ("no site has this key", {JSON: {"schema": ref("Error")}}),
+            },
+        ),
+        "/.well-known/gpc.json": _get(
+            "gpc", "That Global Privacy Control is obeyed", {"200": ("", {JSON: {"schema": {"type": "object"}}})}
+        ),
         "/": _get(
             "front", "What this is", {"200": ("", {"text/html": {"schema": {"type": "string"}}})}
         ),

@@ -39,7 +39,7 @@ Part = dict[str, Any]
 
 def front_page() -> str:
     """What stands at `/`."""
-    return _page(
+    return whole_page(
         "Fairpixel edge",
         "<h1>Fairpixel edge</h1><p>This address takes pixel hits and server-side events. There is nothing to see here,"
         ' but much to read:</p><ul><li><a href="/docs">how to send events</a></li>'
@@ -54,7 +54,7 @@ def docs_page(document: Part) -> str:
     tags = document["tags"]
     body = [
         f"<h1>{escape(document['info']['title'])}</h1>",
-        _paragraphs(document["info"]["description"]),
+        paragraphs(document["info"]["description"]),
         '<p>For programs: <a href="/openapi.json">OpenAPI 3.1</a>, '
         '<a href="/asyncapi.json">AsyncAPI 3.0</a> of the topics. '
         "In the examples <code>$EDGE</code> is this address, such as <code>http://127.0.0.1:8000</code>.</p>",
@@ -72,8 +72,8 @@ def docs_page(document: Part) -> str:
         )
     body.append('<h2 id="shapes">Shapes</h2>')
     body += [_shape(name, schema) for name, schema in document["components"]["schemas"].items()]
-    body.append('<h2 id="codes">Codes</h2>' + _table(("code", "meaning"), CODE_MEANING.items()))
-    return _page(document["info"]["title"], "\n".join(body))
+    body.append('<h2 id="codes">Codes</h2>' + table(("code", "meaning"), CODE_MEANING.items()))
+    return whole_page(document["info"]["title"], "\n".join(body))
 
 
 def _operations(document: Part) -> Iterator[tuple[str, str, Part]]:
@@ -94,7 +94,7 @@ def _contents(operations: list[tuple[str, str, Part]]) -> str:
 
 
 def _list(operations: list[tuple[str, str, Part]]) -> str:
-    return _table(
+    return table(
         ("address", "what it is"),
         (
             (f"`{method} {path}`", f"{one['summary']}. {one['description']}")
@@ -114,12 +114,12 @@ def _operation(document: Part, method: str, path: str, operation: Part) -> str:
             (f"`{one['name']}`" + (" (required)" if one.get("required") else ""), *_explain(one["schema"]))
             for one in parameters
         )
-        parts.append(_table(("parameter", "type", "meaning"), rows))
+        parts.append(table(("parameter", "type", "meaning"), rows))
     if body := operation.get("requestBody"):
         rows = ((f"`{name}`", _type(one.get("schema", {})), "") for name, one in body["content"].items())
-        parts.append(_table(("Content-Type", "body", ""), rows))
+        parts.append(table(("Content-Type", "body", ""), rows))
     answers = ((f"`{status}`", _answer(document, one)) for status, one in operation["responses"].items())
-    parts.append(_table(("status", "meaning"), answers))
+    parts.append(table(("status", "meaning"), answers))
     return "".join(parts)
 
 
@@ -141,8 +141,8 @@ def _shape(name: str, schema: Part) -> str:
         (f"`{field}`" + (" (required)" if field in required else ""), *_explain(one))
         for field, one in fields.items()
     )
-    table = _table(("field", "type", "meaning"), rows) if fields else f"<p>{_inline(_type(schema))}</p>"
-    return f'<h3 id="{name}">{name}</h3><p>{_inline(schema.get("description", ""))}</p>{table}'
+    listed = table(("field", "type", "meaning"), rows) if fields else f"<p>{_inline(_type(schema))}</p>"
+    return f'<h3 id="{name}">{name}</h3><p>{_inline(schema.get("description", ""))}</p>{listed}'
 
 
 def _explain(schema: Part) -> tuple[str, str]:
@@ -174,13 +174,14 @@ def _type(schema: Part) -> str:
     return named + (f" ({schema['format']})" if "format" in schema else "")
 
 
-def _table(header: tuple[str, ...], rows: Any) -> str:
+def table(header: tuple[str, ...], rows: Any) -> str:
+    """A table of cells, each text as `_inline` has it."""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     lines = "".join("<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def _paragraphs(text: str) -> str:
+def paragraphs(text: str) -> str:
     return "".join(f"<p>{_inline(one.replace(chr(10), ' '))}</p>" for one in text.strip().split("\n\n"))
 
 
@@ -191,7 +192,8 @@ def _inline(text: str) -> str:
     return re.sub(r"\[([A-Z]\w+)\]", r'<a href="#\1">\1</a>', marked)
 
 
-def _page(title: str, body: str) -> str:
+def whole_page(title: str, body: str) -> str:
+    """A page with our style, and nothing from elsewhere."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -7,15 +7,15 @@ FILES_MAX = 14  # of a room, golden data aside
 # A room may import those before it. A name is a folder, or a file in the program's own folder.
 ORDER: dict[str, tuple[str, ...]] = {
     "schemas": (
-        "avro", "drops", "topics", "links", "signals", "consent", "identity", "ring", "event", "avro_codec", "pack",
-        "seal", "dead_letter", "direct", "clean_pack", "bounds",
+        "avro", "drops", "topics", "links", "dictionary", "signals", "consent", "identity", "ring", "event",
+        "avro_codec", "pack", "seal", "dead_letter", "direct", "clean_pack", "bounds",
     ),
     "runtime": (
         "errors", "settings", "config", "secrets", "metrics", "logs", "live_file", "keyring", "health_server",
         "watchdog", "kafka_access", "kafka", "clickhouse", "trace",
     ),
     "ingest": (
-        "reading", "visitors", "operation", "settings", "counts", "serving", "packing", "protocols", "mail",
+        "reading", "visitors", "notice", "operation", "settings", "counts", "serving", "packing", "protocols", "mail",
         "reloadable", "logs", "tag", "clickhouse", "endpoints", "direct", "openapi", "native", "app", "__main__",
     ),
     "streams": (

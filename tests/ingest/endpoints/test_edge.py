@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,26 @@ def test_collectors_of_others_and_crawlers_find_the_pages_they_ask_for(edge: Edg
     assert edge.get("/health")[:2] == (200, b"ok")
     assert edge.get("/sink-health")[0] == 200
     assert edge.get("/robots.txt")[1] == b"User-agent: *\nDisallow: /\n"
+
+
+def test_a_visitor_can_read_what_a_site_keeps_and_anybody_that_gpc_is_obeyed(edge: Edge) -> None:
+    status, body, headers = edge.request(
+        "GET", "/privacy.json?k=demo", b"", {"Origin": "https://elsewhere.example"}
+    )
+    assert (status, headers["access-control-allow-origin"]) == (200, "*")
+    notice = json.loads(body)
+    assert notice["site"] == "demo"
+    status, page, headers = edge.request("GET", "/privacy.html?k=demo")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert notice["if_you_say_nothing"] in unescape(page.decode())
+    status, gpc, _ = edge.request("GET", "/.well-known/gpc.json")
+    assert (status, json.loads(gpc)["gpc"]) == (200, True)
+
+
+def test_a_notice_of_nobody_says_whose_may_be_asked_for(edge: Edge) -> None:
+    for path in ("/privacy.json?k=nobody", "/privacy.html", "/privacy.json"):
+        status, body, _ = edge.request("GET", path)
+        assert (status, json.loads(body)["code"]) == (404, "unknown_key")
 
 
 def test_each_event_of_a_batch_has_its_own_answer(edge: Edge) -> None:
