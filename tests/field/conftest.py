@@ -25,6 +25,12 @@ SITES = f"""
 public_keys = ["demo", "7", "shop.example"]
 sendgrid_public_key = "{PUBLIC_KEY}"
 """
+# A site for each case of a log, so that its rows are its own.
+LOG_CASES = len((Path(__file__).parent / "logs.jsonl").read_text("utf-8").splitlines())
+SITES += "".join(
+    f'[sites.log-{number}]\ndefault_consent = "granted"\nserver_consent = "granted"\n'
+    for number in range(LOG_CASES)
+)
 MAILCHIMP_SECRET = "a-long-secret-of-the-field"
 TIMESTAMP, SIGNATURE = "X-Twilio-Email-Event-Webhook-Timestamp", "X-Twilio-Email-Event-Webhook-Signature"
 # Of a row, beside its columns: how long before its receipt it happened.
