@@ -50,8 +50,7 @@ def read_fixed_ranges(bits: Bits) -> Vendors:
     """A 12-bit count of entries, each one number or a range of 16-bit numbers."""
     ranges = []
     for _ in range(bits.take(12)):
-        is_range, first = divmod(bits.take(17), 1 << 16)
-        last = bits.take(16) if is_range else first
+        first, last = bits.take_range()
         if not 0 < first <= last:
             raise Unreadable("a range of vendors that is none")
         ranges.append((first, last))
