@@ -24,8 +24,8 @@ AMBIGUOUS = {  # header lines, body -> what the refusal names
     "two codings": ((b"Transfer-Encoding: chunked",) * 2, CHUNKED, "Transfer-Encoding"),
     "a further coding": ((b"Transfer-Encoding: gzip, chunked",), CHUNKED, "Transfer-Encoding"),
     "another coding": ((b"Transfer-Encoding: xchunked",), CHUNKED, "Transfer-Encoding"),
-    "no chunk size": ((b"Transfer-Encoding: chunked",), b"zz\r\n" + CHUNKED, "chunk size"),
-    "an endless chunk": ((b"Transfer-Encoding: chunked",), b"f" * 20 + b"\r\n", "hunk size"),
+    "no chunk size": ((b"Transfer-Encoding: chunked",), b"zz\r\n" + CHUNKED, "chunks, each as its size"),
+    "an endless chunk": ((b"Transfer-Encoding: chunked",), b"f" * 20 + b"\r\n", "chunks, each as its size"),
     "two hosts": ((b"Host: y", b"Content-Length: 13"), EVENT, "Host"),
     "one host twice": ((b"HOST: x", b"Content-Length: 13"), EVENT, "Host"),
 }
