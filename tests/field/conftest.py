@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from schemas.topics import DIRECT
 from tests.field.cases import Case, Outcome, fill, read_cases
+from tests.field.log_cases import CASES
 from tests.ingest.mail.sendgrid import PRIVATE_KEY, PUBLIC_KEY
 from tests.platform import Platform, await_that
 
@@ -26,10 +27,9 @@ public_keys = ["demo", "7", "shop.example"]
 sendgrid_public_key = "{PUBLIC_KEY}"
 """
 # A site for each case of a log, so that its rows are its own.
-LOG_CASES = len((Path(__file__).parent / "logs.jsonl").read_text("utf-8").splitlines())
 SITES += "".join(
     f'[sites.log-{number}]\ndefault_consent = "granted"\nserver_consent = "granted"\n'
-    for number in range(LOG_CASES)
+    for number in range(len(CASES))
 )
 MAILCHIMP_SECRET = "a-long-secret-of-the-field"
 TIMESTAMP, SIGNATURE = "X-Twilio-Email-Event-Webhook-Timestamp", "X-Twilio-Email-Event-Webhook-Signature"

@@ -25,12 +25,12 @@ from ingest.logs.formats.pattern_text import Pattern
 from ingest.logs.importer import LogImport
 from runtime.errors import UserError
 from schemas.event import Event, Flag
+from tests.field.log_cases import CASES, bytes_of
 from tests.ingest.builders import KEY, open_pack
 from tests.ingest.logs.access_logs import SECRET, FakeOutbox
 from tests.streams.make import cleaned
 
 NOW_MS = 1_791_900_000_000  # 2026-10-13T14:00:00Z
-CASES = [json.loads(line) for line in Path(__file__).with_name("logs.jsonl").read_text("utf-8").splitlines()]
 LEFT_AS_IT_CAME = ("event_id", "pack", "fingerprint")
 
 
@@ -64,12 +64,6 @@ def row_of(event: Event) -> dict[str, Any]:
         "user": event.user_id, "agent": event.user_agent, "gpc": bool(event.flags & Flag.GPC),
         "status": json.loads(event.properties)["status"], "at": event.occurred_at,
     }  # fmt: skip
-
-
-def bytes_of(case: dict[str, Any]) -> bytes:
-    if "bytes" in case:
-        return case["bytes"].encode("latin-1")  # type: ignore[no-any-return]
-    return "".join(f"{line}\n" for line in case["lines"]).encode()
 
 
 @pytest.mark.parametrize("case", CASES, ids=[one["id"] for one in CASES])

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.cli import main
 from schemas.event import Flag
-from tests.field.test_logs import CASES, bytes_of
+from tests.field.log_cases import CASES, bytes_of
 from tests.platform import Platform, await_that
 
 # What a row of ClickHouse cannot tell as it was said: hashed, or read and left out.
