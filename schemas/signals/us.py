@@ -58,6 +58,10 @@ def _late_state(children: str) -> Fields:
     )
 
 
+_WITH_SENSITIVE_NOTICE = _fields(
+    f"version:6 notice:2 {_ADVERTISING_NOTICES} sensitive_data_opt_out_notice:2 sale_opt_out:2"
+    f" targeted_advertising_opt_out:2 sensitive_data:2x8 known_child_consents:2 {_MSPA}"
+)
 _CHILD = "known_child_consents:2"
 # The core of each section, by its id and version. They differ in the number of sensitive kinds of data and of ages of
 # children.
@@ -70,20 +74,14 @@ CORES: dict[tuple[int, int], Fields] = {
     ),
     (9, 1): _state(8, 1, additional=False),  # Virginia
     (10, 1): _state(7, 1, additional=False),  # Colorado
-    (11, 1): _fields(  # Utah
-        f"version:6 notice:2 {_ADVERTISING_NOTICES} sensitive_data_opt_out_notice:2 sale_opt_out:2"
-        f" targeted_advertising_opt_out:2 sensitive_data:2x8 known_child_consents:2 {_MSPA}"
-    ),
+    (11, 1): _WITH_SENSITIVE_NOTICE,  # Utah
     (12, 1): _state(8, 3, additional=False),  # Connecticut
     (13, 1): _state(8, 3, additional=True),  # Florida
     (14, 1): _state(8, 3, additional=True),  # Montana
     (15, 1): _state(11, 3, additional=True),  # Oregon
     (16, 1): _state(8, 1, additional=True),  # Texas
     (17, 1): _state(9, 5, additional=True),  # Delaware
-    (18, 1): _fields(  # Iowa
-        f"version:6 notice:2 {_ADVERTISING_NOTICES} sensitive_data_opt_out_notice:2 sale_opt_out:2"
-        f" targeted_advertising_opt_out:2 sensitive_data:2x8 known_child_consents:2 {_MSPA}"
-    ),
+    (18, 1): _WITH_SENSITIVE_NOTICE,  # Iowa
     (19, 1): _state(8, 1, additional=True),  # Nebraska
     (20, 1): _state(8, 3, additional=True),  # New Hampshire
     (21, 1): _state(10, 5, additional=True),  # New Jersey
